@@ -1,0 +1,60 @@
+# Bare `make` lists the targets. Everything here also works as plain go commands.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+export GOTOOLCHAIN := local
+
+ARGS     ?=
+FUZZTIME ?= 30s
+BENCHDIR ?= build/bench
+# Two packages at a time suits a machine of two cores; set P for a bigger one.
+P        ?= 2
+GOTEST   := go test -p $(P) -timeout 10m
+
+.PHONY: help go-version setup build run format vet test check race fuzz bench sim clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+go-version:
+	@.ci/go-version
+
+setup: go-version
+	@go mod download
+
+build: go-version ## build bin/akashi, one static binary
+	CGO_ENABLED=0 go build -trimpath -o bin/akashi ./cmd/akashi
+
+run: build ## build, then a consortium of four with its story (ARGS=--once ends by itself)
+	bin/akashi demo $(ARGS)
+
+format: go-version
+	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "not gofmt'ed:"; echo "$$bad"; exit 1; fi
+
+vet: go-version
+	go vet ./...
+
+test: setup format vet ## everything that a change must pass (CI=true also fuzzes for 60 s)
+	$(GOTEST) -shuffle=on ./...
+	CGO_ENABLED=1 $(GOTEST) -race -short ./crypto/... ./ledger/...
+	@if [ "$$CI" = true ]; then .ci/fuzz total 60; fi
+
+check: format vet ## the fast part of test, for every save
+	$(GOTEST) -short ./...
+
+race: go-version ## race detector over crypto, ledger and one cluster in a process
+	CGO_ENABLED=1 $(GOTEST) -race ./crypto/... ./ledger/...
+	CGO_ENABLED=1 $(GOTEST) -race -short -run '^TestCluster' ./node/... ./simulations/cluster/...
+
+fuzz: go-version ## every fuzz target for FUZZTIME (30s)
+	.ci/fuzz each $(FUZZTIME)
+
+bench: build ## micro-benchmarks, then the load generator (ARGS go to akashi bench)
+	go test -run '^$$' -bench . -benchmem ./crypto/... ./ledger/...
+	bin/akashi bench --dir $(BENCHDIR) $(ARGS)
+
+sim: go-version ## long simulations: exact replay, Raft in virtual time, the five stories
+	AKASHI_SIM=long go test -count=1 -timeout 60m $(ARGS) ./simulations/...
+
+clean: ## remove what make has built
+	rm -rf bin build

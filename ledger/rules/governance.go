@@ -1,0 +1,205 @@
+package rules
+
+import (
+	"slices"
+
+	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/record"
+)
+
+// rule judges one record whose form and signatures are right, and writes its
+// effect.
+func (b *batch) rule(rec *record.Record, leaf record.Digest) error {
+	switch body := rec.Body.(type) {
+	case *record.Party:
+		return b.party(rec.Issuer, body)
+	case *record.KeyChange:
+		return b.keyChange(rec.Issuer, body)
+	case *record.Service:
+		return b.service(rec.Issuer, body)
+	case *record.Terms:
+		return b.terms(rec.Issuer, body)
+	case *record.Consent:
+		return b.consent(rec.Issuer, body, leaf)
+	case *record.Revocation:
+		return b.revocation(body, leaf)
+	case *record.Stop:
+		return b.stop(body, leaf)
+	case *record.HandleOpen:
+		return b.handleOpen(rec.Issuer, body, leaf)
+	case *record.HandleMove:
+		return b.handleMove(body, leaf)
+	case *record.HandleClose:
+		return b.handleClose(rec.Issuer, body, leaf)
+	case *record.Provision:
+		return b.provision(rec, body, leaf)
+	case *record.Received:
+		return b.received(rec.Issuer, body, leaf)
+	case *record.Undelivered:
+		return b.undelivered(rec.Issuer, body, leaf)
+	case *record.OptOut:
+		return b.optOut(rec, body, leaf)
+	case *record.Filing:
+		return b.filing(rec.Issuer, body)
+	case *record.Exception:
+		return b.exception(rec.Issuer, body, leaf)
+	case *record.Denial:
+		return b.denial(rec.Issuer, body, leaf)
+	case *record.Erasure:
+		return b.erasure(rec, body)
+	case *record.Attestation:
+		return b.attestation(rec.Issuer, body)
+	case *record.SensorApprove:
+		return b.sensorApprove(rec.Issuer, body)
+	case *record.SensorRetire:
+		return b.sensorRetire(rec.Issuer, body)
+	case *record.Tree:
+		return b.tree(rec.Issuer, body, leaf)
+	case *record.TreeAdvance:
+		return b.treeAdvance(rec.Issuer, body)
+	case *record.Vote:
+		return b.vote(body)
+	case *record.Tick:
+		return nil
+	}
+	return record.Refuse(record.CodeGovernance, "kind %v", rec.Kind)
+}
+
+// party: a member admits or ends a party that it hosts.
+func (b *batch) party(issuer string, body *record.Party) error {
+	host, err := need[Party](b.tx, KeyParty(issuer), record.CodeSubmissionIssuer)
+	if err != nil {
+		return err
+	}
+	if !host.Member || !host.Active() {
+		return record.Refuse(record.CodeNotAuthorised, "only a member hosts parties")
+	}
+	p, err := load[Party](b.tx, KeyParty(body.ID))
+	switch {
+	case err != nil:
+		return err
+	case body.Leave && (p == nil || p.Member || !p.Active()):
+		return record.Refuse(record.CodePartyUnknown, "%s", body.ID)
+	case p != nil && (p.Member || p.Host != issuer):
+		return record.Refuse(record.CodeNotAuthorised, "%s is not hosted by %s", body.ID, issuer)
+	case !body.Leave && p != nil && p.Active():
+		return record.Refuse(record.CodePartyExists, "%s", body.ID)
+	}
+	if body.Leave {
+		p.Left = b.height
+		b.save(KeyParty(p.ID), p)
+		return nil
+	}
+	b.save(KeyParty(body.ID), &Party{ID: body.ID, Host: issuer, Key: body.Key, Joined: b.height,
+		Categories: body.Categories, Name: body.Name, Regime: body.Regime, Country: body.Country})
+	return nil
+}
+
+func (b *batch) keyChange(issuer string, body *record.KeyChange) error {
+	p, err := need[Party](b.tx, KeyParty(issuer), record.CodeSubmissionIssuer)
+	if err != nil {
+		return err
+	}
+	p.Key = body.Key
+	b.save(KeyParty(issuer), p)
+	return nil
+}
+
+func (b *batch) service(issuer string, body *record.Service) error {
+	s, err := load[Service](b.tx, KeyService(body.ID))
+	if err != nil {
+		return err
+	}
+	if s != nil {
+		return record.Refuse(record.CodeDuplicate, "service %s", body.ID)
+	}
+	if err := b.knownItems(body.Fields); err != nil {
+		return err
+	}
+	b.save(KeyService(body.ID), &Service{ID: body.ID, Owner: issuer, Name: body.Name, Contact: body.Contact,
+		Clauses: body.Clauses, Fields: body.Fields, SelfOnly: body.SelfOnly})
+	return nil
+}
+
+// knownItems wants every item in the vocabulary.
+func (b *batch) knownItems(items []string) error {
+	for _, it := range items {
+		if _, err := need[record.Attribute](b.tx, KeyAttribute(it), record.CodeItemUnknown); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// terms: the owner of a service publishes a version (002-10, 002-11: with the
+// clauses that the service needs).
+func (b *batch) terms(issuer string, body *record.Terms) error {
+	screen, err := body.Decode()
+	if err != nil {
+		return err
+	}
+	s, err := need[Service](b.tx, KeyService(screen.Service), record.CodeServiceUnknown)
+	if err != nil {
+		return err
+	}
+	if s.Owner != issuer {
+		return record.Refuse(record.CodeServiceOwner, "service %s belongs to %s", s.ID, s.Owner)
+	}
+	for _, c := range s.Clauses {
+		if !slices.Contains(screen.Clauses, c) {
+			return record.Refuse(record.CodeClauseMissing, "%s", c)
+		}
+	}
+	hash := body.Hash()
+	known, err := load[Terms](b.tx, KeyTerms(hash))
+	if err != nil {
+		return err
+	}
+	if known != nil || slices.ContainsFunc(s.Terms, func(o TermsOrigin) bool { return o.Version == screen.Version }) {
+		return record.Refuse(record.CodeDuplicate, "version %s of %s", screen.Version, s.ID)
+	}
+	if len(s.Terms) >= 1024 {
+		return record.Refuse(record.CodeRecordOversize, "more than 1024 versions of terms")
+	}
+	for i := range screen.Scopes {
+		sc := &screen.Scopes[i]
+		if _, err := need[record.Purpose](b.tx, KeyPurpose(sc.Purpose), record.CodePurposeNotOnScreen); err != nil {
+			return err
+		}
+		if err := b.knownItems(append(slices.Clone(sc.Required), sc.Optional...)); err != nil {
+			return err
+		}
+	}
+	s.Terms = append(s.Terms, TermsOrigin{Hash: hash, EffectiveMs: screen.EffectiveMs, Version: screen.Version})
+	b.save(KeyService(s.ID), s)
+	b.save(KeyTerms(hash), &Terms{Service: s.ID, Number: uint32(len(s.Terms)), EffectiveMs: screen.EffectiveMs,
+		Scopes: screen.Scopes, Height: b.height})
+	return nil
+}
+
+// vote: more than half of the members set parameters (002-02).
+func (b *batch) vote(body *record.Vote) error {
+	if len(body.Votes)*2 <= len(b.policy.Members) {
+		return record.Refuse(record.CodeVotesMissing, "%d of %d members", len(body.Votes), len(b.policy.Members))
+	}
+	for _, p := range body.Sets {
+		if _, err := need[Value](b.tx, KeyParameter(p.Name), record.CodeParameterUnknown); err != nil {
+			return err
+		}
+	}
+	for _, p := range body.Sets {
+		b.save(KeyParameter(p.Name), &Value{p.Value})
+	}
+	return nil
+}
+
+func (b *batch) parameter(name string) (string, error) {
+	v, err := need[Value](b.tx, KeyParameter(name), record.CodeParameterUnknown)
+	if err != nil {
+		return "", err
+	}
+	return v.V, nil
+}
+
+// HandleState reads a handle through any view, nil where it is not open.
+func HandleState(v View, h sign.PublicKey) (*Handle, error) { return Load[Handle](v, KeyHandle(h)) }

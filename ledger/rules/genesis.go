@@ -50,13 +50,16 @@ func (nothing) Get([]byte) ([]byte, error) { return nil, nil }
 
 func found(t *tx, f *record.Founding, leaf merkle.Hash) {
 	policy := &Policy{Origin: f.Origin, LogKey: f.LogKey, K: sign.Quorum(len(f.Members)), StoryTime: f.StoryTime}
+	dir := &Directory{}
 	for i := range f.Members {
 		m := &f.Members[i]
+		dir.Parties = append(dir.Parties, m.ID)
 		policy.Members = append(policy.Members, Cosigner{ID: m.ID, Name: m.Cosigner, Key: m.CosignKey})
 		t.save(KeyParty(m.ID), &Party{ID: m.ID, Member: true, Host: m.ID, Key: m.Key, Categories: m.Categories,
 			Name: m.Name, Regime: m.Regime, Country: m.Country, Approver: m.Approver[:]})
 	}
 	t.save(KeyPolicy, policy)
+	t.save(KeyDirectory, dir)
 	t.save(KeyHead, &Head{Header: record.Digest(leaf), TimeMs: f.CreatedMs, Rules: Version, RegisterV: RegisterVersion})
 	for i := range f.Attributes {
 		t.save(KeyAttribute(f.Attributes[i].Code), &f.Attributes[i])

@@ -85,13 +85,36 @@ func (b *batch) party(issuer string, body *record.Party) error {
 	case !body.Leave && p != nil && p.Active():
 		return record.Refuse(record.CodePartyExists, "%s", body.ID)
 	}
+	if s, err := b.get(KeyService(body.ID)); err != nil {
+		return err
+	} else if s != nil {
+		return record.Refuse(record.CodeDuplicate, "%s names a service", body.ID)
+	}
 	if body.Leave {
 		p.Left = b.height
 		b.save(KeyParty(p.ID), p)
 		return nil
 	}
+	if err := b.list(body.ID, func(d *Directory) *[]string { return &d.Parties }); err != nil {
+		return err
+	}
 	b.save(KeyParty(body.ID), &Party{ID: body.ID, Host: issuer, Key: body.Key, Joined: b.height,
 		Categories: body.Categories, Name: body.Name, Regime: body.Regime, Country: body.Country})
+	return nil
+}
+
+// list adds an id to one of the directory's lists.
+func (b *batch) list(id string, of func(*Directory) *[]string) error {
+	d, err := load[Directory](b.tx, KeyDirectory)
+	if err != nil {
+		return err
+	}
+	ids := of(d)
+	i, there := slices.BinarySearch(*ids, id)
+	if !there {
+		*ids = slices.Insert(*ids, i, id)
+		b.save(KeyDirectory, d)
+	}
 	return nil
 }
 
@@ -110,10 +133,15 @@ func (b *batch) service(issuer string, body *record.Service) error {
 	if err != nil {
 		return err
 	}
-	if s != nil {
-		return record.Refuse(record.CodeDuplicate, "service %s", body.ID)
+	if p, err := b.get(KeyParty(body.ID)); err != nil {
+		return err
+	} else if s != nil || p != nil {
+		return record.Refuse(record.CodeDuplicate, "%s names a service or a party", body.ID)
 	}
 	if err := b.knownItems(body.Fields); err != nil {
+		return err
+	}
+	if err := b.list(body.ID, func(d *Directory) *[]string { return &d.Services }); err != nil {
 		return err
 	}
 	b.save(KeyService(body.ID), &Service{ID: body.ID, Owner: issuer, Name: body.Name, Contact: body.Contact,

@@ -10,8 +10,9 @@ import (
 // The register's keys. Ids cannot contain a slash, so keys of different kinds
 // never meet.
 const (
-	KeyHead   = "head"
-	KeyPolicy = "policy"
+	KeyHead      = "head"
+	KeyPolicy    = "policy"
+	KeyDirectory = "directory"
 )
 
 // KeyParty names the value of a member or party.
@@ -70,6 +71,13 @@ type Head struct {
 	PolicyEpoch uint64        `cbor:"5,keyasint"`
 	Rules       uint16        `cbor:"6,keyasint"`
 	RegisterV   uint16        `cbor:"7,keyasint"`
+}
+
+// Directory lists every service and party that ever was, ascending, so that a
+// completeness proof can show that it leaves none out.
+type Directory struct {
+	Services []string `cbor:"1,keyasint,omitempty"`
+	Parties  []string `cbor:"2,keyasint,omitempty"` // members too
 }
 
 // End is the log's size and root at the end of a batch.

@@ -25,6 +25,7 @@ type batch struct {
 	sigOK    []bool
 	windows  map[string]*Seq
 	leaves   [][]byte
+	events   []Event
 	outcomes []Outcome
 }
 

@@ -51,6 +51,12 @@ func (h *Handle) Allows(terms uint32, scope uint8, nowMs uint64) record.Code {
 	return ""
 }
 
+// saveHandle writes a handle after an event of the record at hand.
+func (b *batch) saveHandle(k sign.PublicKey, h *Handle) {
+	b.save(KeyHandle(k), h)
+	b.events = append(b.events, Event{Handle: k, N: h.Events, Leaf: len(b.leaves)})
+}
+
 func (b *batch) handle(k sign.PublicKey) (*Handle, error) { return load[Handle](b.tx, KeyHandle(k)) }
 
 // openHandle returns a handle that is not closed.
@@ -145,7 +151,7 @@ func (b *batch) consent(issuer string, c *record.Consent, leaf record.Digest) er
 	h.set(ScopeState{Terms: terms.Number, Scope: c.Scope, On: true, Expiry: c.Expiry, Height: b.height, By: ByConsent})
 	h.Stopped = 0
 	h.consentEvent(leaf)
-	b.save(KeyHandle(c.Handle), h)
+	b.saveHandle(c.Handle, h)
 	return nil
 }
 
@@ -208,7 +214,7 @@ func (b *batch) revocation(r *record.Revocation, leaf record.Digest) error {
 		s.On, s.By = false, ByRevocation
 	}
 	h.consentEvent(leaf)
-	b.save(KeyHandle(r.Handle), h)
+	b.saveHandle(r.Handle, h)
 	return nil
 }
 
@@ -237,6 +243,6 @@ func (b *batch) stop(st *record.Stop, leaf record.Digest) error {
 		}
 	}
 	h.consentEvent(leaf)
-	b.save(KeyHandle(st.Handle), h)
+	b.saveHandle(st.Handle, h)
 	return nil
 }

@@ -46,7 +46,7 @@ func (b *batch) handleOpen(issuer string, o *record.HandleOpen, leaf record.Dige
 	}
 	h = &Handle{For: o.For, Opened: b.height}
 	h.event(leaf)
-	b.save(KeyHandle(o.Handle), h)
+	b.saveHandle(o.Handle, h)
 	return nil
 }
 
@@ -65,8 +65,8 @@ func (b *batch) handleMove(m *record.HandleMove, leaf record.Digest) error {
 	next.consentEvent(leaf)
 	old.consentEvent(leaf)
 	old.Scopes, old.Closed, old.MovedTo = nil, b.height, m.New[:]
-	b.save(KeyHandle(m.Old), old)
-	b.save(KeyHandle(m.New), next)
+	b.saveHandle(m.Old, old)
+	b.saveHandle(m.New, next)
 	return nil
 }
 
@@ -80,6 +80,6 @@ func (b *batch) handleClose(issuer string, c *record.HandleClose, leaf record.Di
 	}
 	h.Scopes, h.Closed = nil, b.height
 	h.event(leaf)
-	b.save(KeyHandle(c.Handle), h)
+	b.saveHandle(c.Handle, h)
 	return nil
 }

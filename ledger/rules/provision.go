@@ -88,7 +88,7 @@ func (b *batch) intend(rec *record.Record, h *Handle, k sign.PublicKey, to strin
 		return record.Refuse(record.CodeRecordDuplicate, "the id stands for an open intent")
 	}
 	h.event(leaf)
-	b.save(KeyHandle(k), h)
+	b.saveHandle(k, h)
 	b.save(key, &Intent{Handle: k, From: rec.Issuer, To: to, DeadlineMs: deadlineMs, Items: items, TimeMs: b.header.TimeMs})
 	return nil
 }
@@ -130,7 +130,7 @@ func (b *batch) undelivered(issuer string, u *record.Undelivered, leaf record.Di
 
 func (b *batch) closeIntent(id record.ID, in *Intent, h *Handle, leaf record.Digest) {
 	h.event(leaf)
-	b.save(KeyHandle(in.Handle), h)
+	b.saveHandle(in.Handle, h)
 	b.put(KeyIntent(id), nil)
 }
 
@@ -193,7 +193,7 @@ func (b *batch) denial(_ string, d *record.Denial, leaf record.Digest) error {
 		return err
 	}
 	h.event(leaf)
-	b.save(KeyHandle(d.Handle), h)
+	b.saveHandle(d.Handle, h)
 	return nil
 }
 
@@ -206,6 +206,6 @@ func (b *batch) note(issuer string, k sign.PublicKey, leaf record.Digest) error 
 		return err
 	}
 	h.event(leaf)
-	b.save(KeyHandle(k), h)
+	b.saveHandle(k, h)
 	return nil
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/akashi-ledger/akashi/crypto/canon"
 	"github.com/akashi-ledger/akashi/crypto/merkle"
 	"github.com/akashi-ledger/akashi/crypto/register"
+	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/record"
 )
 
@@ -57,6 +58,7 @@ type Result struct {
 	Leaves   [][]byte         // accepted records in the order of the log
 	Writes   []register.Write // ascending by key; a nil value deletes
 	Outcomes []Outcome        // one a submission, in order
+	Events   []Event          // of handles, in the order of the log
 	Seal     record.Seal      // all but the register's root
 }
 
@@ -65,6 +67,13 @@ func (r *Result) SealLeaf(root merkle.Hash) []byte {
 	s := r.Seal
 	s.Register = record.Digest(root)
 	return s.Leaf()
+}
+
+// An Event is one accepted record under a handle.
+type Event struct {
+	Handle sign.PublicKey
+	N      uint64 // the handle's count after it: 1 for the first
+	Leaf   int    // index in Result.Leaves
 }
 
 // An Outcome is what became of one submission.
@@ -262,6 +271,9 @@ func (b *batch) submission(i int, size *int) error {
 	if *size+need > record.MaxSealBytes {
 		b.rollback(mark)
 		b.leaves = b.leaves[:first]
+		for n := len(b.events); n > 0 && b.events[n-1].Leaf >= first; n-- {
+			b.events = b.events[:n-1]
+		}
 		*out = Outcome{Issuer: s.Issuer, Seq: s.Seq, Records: int(s.Count), First: first, All: record.CodeBatchFull}
 		return nil
 	}
@@ -303,7 +315,7 @@ func (b *batch) record(s *sub, sl *slot) error {
 
 // result collects what the batch did.
 func (b *batch) result() *Result {
-	r := &Result{Height: b.height, TimeMs: b.header.TimeMs, Leaves: b.leaves, Outcomes: b.outcomes, Writes: b.sorted()}
+	r := &Result{Height: b.height, TimeMs: b.header.TimeMs, Leaves: b.leaves, Outcomes: b.outcomes, Events: b.events, Writes: b.sorted()}
 	r.Seal = record.Seal{
 		Version: record.Version, Kind: record.KindSeal, Height: b.height, Epoch: b.head.Epoch,
 		PolicyEpoch: b.head.PolicyEpoch, Rules: Version, RegisterV: RegisterVersion, Header: b.header,

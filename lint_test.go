@@ -31,7 +31,7 @@ type banImport struct {
 	under   []string // directories; "" is the whole tree
 	except  []string // directories, or single import paths that are harmless
 	imports []string
-	tests   bool // test files too
+	tests   bool // test files too: these may measure with the real parts
 	reason  string
 }
 
@@ -43,7 +43,6 @@ var banned = []banImport{
 	{
 		under:   []string{"crypto", "ledger"},
 		imports: []string{"github.com/hashicorp/raft", "github.com/hashicorp/raft-wal", "github.com/dgraph-io/badger", "github.com/libp2p/go-libp2p", "github.com/google/trillian"},
-		tests:   true,
 		reason:  "an auditor must be able to re-derive the history without the machinery that made it",
 	},
 	{
@@ -233,7 +232,7 @@ func TestFloorsCatches(t *testing.T) {
 		{"simulations/cluster/a.go", `import _ "github.com/akashi-ledger/akashi/cmd/akashi"`, "simulations judge"},
 		{"crypto/sign/a.go", `import "C"`, "static"},
 		{"ledger/audit/a.go", `import _ "github.com/dgraph-io/badger/v4"`, "re-derive"},
-		{"ledger/audit/a_test.go", `import _ "github.com/hashicorp/raft"`, "re-derive"},
+		{"crypto/vault/a_test.go", `import _ "github.com/dgraph-io/badger/v4"`, ""},
 		{"node/replica/a.go", `import _ "github.com/hashicorp/raft"`, ""},
 		{"node/store/a.go", `import _ "github.com/google/trillian"`, "edge"},
 		{"api/trillian/a.go", `import _ "github.com/google/trillian/types"`, ""},

@@ -133,8 +133,8 @@ func (p *Period) UnmarshalText(b []byte) (err error) {
 // Days and hours are exact: P7D is 168 hours. Months and years follow Civil Code
 // Arts. 140 and 143: the first day is not counted, and the period ends with the day
 // before the matching day, or with the last day of the month where there is none;
-// the end is 24:00 JST. (Art. 140 counts the first day where a period begins at
-// 00:00. The stories' time rules do not, in the person's favour.)
+// the end is 24:00 JST. (Art. 140 counts the first day of a period that begins at
+// 00:00. The stories' time rules make no such exception.)
 func EndOf(t time.Time, p Period) time.Time {
 	if p.months == 0 {
 		return t.Add(p.exact)

@@ -11,7 +11,7 @@ BENCHDIR ?= build/bench
 P        ?= 2
 GOTEST   := go test -p $(P) -timeout 10m
 
-.PHONY: help go-version setup build run format vet test check race fuzz bench sim clean
+.PHONY: help go-version race-ready setup build run format vet test check race fuzz bench sim clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,7 +19,10 @@ help: ## list the targets
 go-version:
 	@.ci/go-version
 
-setup: go-version
+race-ready:
+	@command -v "$$(go env CC)" >/dev/null || { echo "Go's race detector needs a C compiler, and $$(go env CC) was not found (the binary itself needs none)." >&2; exit 1; }
+
+setup: go-version race-ready
 	@go mod download
 
 build: go-version ## build bin/akashi, one static binary
@@ -42,7 +45,7 @@ test: setup format vet ## everything that a change must pass (CI=true also fuzze
 check: format vet ## the fast part of test, for every save
 	$(GOTEST) -short ./...
 
-race: go-version ## race detector over crypto, ledger and one cluster in a process
+race: go-version race-ready ## race detector over crypto, ledger and one cluster in a process
 	CGO_ENABLED=1 $(GOTEST) -race ./crypto/... ./ledger/...
 	CGO_ENABLED=1 $(GOTEST) -race -short -run '^TestCluster' ./node/... ./simulations/cluster/...
 

@@ -65,16 +65,20 @@ plain = b"Ladies and Gentlemen of the class of '99: If I could offer you only on
 assert xchacha_poly(bytes(range(0x80, 0xA0)), bytes(range(0x40, 0x58)), plain,
     bytes.fromhex("50515253c0c1c2c3c4c5c6c7"))[-16:].hex() == "c0875924c1c7987947deafd8780acf49"
 
-out = {"items": [], "commitments": [], "classes": []}
-for name, size in (("empty", 0), ("fills its class", 60), ("one over a class", 61), ("500 bytes", 500), ("above the powers", 5000)):
-    key, nonce, record = bytes(range(32)), bytes(range(100, 124)), bytes(range(16))
-    body = bytes(i % 251 for i in range(size))
-    b = item(key, nonce, "ひまわり電力", "provision.items", 3, record, body)
-    out["items"].append(dict(name=name, key=key.hex(), member="ひまわり電力", kind="provision.items", version=3,
-        record=record.hex(), plaintext=body.hex(), item=b.hex()))
-for part in (b"", b"000-0000-0001", bytes(200)):
-    nonce = bytes(range(32))
-    out["commitments"].append(dict(nonce=nonce.hex(), part=part.hex(), commitment=hmac.new(nonce, part, "sha256").hexdigest()))
-for n in (4, 64, 65, 4096, 4097, 4608, 4609, 8192, 8193, 1048580):
-    out["classes"].append([n, size_class(n)])
-print(json.dumps(out, ensure_ascii=False, indent=1))
+def main():
+    out = {"items": [], "commitments": [], "classes": []}
+    for name, size in (("empty", 0), ("fills its class", 60), ("one over a class", 61), ("500 bytes", 500), ("above the powers", 5000)):
+        key, nonce, record = bytes(range(32)), bytes(range(100, 124)), bytes(range(16))
+        body = bytes(i % 251 for i in range(size))
+        b = item(key, nonce, "ひまわり電力", "provision.items", 3, record, body)
+        out["items"].append(dict(name=name, key=key.hex(), member="ひまわり電力", kind="provision.items", version=3,
+            record=record.hex(), plaintext=body.hex(), item=b.hex()))
+    for part in (b"", b"000-0000-0001", bytes(200)):
+        nonce = bytes(range(32))
+        out["commitments"].append(dict(nonce=nonce.hex(), part=part.hex(), commitment=hmac.new(nonce, part, "sha256").hexdigest()))
+    for n in (4, 64, 65, 4096, 4097, 4608, 4609, 8192, 8193, 1048580):
+        out["classes"].append([n, size_class(n)])
+    print(json.dumps(out, ensure_ascii=False, indent=1))
+
+if __name__ == "__main__":
+    main()

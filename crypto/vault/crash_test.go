@@ -1,0 +1,265 @@
+package vault
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+)
+
+// A fault is what one effect does instead of succeeding. All report an error.
+type fault struct {
+	name string
+	// slot returns what is in the slot afterwards.
+	slot func(was, is [SlotBytes]byte) [SlotBytes]byte
+	// blob reports whether a put or delete happens, and how much of a value.
+	happens bool
+	cut     bool
+}
+
+func tear(at int) func(was, is [SlotBytes]byte) [SlotBytes]byte {
+	return func(was, is [SlotBytes]byte) [SlotBytes]byte {
+		copy(was[:at], is[:at])
+		return was
+	}
+}
+
+var faults = []fault{
+	{name: "failed", slot: tear(0)},
+	{name: "failed but persisted", slot: tear(SlotBytes), happens: true},
+	{name: "torn within the key", slot: tear(48), happens: true, cut: true},
+	{name: "torn after a sector", slot: tear(512), happens: true, cut: true},
+	{name: "torn before the checksum", slot: tear(slotCheckStart), happens: true, cut: true},
+	{name: "torn, last sector first", slot: func(was, is [SlotBytes]byte) [SlotBytes]byte {
+		copy(was[SlotBytes-512:], is[SlotBytes-512:])
+		return was
+	}, happens: true, cut: true},
+}
+
+// world is slot and store of one machine. It counts effects and makes the one
+// numbered failAt fail. It keeps a copy of every value ever put.
+type world struct {
+	MemoryBlobs
+	MemorySlot
+	effects, failAt int
+	fault           fault
+	tornDelta       bool
+	copies          [][]byte
+}
+
+var errInjected = errors.New("injected")
+
+func (w *world) fails() bool {
+	w.effects++
+	return w.effects == w.failAt
+}
+
+func (w *world) Put(key string, value []byte) error {
+	w.copies = append(w.copies, slices.Clone(value))
+	if !w.fails() {
+		return w.MemoryBlobs.Put(key, value)
+	}
+	if w.fault.cut {
+		names, _ := parseBlobs([]string{key}, [16]byte(unhex(key[len(blobRoot):len(blobRoot)+32])))
+		w.tornDelta = names[0].sequence > 0
+		value = value[:len(value)/2]
+	}
+	if w.fault.happens {
+		w.MemoryBlobs.Put(key, value)
+	}
+	return errInjected
+}
+
+func (w *world) Delete(key string) error {
+	if !w.fails() {
+		return w.MemoryBlobs.Delete(key)
+	}
+	if w.fault.happens {
+		w.MemoryBlobs.Delete(key)
+	}
+	return errInjected
+}
+
+// worldSlot is the slot side of a world, since both sides have a method Close.
+type worldSlot struct{ *world }
+
+func (s worldSlot) Write(i int, content [SlotBytes]byte) error {
+	if !s.fails() {
+		return s.MemorySlot.Write(i, content)
+	}
+	was, _ := s.Read(i)
+	s.MemorySlot.Write(i, s.fault.slot(was, content))
+	return errInjected
+}
+
+func (s worldSlot) Read(i int) ([SlotBytes]byte, error) { return s.MemorySlot.Read(i) }
+
+func unhex(s string) (b []byte) {
+	fmt.Sscanf(s, "%x", &b)
+	return b
+}
+
+func (w *world) open(failAt int, f fault, opts Options) (*Vault, error) {
+	w.effects, w.failAt, w.fault = 0, failAt, f
+	return Open(worldSlot{w}, w, opts)
+}
+
+func (w *world) keep() (map[string][]byte, [2][SlotBytes]byte) {
+	return maps.Clone(w.values), w.slots
+}
+
+// step is one call in a story.
+type step struct {
+	put   []string // ids
+	shred []string
+}
+
+var story = []step{
+	{put: []string{"person/p01/ks", "lookup/phone/000-0000-0001"}},
+	{put: []string{"person/p02/ks"}},
+	{shred: []string{"person/p01/ks", "lookup/phone/000-0000-0001"}},
+	{put: []string{"person/p03/ks", "person/p04/ks"}},
+	{shred: []string{"person/p03/ks"}},
+	{shred: []string{"person/p02/ks", "person/p04/ks"}},
+	{put: []string{"person/p05/ks"}},
+}
+
+func secretOf(id string) []byte { return fmt.Appendf(nil, "the secret of %s, long enough to find", id) }
+
+func (s step) do(v *Vault) error {
+	if s.put != nil {
+		var entries []Entry
+		for _, id := range s.put {
+			entries = append(entries, Entry{ID: id, Value: secretOf(id)})
+		}
+		return v.Put(entries...)
+	}
+	_, err := v.Shred(s.shred...)
+	return err
+}
+
+// after returns what is held after s, given what was held before.
+func (s step) after(held []string) []string {
+	held = append(slices.Clone(held), s.put...)
+	return slices.DeleteFunc(held, func(id string) bool { return slices.Contains(s.shred, id) })
+}
+
+// outcome is what a story that was cut short has promised: every id of an
+// acknowledged put, what must be held now, and what may be held instead because
+// the outcome of the failed call is unknown.
+type outcome struct{ put, sure, maybe []string }
+
+// play runs the story until a call fails or the end. A delete that fails belongs
+// to a shred that was committed: only the next call reports it.
+func play(t *testing.T, w *world, failAt int, f fault) (o outcome, finished bool) {
+	v, err := w.open(failAt, f, Options{})
+	if err != nil {
+		return o, false
+	}
+	defer v.Close()
+	for _, s := range story {
+		err := s.do(v)
+		o.maybe = s.after(o.sure)
+		if err == nil {
+			o.put, o.sure = append(o.put, s.put...), o.maybe
+			continue
+		}
+		if !errors.Is(err, ErrStopped) {
+			t.Fatalf("not a stop: %v", err)
+		}
+		if _, err := v.Get("x"); !errors.Is(err, ErrStopped) {
+			t.Fatalf("get after the failure: %v", err)
+		}
+		if w.effects != failAt {
+			t.Fatalf("%d effects after the failed one", w.effects-failAt)
+		}
+		return o, false
+	}
+	return o, true
+}
+
+// Every effect of the story fails in every way, then every effect of the
+// recovery does, and a last recovery must find exactly what was promised.
+func TestCrashTable(t *testing.T) {
+	cases, inRecovery := 0, 0
+	for _, first := range faults {
+		for n := 1; ; n++ {
+			w := &world{}
+			promised, finished := play(t, w, n, first)
+			if finished && w.effects < n {
+				break
+			}
+			blobs, slots := w.keep()
+			for _, second := range faults {
+				for m := 1; ; m++ {
+					again := &world{copies: slices.Clone(w.copies), tornDelta: w.tornDelta}
+					again.values, again.slots = maps.Clone(blobs), slots
+					name := fmt.Sprintf("effect %d %s, recovery effect %d %s", n, first.name, m, second.name)
+					opts := Options{DropDamagedTail: refusesTornDelta(t, name, again)}
+					v, err := again.open(m, second, opts)
+					if err == nil {
+						v.Close()
+					}
+					hit := again.effects >= m
+					checkRecovered(t, name, again, opts, promised)
+					cases++
+					if !hit {
+						break
+					}
+					inRecovery++
+				}
+			}
+		}
+	}
+	t.Logf("%d cases, %d with a second crash in the recovery", cases, inRecovery)
+	if cases < 500 || inRecovery < 100 {
+		t.Error("suspiciously few cases")
+	}
+}
+
+// refusesTornDelta checks that a torn delta, which a store that keeps its promise
+// never has, is refused without any effect. It reports whether there is one.
+func refusesTornDelta(t *testing.T, name string, w *world) bool {
+	if !w.tornDelta {
+		return false
+	}
+	if _, err := w.open(0, fault{}, Options{}); !errors.Is(err, ErrDelta) {
+		t.Fatalf("%s: torn delta: %v", name, err)
+	}
+	if w.effects != 0 {
+		t.Fatalf("%s: refusing had %d effects", name, w.effects)
+	}
+	return true
+}
+
+func checkRecovered(t *testing.T, name string, w *world, opts Options, o outcome) {
+	t.Helper()
+	v, err := w.open(0, fault{}, opts)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	held, _ := v.List("")
+	slices.Sort(o.sure)
+	slices.Sort(o.maybe)
+	if !slices.Equal(held, o.sure) && !slices.Equal(held, o.maybe) {
+		t.Fatalf("%s: holds %q, want %q or %q", name, held, o.sure, o.maybe)
+	}
+	for _, id := range held {
+		if got, err := v.Get(id); err != nil || string(got) != string(secretOf(id)) {
+			t.Fatalf("%s: %s: %q, %v", name, id, got, err)
+		}
+	}
+	if err := v.Verify(); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	if want := int(v.secrets.at.pages) + int(v.secrets.deltas); len(w.values) != want {
+		t.Fatalf("%s: %d blobs, want %d", name, len(w.values), want)
+	}
+	v.Close()
+	for _, id := range o.put {
+		if !slices.Contains(held, id) && opensSomewhere(w.slots, w.copies, secretOf(id)) {
+			t.Fatalf("%s: %s still opens", name, id)
+		}
+	}
+}

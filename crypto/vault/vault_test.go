@@ -1,0 +1,259 @@
+package vault
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+func newVault(t testing.TB, opts Options) (*Vault, *world) {
+	t.Helper()
+	w := &world{}
+	return reopen(t, w, opts), w
+}
+
+func reopen(t testing.TB, w *world, opts Options) *Vault {
+	t.Helper()
+	v, err := w.open(0, fault{}, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { v.Close() })
+	return v
+}
+
+func mustPut(t testing.TB, v *Vault, entries ...Entry) {
+	t.Helper()
+	if err := v.Put(entries...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPutGetListShred(t *testing.T) {
+	v, w := newVault(t, Options{})
+	mustPut(t, v, Entry{ID: "b/2", Value: []byte("two")}, Entry{ID: "a/1", Value: []byte("one")}, Entry{ID: "a/0"})
+	mustPut(t, v, Entry{ID: "a/1", Value: []byte("uno"), Replace: true})
+	for range 2 {
+		if ids, _ := v.List("a/"); !slices.Equal(ids, []string{"a/0", "a/1"}) {
+			t.Errorf("list: %q", ids)
+		}
+		if got, err := v.Get("a/1"); err != nil || string(got) != "uno" {
+			t.Errorf("get: %q, %v", got, err)
+		}
+		if has, err := v.Has("a/0"); !has || err != nil {
+			t.Errorf("has: %t, %v", has, err)
+		}
+		v.Close()
+		v = reopen(t, w, Options{})
+	}
+	generation := v.secrets.at.generation
+	got, err := v.Shred("a/1", "a/1", "nobody", "b/2")
+	if want := (Shredding{generation + 1, "memory", 2}); err != nil || got != want {
+		t.Errorf("shred: %+v, %v; want %+v", got, err, want)
+	}
+	if _, err := v.Get("a/1"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("get shredded: %v", err)
+	}
+	before := w.effects
+	if got, err := v.Shred("a/1"); err != nil || got.Count != 0 || got.Generation != generation+1 || w.effects != before {
+		t.Errorf("second shred: %+v, %v, %d effects", got, err, w.effects-before)
+	}
+	mustPut(t, v, Entry{ID: "a/1", Value: []byte("again")})
+}
+
+func TestPutRefusals(t *testing.T) {
+	v, w := newVault(t, Options{MaxEntries: 3})
+	mustPut(t, v, Entry{ID: "a", Value: []byte("one")})
+	before := w.effects
+	var big []Entry
+	for i := range 70 {
+		big = append(big, Entry{ID: fmt.Sprint("a", i), Value: make([]byte, MaxValueBytes)})
+	}
+	for _, c := range []struct {
+		name string
+		put  []Entry
+		want error
+	}{
+		{"empty id", []Entry{{}}, ErrInvalid},
+		{"long id", []Entry{{ID: strings.Repeat("x", MaxIDBytes+1)}}, ErrInvalid},
+		{"long value", []Entry{{ID: "b", Value: make([]byte, MaxValueBytes+1)}}, ErrInvalid},
+		{"repeated", []Entry{{ID: "b"}, {ID: "b"}}, ErrInvalid},
+		{"another value", []Entry{{ID: "b"}, {ID: "a", Value: []byte("two")}}, ErrExists},
+		{"too many", []Entry{{ID: "b"}, {ID: "c"}, {ID: "d"}}, ErrFull},
+	} {
+		if err := v.Put(c.put...); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	if err := v.Put(Entry{ID: "a", Value: []byte("one")}); err != nil {
+		t.Errorf("same value: %v", err)
+	}
+	if ids, _ := v.List(""); w.effects != before || len(ids) != 1 {
+		t.Errorf("%d effects, holds %q", w.effects-before, ids)
+	}
+	roomy, _ := newVault(t, Options{})
+	if err := roomy.Put(big...); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("too large: %v", err)
+	}
+}
+
+func TestDeltasFold(t *testing.T) {
+	v, w := newVault(t, Options{})
+	for i := range maxDeltas + 2 {
+		mustPut(t, v, Entry{ID: fmt.Sprintf("%05d", i), Value: []byte("v")})
+	}
+	if v.secrets.deltas != 2 || v.secrets.at.generation != 2 {
+		t.Errorf("%d deltas in generation %d", v.secrets.deltas, v.secrets.at.generation)
+	}
+	v.Close()
+	v = reopen(t, w, Options{})
+	if ids, _ := v.List(""); len(ids) != maxDeltas+2 {
+		t.Errorf("%d entries", len(ids))
+	}
+}
+
+// A fold whose deletes fail has committed, but the put behind it must not go on.
+func TestFoldThenFailedDelete(t *testing.T) {
+	v, w := newVault(t, Options{})
+	for i := range maxDeltas {
+		mustPut(t, v, Entry{ID: fmt.Sprintf("%05d", i), Value: []byte("v")})
+	}
+	w.effects, w.failAt, w.fault = 0, 1+2+1, faults[0] // one page, two slots, first delete
+	if err := v.Put(Entry{ID: "late"}); !errors.Is(err, ErrStopped) || w.effects != w.failAt {
+		t.Fatalf("%v after %d effects", err, w.effects)
+	}
+	v.Close()
+	v = reopen(t, w, Options{})
+	if ids, _ := v.List(""); len(ids) != maxDeltas || v.secrets.at.generation != 2 {
+		t.Errorf("%d entries in generation %d", len(ids), v.secrets.at.generation)
+	}
+}
+
+func TestManyPages(t *testing.T) {
+	v, w := newVault(t, Options{})
+	for i := range 200 {
+		mustPut(t, v, Entry{ID: fmt.Sprintf("%05d", i), Value: make([]byte, MaxValueBytes)})
+	}
+	if _, err := v.Shred("00100"); err != nil {
+		t.Fatal(err)
+	}
+	if v.secrets.at.pages < 6 {
+		t.Fatalf("%d pages", v.secrets.at.pages)
+	}
+	v.Close()
+	v = reopen(t, w, Options{})
+	if ids, _ := v.List(""); len(ids) != 199 {
+		t.Errorf("%d entries", len(ids))
+	}
+	for page := range v.secrets.at.pages { // one page under the name of another
+		key, other := v.secrets.at.pageKey(page), v.secrets.at.pageKey((page+1)%v.secrets.at.pages)
+		good, _ := w.Get(key)
+		swapped, _ := w.Get(other)
+		w.MemoryBlobs.Put(key, swapped)
+		if err := v.Verify(); !errors.Is(err, ErrBlock) {
+			t.Errorf("page %d replaced: %v", page, err)
+		}
+		w.MemoryBlobs.Put(key, good)
+	}
+}
+
+func TestFaultsHaveCodes(t *testing.T) {
+	for cause, want := range map[error]error{
+		syscall.ENOSPC: ErrDiskFull, syscall.EDQUOT: ErrDiskFull, syscall.EROFS: ErrReadOnly, syscall.EIO: ErrIO,
+	} {
+		w := &world{}
+		v, err := Open(worldSlot{w}, failing{w, cause}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = v.Put(Entry{ID: "person/p01"})
+		if !errors.Is(err, want) || !errors.Is(err, ErrStopped) || !errors.Is(err, cause) || strings.Contains(err.Error(), "p01") {
+			t.Errorf("%v: %v", cause, err)
+		}
+		if err := v.Put(Entry{ID: "b"}); !errors.Is(err, ErrStopped) {
+			t.Errorf("after it: %v", err)
+		}
+	}
+}
+
+type failing struct {
+	*world
+	err error
+}
+
+func (f failing) Put(string, []byte) error { return fmt.Errorf("put: %w", f.err) }
+
+func TestClosed(t *testing.T) {
+	v, _ := newVault(t, Options{})
+	mustPut(t, v, Entry{ID: "a", Value: []byte("one")})
+	inside := v.secrets.entries["a"]
+	key := &v.secrets.at.key
+	if v.Close() != nil || v.Close() != nil {
+		t.Error("close")
+	}
+	if string(inside) != "\x00\x00\x00" || *key != [32]byte{} {
+		t.Error("secrets remain in memory")
+	}
+	_, getErr := v.Get("a")
+	_, hasErr := v.Has("a")
+	_, listErr := v.List("")
+	_, shredErr := v.Shred("a")
+	for _, err := range []error{getErr, hasErr, listErr, shredErr, v.Put(Entry{ID: "b"}), v.Verify()} {
+		if !errors.Is(err, ErrClosed) {
+			t.Error(err)
+		}
+	}
+}
+
+func TestVaultRedactsItself(t *testing.T) {
+	v, _ := newVault(t, Options{})
+	e := Entry{ID: "person/p01", Value: []byte("SECRET")}
+	mustPut(t, v, e)
+	var out strings.Builder
+	type holder struct {
+		v *Vault
+		E Entry
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
+		for _, value := range []any{v, e, &e, []Entry{e}, holder{v: v}, &holder{v: v, E: e}} {
+			fmt.Fprintf(&out, verb, value)
+		}
+	}
+	slog.New(slog.NewTextHandler(&out, nil)).Info("x", "v", v, "e", e)
+	key := v.secrets.at.key[:6]
+	for _, bad := range []string{"SECRET", "p01", "83 69 67", "534543", fmt.Sprint(key)[1:10], fmt.Sprintf("%x", key)} {
+		if strings.Contains(out.String(), bad) {
+			t.Errorf("%q was printed", bad)
+		}
+	}
+}
+
+func TestConcurrentUse(t *testing.T) {
+	v, _ := newVault(t, Options{})
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			for i := range 50 {
+				id := fmt.Sprintf("%d/%d", g, i)
+				if err := v.Put(Entry{ID: id, Value: []byte(id)}); err != nil {
+					t.Error(err)
+				}
+				if got, err := v.Get(id); err != nil || string(got) != id {
+					t.Errorf("%q, %v", got, err)
+				}
+				if i%10 == 0 {
+					v.Shred(id)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if ids, _ := v.List(""); len(ids) != 4*45 || v.Verify() != nil {
+		t.Errorf("%d entries", len(ids))
+	}
+}

@@ -213,3 +213,15 @@ type Text struct {
 	Ja string `cbor:"1,keyasint" json:"ja"`
 	En string `cbor:"2,keyasint,omitempty" json:"en,omitempty"`
 }
+
+// PeekID returns the id of a leaf that Parse accepted, without decoding it
+// again. Seals have none.
+func PeekID(leaf []byte) (ID, bool) {
+	// map header, 1: version, 2: kind (one or two bytes), 3: 0x50 and 16 bytes
+	for at := 4; at <= 6 && at+18 <= len(leaf); at++ {
+		if leaf[at] == 3 && leaf[at+1] == 0x50 {
+			return ID(leaf[at+2 : at+18]), true
+		}
+	}
+	return ID{}, false
+}

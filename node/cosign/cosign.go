@@ -1,0 +1,554 @@
+// Package cosign makes checkpoints final: it signs the ends of batches that
+// this member derived itself, and collects the cosignatures of the others.
+//
+// # Invariants
+//
+//   - A member cosigns only ends of its own re-derivation, in order, and only
+//     what extends the last end that it ever cosigned. Before a cosignature
+//     leaves, the end is in the mark file, synced; the mark is never lowered.
+//   - Its times never decrease. Age is never a reason not to cosign.
+//   - A checkpoint is final here when k members' cosignatures over it verify
+//     and this member derived the same end. The final height never goes back.
+//   - A cosignature is verified before it is kept: one bad line breaks a note.
+//
+// # Flow
+//
+// Derived takes each end from the applying goroutine. The signer goroutine signs
+// all ends at hand under one sync and sends them to the leader, which collects
+// and sends the k of them back. Where finality lags, everyone sends to everyone,
+// so a stalled leader costs time only. Every ten seconds each member cosigns its
+// newest end again with a new time (a heartbeat): the k-th newest time says how
+// fresh the log is.
+//
+// The package neither judges batches nor talks to a network itself.
+package cosign
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sort"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/akashi-ledger/akashi/crypto/canon"
+	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
+	"github.com/akashi-ledger/akashi/node/store"
+)
+
+// Bounds.
+const (
+	Heartbeat   = 10 * time.Second
+	lagBefore   = 300 * time.Millisecond // of finality before everyone sends to everyone
+	tick        = 100 * time.Millisecond
+	maxAhead    = 4096 // heights beyond our own whose cosignatures are kept
+	maxEntries  = 1024 // cosignatures in one message
+	sendTimeout = 5 * time.Second
+)
+
+// Config is what a Cosigner needs; every field is required.
+type Config struct {
+	Self   string // member id
+	Key    sign.Key
+	LogKey sign.Key
+	Policy *rules.Policy
+	Dir    string // of the mark file and evidence
+	State  func() *store.State
+	Now    func() time.Time                                     // the consortium's clock
+	Leader func() string                                        // member id of the Raft leader, "" for none
+	Send   func(ctx context.Context, to string, m []byte) error // a message for another member's Receive
+	Final  func(*Final)                                         // called in order, from one goroutine at a time; must not block
+	Stop   func(error)                                          // this node must halt
+	Log    *slog.Logger
+}
+
+// A Final is a checkpoint with at least k members' cosignatures.
+type Final struct {
+	End    store.End
+	Sigs   []MemberSig // ascending by member
+	Policy *rules.Policy
+	logKey sign.Key
+	once   sync.Once
+	note   []byte
+}
+
+// MemberSig is a member's cosignature.
+type MemberSig struct {
+	Member string
+	sign.Cosignature
+}
+
+// Note returns the signed note of the checkpoint.
+func (f *Final) Note() []byte {
+	f.once.Do(func() {
+		keys, cosigs := map[string]sign.PublicKey{}, []sign.Cosignature{}
+		for _, m := range f.Policy.Members {
+			keys[m.Name] = m.Key
+		}
+		for _, s := range f.Sigs {
+			cosigs = append(cosigs, s.Cosignature)
+		}
+		note, err := sign.FormatNote(f.End.Checkpoint(f.Policy.Origin), f.logKey, cosigs, keys)
+		if err != nil {
+			panic("cosign: " + err.Error()) // every kept cosignature is of a policy member
+		}
+		f.note = note
+	})
+	return f.note
+}
+
+// FreshAt returns the k-th newest cosignature time, in Unix seconds.
+func (f *Final) FreshAt() uint64 {
+	sigs := make([]sign.Cosignature, len(f.Sigs))
+	for i, s := range f.Sigs {
+		sigs[i] = s.Cosignature
+	}
+	return sign.KthNewest(sigs, f.Policy.K)
+}
+
+// Cited returns the checkpoint as a header cites it: with the k newest
+// cosignatures.
+func (f *Final) Cited() record.Cited {
+	sigs := slices.Clone(f.Sigs)
+	sort.SliceStable(sigs, func(i, j int) bool { return sigs[i].Time > sigs[j].Time })
+	sigs = sigs[:f.Policy.K]
+	sort.Slice(sigs, func(i, j int) bool { return sigs[i].Member < sigs[j].Member })
+	c := record.Cited{Height: f.End.Height, Size: f.End.Size, Root: f.End.Root}
+	for _, s := range sigs {
+		c.Sigs = append(c.Sigs, record.CitedSig{Member: s.Member, Time: s.Time, Sig: s.Sig})
+	}
+	return c
+}
+
+// entry is one cosignature on its way.
+type entry struct {
+	Member string         `cbor:"1,keyasint"`
+	Height uint64         `cbor:"2,keyasint"`
+	Size   uint64         `cbor:"3,keyasint"`
+	Root   record.Digest  `cbor:"4,keyasint"`
+	Time   uint64         `cbor:"5,keyasint"`
+	Sig    sign.Signature `cbor:"6,keyasint"`
+}
+
+// Message is what members send each other.
+type message struct {
+	Entries []entry `cbor:"1,keyasint"`
+	Beat    bool    `cbor:"2,keyasint,omitempty"` // please cosign your newest end again, and send it to everyone
+}
+
+// A Cosigner signs and collects for one member.
+type Cosigner struct {
+	Config
+	mark  *markFile
+	final atomic.Pointer[Final]
+	ready chan struct{} // signals the signer
+
+	mu       sync.Mutex
+	pending  []store.End                 // derived, not signed
+	ends     map[uint64]store.End        // derived and above final, by height
+	sigs     map[uint64]map[string]entry // verified, by height and member
+	conflict map[string]entry            // verified, over another end than ours
+	lagSince time.Time
+	beat     bool
+	newest   store.End
+	out      map[string]*outbox
+	ctx      context.Context
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
+	finalMu  sync.Mutex // orders calls of Final
+}
+
+// New opens the mark file, checks it against the state, and starts. The mark
+// may be created only where nothing but genesis was derived.
+func New(c Config) (*Cosigner, error) {
+	if c.Policy == nil || c.State == nil || c.Now == nil || c.Leader == nil || c.Send == nil || c.Final == nil || c.Stop == nil || c.Log == nil {
+		return nil, errors.New("cosign: every field of Config is required")
+	}
+	st := c.State()
+	mark, err := openMark(c.Dir, c.Key, c.Policy.Origin, st.Height == 0)
+	if err != nil {
+		return nil, err
+	}
+	s := &Cosigner{Config: c, mark: mark, ready: make(chan struct{}, 1), ends: map[uint64]store.End{},
+		sigs: map[uint64]map[string]entry{}, conflict: map[string]entry{}, out: map[string]*outbox{}}
+	if err := s.checkMark(st); err != nil {
+		mark.f.Close()
+		return nil, err
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	for _, m := range c.Policy.Members {
+		if m.ID != c.Self {
+			s.out[m.ID] = newOutbox()
+			s.wg.Go(func() { s.deliver(m.ID) })
+		}
+	}
+	s.newest, s.ends[st.Height] = st.End, st.End
+	s.pending = []store.End{st.End}
+	s.wg.Go(s.run)
+	s.wake()
+	return s, nil
+}
+
+// ErrForked says that our state contradicts what we cosigned.
+var ErrForked = errors.New("the derived log contradicts a cosigned checkpoint")
+
+// checkMark compares the state with the last end that was ever cosigned. A
+// state below the mark is caught up by Raft; until then nothing is signed.
+func (s *Cosigner) checkMark(st *store.State) error {
+	mk := s.mark.mark
+	if mk.Size == 0 || mk.Size > st.Size {
+		return nil
+	}
+	root, err := st.Tree().RootAt(mk.Size, st)
+	if err != nil {
+		return err
+	}
+	if record.Digest(root) != mk.Root {
+		return fmt.Errorf("%w: size %d", ErrForked, mk.Size)
+	}
+	return nil
+}
+
+// Close stops the goroutines.
+func (s *Cosigner) Close() error {
+	s.cancel()
+	s.wg.Wait()
+	return s.mark.f.Close()
+}
+
+// Current returns the highest final checkpoint, nil before the first since
+// start.
+func (s *Cosigner) Current() *Final { return s.final.Load() }
+
+// Derived takes the end of a batch that was just applied. It does not block.
+func (s *Cosigner) Derived(e store.End) {
+	s.mu.Lock()
+	s.pending = append(s.pending, e)
+	s.ends[e.Height] = e
+	s.newest = e
+	s.mu.Unlock()
+	s.wake()
+}
+
+// Beat asks every member to cosign its newest end again now: a leader that
+// wants to propose after a long silence needs fresh times.
+func (s *Cosigner) Beat() {
+	s.mu.Lock()
+	s.beat = true
+	s.mu.Unlock()
+	for _, o := range s.out {
+		o.add(nil, true)
+	}
+	s.wake()
+}
+
+func (s *Cosigner) wake() {
+	select {
+	case s.ready <- struct{}{}:
+	default:
+	}
+}
+
+// run is the signer.
+func (s *Cosigner) run() {
+	beat, lag := time.NewTicker(Heartbeat), time.NewTicker(tick)
+	defer beat.Stop()
+	defer lag.Stop()
+	for {
+		again := false
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-s.ready:
+		case <-beat.C:
+			again = true
+		case <-lag.C:
+			s.checkLag()
+			continue
+		}
+		if err := s.sign(again); err != nil {
+			s.Stop(err)
+			return
+		}
+	}
+}
+
+// sign cosigns every end at hand that is not final, and with again (or asked by
+// another member) the newest end a second time.
+func (s *Cosigner) sign(again bool) error {
+	s.mu.Lock()
+	ends, newest := s.pending, s.newest
+	again = again || s.beat
+	s.pending, s.beat = nil, false
+	s.mu.Unlock()
+	f := s.final.Load()
+	mk := s.mark.mark
+	kept := ends[:0]
+	for _, e := range ends {
+		if (f == nil || e.Height > f.End.Height) && e.Size >= mk.Size {
+			kept = append(kept, e)
+		}
+	}
+	if again && newest.Size >= mk.Size && (len(kept) == 0 || kept[len(kept)-1].Height != newest.Height) {
+		kept = append(kept, newest)
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	if mk.Size > 0 && kept[0].Size == mk.Size && kept[0].Root != mk.Root {
+		return fmt.Errorf("%w: size %d", ErrForked, mk.Size)
+	}
+	now := max(uint64(s.Now().Unix()), mk.Time)
+	last := kept[len(kept)-1]
+	if err := s.mark.write(Mark{Height: last.Height, Size: last.Size, Root: last.Root, Time: now}); err != nil {
+		return err
+	}
+	name := s.Policy.Sign().Members[s.index(s.Self)].Signer
+	entries := make([]entry, len(kept))
+	for i, e := range kept {
+		cs := s.Key.Cosign(name, e.Checkpoint(s.Policy.Origin), now)
+		entries[i] = entry{s.Self, e.Height, e.Size, e.Root, now, cs.Sig}
+	}
+	s.spread(entries, again)
+	s.mu.Lock()
+	for _, e := range entries {
+		s.keep(e)
+	}
+	s.mu.Unlock()
+	s.collect()
+	return nil
+}
+
+// spread sends our own cosignatures to the leader, or to everyone.
+func (s *Cosigner) spread(entries []entry, everyone bool) {
+	leader := s.Leader()
+	for id, o := range s.out {
+		if everyone || leader == "" || id == leader {
+			o.add(entries, false)
+		}
+	}
+}
+
+func (s *Cosigner) index(member string) int {
+	return slices.IndexFunc(s.Policy.Members, func(m rules.Cosigner) bool { return m.ID == member })
+}
+
+// keep stores a verified cosignature. The newest time of a member counts.
+func (s *Cosigner) keep(e entry) {
+	if f := s.final.Load(); f != nil && e.Height < f.End.Height || e.Height > s.newest.Height+maxAhead {
+		return
+	}
+	m := s.sigs[e.Height]
+	if m == nil {
+		m = map[string]entry{}
+		s.sigs[e.Height] = m
+	}
+	if old, ok := m[e.Member]; !ok || old.Time < e.Time {
+		m[e.Member] = e
+	}
+}
+
+// ErrMessage says that a message of another member is malformed.
+var ErrMessage = errors.New("malformed cosignature message")
+
+// Receive takes another member's message.
+func (s *Cosigner) Receive(b []byte) error {
+	var m message
+	if err := canon.Unmarshal(b, &m); err != nil || len(m.Entries) > maxEntries {
+		return ErrMessage
+	}
+	for _, e := range m.Entries {
+		if err := s.receive(e); err != nil {
+			return err
+		}
+	}
+	s.collect()
+	if m.Beat {
+		s.mu.Lock()
+		s.beat = true
+		s.mu.Unlock()
+		s.wake()
+	}
+	return nil
+}
+
+func (s *Cosigner) receive(e entry) error {
+	i := s.index(e.Member)
+	if i < 0 || e.Time > record.MaxTimeMs/1000 {
+		return fmt.Errorf("%w: member %q", ErrMessage, e.Member)
+	}
+	s.mu.Lock()
+	old, have := s.sigs[e.Height][e.Member]
+	ours, derived := s.ends[e.Height]
+	s.mu.Unlock()
+	if f := s.final.Load(); f != nil && e.Height < f.End.Height || have && old.Time >= e.Time {
+		return nil
+	}
+	cp := sign.Checkpoint{Origin: s.Policy.Origin, Size: e.Size, Root: e.Root}
+	cs := sign.Cosignature{Signer: s.Policy.Members[i].Name, Time: e.Time, Sig: e.Sig}
+	if err := cs.Verify(s.Policy.Members[i].Key, cp); err != nil {
+		return fmt.Errorf("%w: member %s: %w", ErrMessage, e.Member, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if derived && (ours.Size != e.Size || ours.Root != e.Root) {
+		return s.conflicts(e, ours)
+	}
+	s.keep(e)
+	return nil
+}
+
+// conflicts keeps a member's cosignature over an end that is not ours as
+// evidence. One alone says that somebody lies or is broken; k of them say that
+// it is us.
+func (s *Cosigner) conflicts(e entry, ours store.End) error {
+	s.conflict[e.Member] = e
+	same := 0
+	for _, o := range s.conflict {
+		if o.Height == e.Height && o.Size == e.Size && o.Root == e.Root {
+			same++
+		}
+	}
+	s.Log.Error("a member cosigned another end than ours", "member", e.Member, "height", e.Height, "size", e.Size)
+	if err := s.evidence(e, ours); err != nil {
+		s.Log.Error("evidence was not written", "err", err)
+	}
+	if same >= s.Policy.K {
+		go s.Stop(fmt.Errorf("%w: %d members cosigned another end of height %d", ErrForked, same, e.Height))
+	}
+	return nil
+}
+
+// collect looks for the highest end that k members cosigned and that is ours.
+func (s *Cosigner) collect() {
+	s.finalMu.Lock()
+	defer s.finalMu.Unlock()
+	s.mu.Lock()
+	cur := s.final.Load()
+	var best *Final
+	for h, sigs := range s.sigs {
+		end, derived := s.ends[h]
+		if !derived || len(sigs) < s.Policy.K || best != nil && h <= best.End.Height || cur != nil && h < cur.End.Height {
+			continue
+		}
+		f := s.assemble(end, sigs)
+		if f != nil && (cur == nil || h > cur.End.Height || f.newer(cur)) {
+			best = f
+		}
+	}
+	if best != nil {
+		if cur == nil || best.End.Height > cur.End.Height {
+			s.lagSince = time.Now()
+		}
+		s.final.Store(best)
+		for h := range s.sigs {
+			if h < best.End.Height {
+				delete(s.sigs, h)
+			}
+		}
+		for h := range s.ends {
+			if h < best.End.Height {
+				delete(s.ends, h)
+			}
+		}
+	}
+	s.mu.Unlock()
+	if best == nil {
+		return
+	}
+	s.Config.Final(best)
+	if s.Leader() == s.Self && (cur == nil || best.End.Height > cur.End.Height) {
+		s.announce(best)
+	}
+}
+
+func (s *Cosigner) assemble(end store.End, sigs map[string]entry) *Final {
+	f := &Final{End: end, Policy: s.Policy, logKey: s.LogKey}
+	for _, m := range s.Policy.Members {
+		e, ok := sigs[m.ID]
+		if ok && e.Size == end.Size && e.Root == end.Root {
+			f.Sigs = append(f.Sigs, MemberSig{m.ID, sign.Cosignature{Signer: m.Name, Time: e.Time, Sig: e.Sig}})
+		}
+	}
+	if len(f.Sigs) < s.Policy.K {
+		return nil
+	}
+	return f
+}
+
+// newer reports whether f says more than the other about the same end.
+func (f *Final) newer(other *Final) bool {
+	return len(f.Sigs) > len(other.Sigs) || f.FreshAt() > other.FreshAt()
+}
+
+// announce sends the cosignatures of a final checkpoint to everyone.
+func (s *Cosigner) announce(f *Final) {
+	entries := make([]entry, len(f.Sigs))
+	for i, m := range f.Sigs {
+		entries[i] = entry{m.Member, f.End.Height, f.End.Size, f.End.Root, m.Time, m.Sig}
+	}
+	for _, o := range s.out {
+		o.add(entries, false)
+	}
+}
+
+// checkLag makes up for a leader that does not collect.
+func (s *Cosigner) checkLag() {
+	f := s.final.Load()
+	s.mu.Lock()
+	newest := s.newest
+	lagging := f == nil || f.End.Height < newest.Height
+	if !lagging || s.lagSince.IsZero() {
+		s.lagSince = time.Now()
+	}
+	due := lagging && time.Since(s.lagSince) > lagBefore
+	var mine []entry
+	if due {
+		s.lagSince = time.Now()
+		for _, sigs := range s.sigs {
+			for _, e := range sigs {
+				if len(mine) < maxEntries && (e.Height == newest.Height || e.Member == s.Self) {
+					mine = append(mine, e)
+				}
+			}
+		}
+	}
+	s.mu.Unlock()
+	if len(mine) > 0 {
+		s.spread(mine, true)
+	} else if due {
+		s.wakeAgain()
+	}
+}
+
+// wakeAgain asks the signer for the newest end once more.
+func (s *Cosigner) wakeAgain() {
+	s.mu.Lock()
+	s.beat = true
+	s.mu.Unlock()
+	s.wake()
+}
+
+// encode returns a message's bytes.
+func encode(m *message) []byte { return canon.Must(m) }
+
+// sortedEntries orders entries so that equal sets have equal bytes.
+func sortedEntries(m map[string]entry) []entry {
+	out := make([]entry, 0, len(m))
+	for _, e := range m {
+		out = append(out, e)
+	}
+	slices.SortFunc(out, func(a, b entry) int {
+		if a.Height != b.Height {
+			return int(int64(a.Height) - int64(b.Height))
+		}
+		return bytes.Compare([]byte(a.Member), []byte(b.Member))
+	})
+	return out
+}

@@ -1,0 +1,208 @@
+package replica
+
+import (
+	"time"
+
+	"github.com/akashi-ledger/akashi/crypto/canon"
+	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
+	"github.com/akashi-ledger/akashi/node/cosign"
+	"github.com/akashi-ledger/akashi/node/store"
+)
+
+// A chain is where a leader's next header goes.
+type chain struct {
+	term   uint64
+	epoch  uint64
+	prev   record.Digest
+	height uint64
+	timeMs uint64
+}
+
+// propose is the leader's goroutine: while this node leads, it turns the queue
+// into entries.
+func (r *Replica) propose() {
+	defer close(r.done)
+	for {
+		select {
+		case <-r.stopped:
+			return
+		case leads := <-r.raft.LeaderCh():
+			if leads {
+				r.lead()
+			}
+		}
+	}
+}
+
+// lead proposes until leadership ends or an entry fails.
+func (r *Replica) lead() {
+	term := r.raft.CurrentTerm()
+	if err := r.raft.Barrier(applyTimeout).Error(); err != nil {
+		r.Log.Warn("no barrier after election", "err", err)
+		return
+	}
+	c, err := r.tip(term)
+	if err != nil {
+		r.Stop(err)
+		return
+	}
+	r.open.Store(0)
+	r.Log.Info("leading", "term", term, "height", c.height)
+	r.Beat()
+	var held *record.Submitted
+	advanced := time.Now()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if r.failed.Load() == term {
+			r.Log.Warn("an entry failed: no more headers in this term", "term", term)
+			r.raft.LeadershipTransfer()
+			return
+		}
+		urgent, bulk := r.urgent, r.bulk
+		if held != nil || !r.mayPropose(c) {
+			urgent, bulk = nil, nil
+		}
+		if held != nil && r.mayPropose(c) {
+			if held = r.entry(c, held); held == nil {
+				continue
+			}
+		}
+		select {
+		case <-r.stopped:
+			return
+		case leads := <-r.raft.LeaderCh():
+			if !leads {
+				return
+			}
+		case s := <-urgent:
+			held = s
+		case s := <-bulk:
+			held = s
+		case <-r.applied:
+		case <-tick.C:
+			if f := r.Final(); f != nil && f.End.Height == r.Ledger.State().Height {
+				advanced = time.Now()
+			} else if time.Since(advanced) > stallAfter {
+				r.Log.Warn("finality stalls: handing leadership on")
+				r.raft.LeadershipTransfer()
+				advanced = time.Now()
+			}
+		}
+	}
+}
+
+func (r *Replica) tip(term uint64) (*chain, error) {
+	head, err := rules.Load[rules.Head](r.Ledger.State(), rules.KeyHead)
+	if err != nil {
+		return nil, err
+	}
+	return &chain{term: term, epoch: head.Epoch, prev: head.Header, height: head.Height, timeMs: head.TimeMs}, nil
+}
+
+// mayPropose reports whether depth and backpressure leave room.
+func (r *Replica) mayPropose(c *chain) bool {
+	f := r.Final()
+	return f != nil && r.open.Load() < depth && c.height-f.End.Height < maxOpen
+}
+
+// entry builds and proposes one entry from first and what waits behind it. It
+// returns what is left over: a submission that did not fit, or first itself
+// where the clock is ahead of what members vouch for.
+func (r *Replica) entry(c *chain, first *record.Submitted) *record.Submitted {
+	f := r.Final()
+	timeMs := max(uint64(r.Now().UnixMilli()), c.timeMs+1)
+	if timeMs > latest(f) {
+		if r.Beat(); !r.wait(func() bool { f = r.Final(); return timeMs <= latest(f) }) {
+			return first
+		}
+	}
+	e, rest := r.gather(first)
+	e.Header = record.Header{Leader: r.Self, Epoch: c.epoch, Term: c.term, Prev: c.prev, TimeMs: timeMs, Cited: f.Cited()}
+	subs := make([]record.Submission, len(e.Submissions))
+	for i := range subs {
+		subs[i] = e.Submissions[i].Submission
+	}
+	e.Header.Submissions = record.SubmissionsRoot(subs)
+	e.Header.Sig = r.Key.Sign(sign.DomainHeader, r.Origin, e.Header.Signed())
+	c.prev, c.timeMs, c.height = e.Header.Hash(), timeMs, c.height+1
+	r.open.Add(1)
+	future := r.raft.Apply(canon.Must(e), applyTimeout)
+	go func() {
+		err := future.Error()
+		if b, ok := future.Response().(*store.Batch); err != nil || !ok || b.Result.Void != nil {
+			r.Log.Warn("an entry was not applied", "term", c.term, "err", err)
+			r.failed.Store(c.term)
+		}
+		r.open.Add(-1)
+		select {
+		case r.applied <- struct{}{}:
+		default:
+		}
+	}()
+	return rest
+}
+
+func latest(f *cosign.Final) uint64 {
+	times := []uint64{}
+	for _, s := range f.Cited().Sigs {
+		times = append(times, s.Time)
+	}
+	return rules.LatestTimeMs(times)
+}
+
+// wait polls a condition for two seconds.
+func (r *Replica) wait(ok func() bool) bool {
+	for range 400 {
+		if ok() {
+			return true
+		}
+		select {
+		case <-r.stopped:
+			return false
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	return false
+}
+
+// gather takes what waits, urgent first, as far as one entry holds.
+func (r *Replica) gather(first *record.Submitted) (e *record.Entry, rest *record.Submitted) {
+	const room = record.MaxEntry - 16<<10 // header and encoding
+	e = &record.Entry{}
+	list, size := 8<<10, 0
+	next := first
+	for next != nil {
+		n, l := sizeOf(next)
+		if len(e.Submissions) > 0 && (size+n > room || list+l > record.MaxListBytes || len(e.Submissions) == record.MaxBatchSubs) {
+			return e, next
+		}
+		e.Submissions = append(e.Submissions, *next)
+		size, list = size+n, list+l
+		select {
+		case next = <-r.urgent:
+			continue
+		default:
+		}
+		select {
+		case next = <-r.urgent:
+		case next = <-r.bulk:
+		default:
+			next = nil
+		}
+	}
+	return e, nil
+}
+
+// sizeOf bounds the bytes of a submission in an entry, and in the list of the
+// seal.
+func sizeOf(s *record.Submitted) (entry, list int) {
+	list = 160 + len(s.Submission.Issuer) + 80
+	entry = list
+	for _, l := range s.Leaves {
+		entry += len(l) + 4
+	}
+	return entry, list
+}

@@ -1,0 +1,230 @@
+// Package replica puts batches into the Raft log and takes them out again.
+//
+// It translates only: what a batch means is ledger/rules, what it leaves behind
+// is node/store. A leader groups submissions into entries under a signed header;
+// every node hands committed entries to the ledger in order.
+//
+// # Invariants
+//
+//   - A leader signs one header for each place (epoch, term, previous header).
+//     It starts after a barrier, and after any error of Apply it resigns and
+//     signs no more in that term.
+//   - No header is signed that the rules would void: it follows the last header
+//     signed, its time is within what the cited checkpoint allows, and it cites
+//     a final checkpoint at most 32 batches back.
+//   - An entry is applied once: the ledger knows the Raft index of the last.
+//   - An error of the ledger stops the node.
+//
+// A Raft commit is not an acknowledgement; package cosign says what is final.
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/node/cosign"
+	"github.com/akashi-ledger/akashi/node/store"
+	"github.com/akashi-ledger/akashi/node/transport"
+	"github.com/hashicorp/raft"
+	wal "github.com/hashicorp/raft-wal"
+)
+
+// Bounds.
+const (
+	depth        = 2                      // entries proposed and not yet applied
+	queueLen     = 4096                   // submissions waiting at the leader
+	maxOpen      = record.CitedWindow - 2 // batches that may be not final before proposing stops
+	applyTimeout = 10 * time.Second
+	stallAfter   = 5 * time.Second // of finality before leadership is handed on
+)
+
+// Errors that a caller meets; both are worth trying again.
+var (
+	ErrNotLeader = errors.New("this node does not lead")
+	ErrBusy      = errors.New("the leader's queue is full")
+)
+
+// Config is what a Replica needs; every field is required.
+type Config struct {
+	Self    string // member id
+	Origin  string
+	Key     sign.Key
+	Dir     string // of the Raft log
+	Host    *transport.Host
+	Servers map[string]raft.ServerID // by member id; all voters
+	Ledger  *store.Ledger
+	Now     func() time.Time     // the consortium's clock
+	Final   func() *cosign.Final // the highest final checkpoint
+	Beat    func()               // asks members for fresh cosignatures
+	Batch   func(b *store.Batch) // called for every applied batch; must not block
+	Leads   func(leader string)  // called when the leader changes; must not block
+	Stop    func(error)          // this node must halt
+	Log     *slog.Logger
+}
+
+// Replica is this node's part of the Raft cluster.
+type Replica struct {
+	Config
+	raft    *raft.Raft
+	logs    *wal.WAL
+	trans   *raft.NetworkTransport
+	urgent  chan *record.Submitted
+	bulk    chan *record.Submitted
+	applied chan struct{} // an entry of ours was applied, or failed
+	done    chan struct{}
+	stopped chan struct{}
+	open    atomic.Int64 // proposed and not yet applied
+	failed  atomic.Uint64
+}
+
+// New opens the Raft log and joins the cluster; an empty log is bootstrapped
+// with all members as voters.
+func New(c Config) (*Replica, error) {
+	r := &Replica{Config: c, urgent: make(chan *record.Submitted, queueLen), bulk: make(chan *record.Submitted, queueLen),
+		applied: make(chan struct{}, 2*depth), done: make(chan struct{}), stopped: make(chan struct{})}
+	dir := filepath.Join(c.Dir, "raft")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	var err error
+	if r.logs, err = wal.Open(dir, wal.WithLogger(transport.RaftLogger(c.Log))); err != nil {
+		return nil, fmt.Errorf("open the Raft log: %w", err)
+	}
+	if err := r.start(); err != nil {
+		r.logs.Close()
+		return nil, err
+	}
+	go r.propose()
+	return r, nil
+}
+
+func (r *Replica) start() error {
+	cfg := raft.DefaultConfig()
+	cfg.LocalID = r.Servers[r.Self]
+	cfg.Logger = transport.RaftLogger(r.Log)
+	cfg.CommitTimeout = 2 * time.Millisecond
+	cfg.MaxAppendEntries = 16
+	cfg.NoSnapshotRestoreOnStart = true
+	cfg.SnapshotInterval, cfg.SnapshotThreshold = 24*time.Hour, 1<<62
+	cached, err := raft.NewLogCache(64, r.logs)
+	if err != nil {
+		return err
+	}
+	if r.trans, err = transport.NewRaftTransport(r.Host, r.Log); err != nil {
+		return err
+	}
+	snaps := raft.NewDiscardSnapshotStore()
+	known, err := raft.HasExistingState(r.logs, r.logs, snaps)
+	if err != nil {
+		return fmt.Errorf("read the Raft log: %w", err)
+	}
+	if !known {
+		if err := raft.BootstrapCluster(cfg, r.logs, r.logs, snaps, r.trans, r.voters()); err != nil {
+			return fmt.Errorf("bootstrap Raft: %w", err)
+		}
+	}
+	if r.raft, err = raft.NewRaft(cfg, fsm{r}, cached, r.logs, snaps, r.trans); err != nil {
+		return fmt.Errorf("start Raft: %w", err)
+	}
+	ch := make(chan raft.Observation, 16)
+	r.raft.RegisterObserver(raft.NewObserver(ch, false, func(o *raft.Observation) bool {
+		_, ok := o.Data.(raft.LeaderObservation)
+		return ok
+	}))
+	go func() {
+		for {
+			select {
+			case <-ch:
+				r.Leads(r.Leader())
+			case <-r.stopped:
+				return
+			}
+		}
+	}()
+	return nil
+}
+
+func (r *Replica) voters() raft.Configuration {
+	var c raft.Configuration
+	for _, id := range r.Servers {
+		c.Servers = append(c.Servers, raft.Server{ID: id, Address: raft.ServerAddress(id)})
+	}
+	return c
+}
+
+// Leader returns the member that leads, "" where none is known.
+func (r *Replica) Leader() string {
+	_, id := r.raft.LeaderWithID()
+	for m, s := range r.Servers {
+		if s == id {
+			return m
+		}
+	}
+	return ""
+}
+
+// Submit queues a submission at this node, which must lead. It does not wait
+// for anything.
+func (r *Replica) Submit(s *record.Submitted, urgent bool) error {
+	if r.raft.State() != raft.Leader {
+		return ErrNotLeader
+	}
+	queue := r.bulk
+	if urgent {
+		queue = r.urgent
+	}
+	select {
+	case queue <- s:
+		return nil
+	default:
+		return ErrBusy
+	}
+}
+
+// Close leaves the cluster's work and closes the log.
+func (r *Replica) Close() error {
+	close(r.stopped)
+	err := r.raft.Shutdown().Error()
+	<-r.done
+	return errors.Join(err, r.trans.Close(), r.logs.Close())
+}
+
+// fsm hands committed entries to the ledger.
+type fsm struct{ r *Replica }
+
+// Apply is called by Raft for every committed entry, in order.
+func (f fsm) Apply(l *raft.Log) any {
+	if l.Type != raft.LogCommand || l.Index <= f.r.Ledger.RaftIndex() {
+		return nil
+	}
+	b, err := f.r.Ledger.Apply(l.Index, l.Data)
+	if err != nil {
+		f.r.Stop(err)
+		return err
+	}
+	if b.Result.Void != nil {
+		f.r.Log.Warn("a batch is void", "index", l.Index, "why", b.Result.Void.Error())
+		return b
+	}
+	f.r.Batch(b)
+	return b
+}
+
+// Snapshot is refused: the Raft log is kept whole in this version.
+func (f fsm) Snapshot() (raft.FSMSnapshot, error) {
+	return nil, errors.New("the Raft log is kept whole")
+}
+
+// Restore is refused for the same reason.
+func (f fsm) Restore(rc io.ReadCloser) error {
+	rc.Close()
+	return errors.New("the Raft log is kept whole")
+}

@@ -1,0 +1,340 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/akashi-ledger/akashi/crypto/canon"
+	"github.com/akashi-ledger/akashi/crypto/merkle"
+	"github.com/akashi-ledger/akashi/crypto/register"
+	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
+	"github.com/dgraph-io/badger/v4"
+)
+
+// Keys of the ledger state. Every batch is one transaction at timestamp
+// height+1 (Badger's timestamps begin at 1).
+//
+//	r key-hash          register value (the state itself)
+//	k register-key      empty: keys of kinds that are listed (sensors, trees, erasures, filings)
+//	e first-index       leaves of one batch, cut where an entry bundle ends; each with its length (uint16)
+//	t level index       full hash tile
+//	h height            End
+//	d record-id         leaf index
+//	v handle number     leaf index of that event of the handle
+//	m                   Applied
+const (
+	prefixRegister = 'r'
+	prefixListed   = 'k'
+	prefixLeaves   = 'e'
+	prefixTile     = 't'
+	prefixEnd      = 'h'
+	prefixID       = 'd'
+	prefixEvent    = 'v'
+	keyApplied     = "m"
+)
+
+// keepStates is how many heights back reads at an exact height are served.
+const keepStates = 256
+
+// End is the log at the end of one batch.
+type End struct {
+	Height   uint64        `cbor:"1,keyasint"`
+	Size     uint64        `cbor:"2,keyasint"`
+	Root     record.Digest `cbor:"3,keyasint"`
+	Register record.Digest `cbor:"4,keyasint"`
+	TimeMs   uint64        `cbor:"5,keyasint"`
+	Header   record.Digest `cbor:"6,keyasint"`
+	First    uint64        `cbor:"7,keyasint"` // index of the batch's first leaf
+}
+
+// Checkpoint returns the end as the text that members cosign.
+func (e End) Checkpoint(origin string) sign.Checkpoint {
+	return sign.Checkpoint{Origin: origin, Size: e.Size, Root: e.Root}
+}
+
+type applied struct {
+	Height    uint64 `cbor:"1,keyasint"`
+	RaftIndex uint64 `cbor:"2,keyasint"`
+}
+
+// Ledger is a member's copy of the ledger state. One goroutine applies batches;
+// any number read.
+//
+// Order of effects of Apply: rules, register tree, seal, log tree (all in
+// memory, on copies), then one Badger transaction, then the new state is shown
+// to readers. A crash before the transaction leaves the last batch; Raft then
+// delivers the entry again. The transaction need not be synced: the Raft log is
+// what is durable, and it is kept until the state is.
+type Ledger struct {
+	db      *badger.DB
+	log     *slog.Logger
+	opts    register.Options
+	current atomic.Pointer[State]
+	raft    uint64 // last applied Raft index
+
+	mu     sync.RWMutex
+	states map[uint64]*State // by height, the last keepStates
+}
+
+// ErrDamaged says that stored state contradicts itself: the node must stop and
+// be repaired from its peers.
+var ErrDamaged = errors.New("stored ledger state is damaged")
+
+// OpenLedger opens the state in db. An empty db is founded with the genesis
+// leaf; any other must have been founded with the same.
+func OpenLedger(db *badger.DB, genesis []byte, opts register.Options, log *slog.Logger) (*Ledger, error) {
+	l := &Ledger{db: db, log: log, opts: opts, states: map[uint64]*State{}}
+	at, err := l.applied()
+	if err != nil {
+		return nil, err
+	}
+	if at == nil {
+		return l, l.found(genesis)
+	}
+	if err := l.load(*at); err != nil {
+		return nil, err
+	}
+	leaf, err := l.State().Leaf(0)
+	if err != nil {
+		return nil, err
+	}
+	if string(leaf) != string(genesis) {
+		return nil, fmt.Errorf("the data directory belongs to another log: its genesis differs")
+	}
+	return l, nil
+}
+
+func (l *Ledger) applied() (*applied, error) {
+	txn := l.db.NewTransactionAt(^uint64(0), false)
+	defer txn.Discard()
+	b, err := get(txn, []byte(keyApplied))
+	if err != nil || b == nil {
+		return nil, err
+	}
+	a := new(applied)
+	if err := canon.Unmarshal(b, a); err != nil {
+		return nil, fmt.Errorf("%w: applied mark: %w", ErrDamaged, err)
+	}
+	return a, nil
+}
+
+func (l *Ledger) found(genesis []byte) error {
+	res, err := rules.Found(genesis)
+	if err != nil {
+		return err
+	}
+	before := &State{ledger: l, tree: merkle.New(), view: merkle.New().View(), reg: register.Empty(l.opts), empty: true}
+	_, err = l.commit(before, res, 0)
+	return err
+}
+
+// load rebuilds what lives in memory and checks it against the last seal.
+func (l *Ledger) load(at applied) error {
+	st := &State{ledger: l, ts: at.Height + 1}
+	end, err := st.end(at.Height)
+	if err != nil {
+		return err
+	}
+	st.End = *end
+	tail, err := st.leafHashes(end.Size/merkle.TileWidth*merkle.TileWidth, end.Size)
+	if err != nil {
+		return err
+	}
+	if st.tree, err = merkle.Load(end.Size, st, tail); err != nil {
+		return fmt.Errorf("%w: log tree: %w", ErrDamaged, err)
+	}
+	if record.Digest(st.tree.Root()) != end.Root {
+		return fmt.Errorf("%w: the leaves at size %d do not give the root that was signed", ErrDamaged, end.Size)
+	}
+	leaves := st.Leaves()
+	defer leaves.Close()
+	if st.reg, err = register.Build(leaves, l.opts); err != nil {
+		return fmt.Errorf("%w: register: %w", ErrDamaged, err)
+	}
+	if record.Digest(st.reg.Root()) != end.Register {
+		return fmt.Errorf("%w: the register at height %d does not give the root in the seal", ErrDamaged, end.Height)
+	}
+	st.view = st.tree.View()
+	l.raft = at.RaftIndex
+	l.show(st)
+	return nil
+}
+
+// State returns the newest state.
+func (l *Ledger) State() *State { return l.current.Load() }
+
+// At returns the state at a height: the last 256 are kept.
+func (l *Ledger) At(height uint64) (*State, bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	st, ok := l.states[height]
+	return st, ok
+}
+
+func (l *Ledger) show(st *State) {
+	l.mu.Lock()
+	l.states[st.Height] = st
+	if st.Height >= keepStates {
+		delete(l.states, st.Height-keepStates)
+	}
+	l.mu.Unlock()
+	l.current.Store(st)
+}
+
+// RaftIndex returns the Raft index of the last applied entry. Only the
+// goroutine that applies may ask.
+func (l *Ledger) RaftIndex() uint64 { return l.raft }
+
+// Batch is what became of one Raft entry.
+type Batch struct {
+	Result *rules.Result
+	End    End
+}
+
+// Apply judges one Raft entry and stores its effect. A void entry returns a
+// Batch whose Result says why. An error means that the node must stop.
+func (l *Ledger) Apply(raftIndex uint64, entry []byte) (*Batch, error) {
+	st := l.State()
+	view := st.View()
+	res, err := rules.Apply(view, rules.Prev{Size: st.Size, Root: merkle.Hash(st.Root)}, entry)
+	view.Close()
+	if err != nil {
+		return nil, fmt.Errorf("apply Raft entry %d: %w", raftIndex, err)
+	}
+	if res.Void != nil {
+		l.raft = raftIndex
+		return &Batch{Result: res}, nil
+	}
+	next, err := l.commit(st, res, raftIndex)
+	if err != nil {
+		return nil, fmt.Errorf("apply Raft entry %d: %w", raftIndex, err)
+	}
+	return &Batch{Result: res, End: next.End}, nil
+}
+
+// commit derives the next state and stores it in one transaction.
+func (l *Ledger) commit(st *State, res *rules.Result, raftIndex uint64) (*State, error) {
+	leaves := st.Leaves()
+	reg, err := st.reg.Update(leaves, res.Writes)
+	leaves.Close()
+	if err != nil {
+		return nil, fmt.Errorf("register: %w", err)
+	}
+	seal := res.SealLeaf(reg.Root())
+	all := append(res.Leaves[:len(res.Leaves):len(res.Leaves)], seal)
+	hashes := make([]merkle.Hash, len(all))
+	for i, leaf := range all {
+		hashes[i] = merkle.LeafHash(leaf)
+	}
+	tree := st.tree.Clone()
+	tiles := tree.Append(hashes...)
+	next := &State{ledger: l, ts: res.Height + 1, tree: tree, view: tree.View(), reg: reg}
+	next.End = End{Height: res.Height, Size: tree.Size(), Root: record.Digest(tree.Root()), Register: record.Digest(reg.Root()),
+		TimeMs: res.TimeMs, First: st.Size}
+	if res.Seal.Header != nil {
+		next.End.Header = res.Seal.Header.Hash()
+	}
+	w := &writer{txn: l.db.NewTransactionAt(st.ts, true)}
+	defer w.txn.Discard()
+	w.register(res.Writes)
+	w.leaves(st.Size, all)
+	w.tiles(tiles)
+	w.indexes(st.Size, res)
+	w.put(endKey(res.Height), canon.Must(&next.End))
+	w.put([]byte(keyApplied), canon.Must(&applied{Height: res.Height, RaftIndex: raftIndex}))
+	if w.err != nil {
+		return nil, w.err
+	}
+	if err := w.txn.CommitAt(next.ts, nil); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	l.raft = raftIndex
+	l.show(next)
+	return next, nil
+}
+
+// Final says that a height is final: versions that are older than what reads
+// may still need are let go.
+func (l *Ledger) Final(height uint64) {
+	if height > keepStates {
+		l.db.SetDiscardTs(height - keepStates)
+	}
+}
+
+// Sync makes everything that was applied durable.
+func (l *Ledger) Sync() error { return l.db.Sync() }
+
+// A writer collects the writes of a batch and remembers the first error.
+type writer struct {
+	txn *badger.Txn
+	err error
+}
+
+func (w *writer) put(key, value []byte) {
+	if w.err == nil {
+		w.err = w.txn.SetEntry(badger.NewEntry(key, value))
+	}
+}
+
+func (w *writer) delete(key []byte) {
+	if w.err == nil {
+		w.err = w.txn.Delete(key)
+	}
+}
+
+func (w *writer) register(writes []register.Write) {
+	for _, wr := range writes {
+		kh := register.HashKey(wr.Key)
+		key := append([]byte{prefixRegister}, kh[:]...)
+		if wr.Value == nil {
+			w.delete(key)
+		} else {
+			w.put(key, wr.Value)
+		}
+		if listed(wr.Key) {
+			if k := append([]byte{prefixListed}, wr.Key...); wr.Value == nil {
+				w.delete(k)
+			} else {
+				w.put(k, []byte{})
+			}
+		}
+	}
+}
+
+// leaves stores a batch's leaves, cut where an entry bundle of 256 ends.
+func (w *writer) leaves(first uint64, all [][]byte) {
+	for len(all) > 0 {
+		n := min(uint64(len(all)), merkle.TileWidth-first%merkle.TileWidth)
+		var seg []byte
+		for _, leaf := range all[:n] {
+			seg = binary.BigEndian.AppendUint16(seg, uint16(len(leaf)))
+			seg = append(seg, leaf...)
+		}
+		w.put(indexKey(prefixLeaves, first), seg)
+		all, first = all[n:], first+n
+	}
+}
+
+func (w *writer) tiles(tiles []merkle.FullTile) {
+	for _, t := range tiles {
+		w.put(tileKey(t.ID), t.Data)
+	}
+}
+
+func (w *writer) indexes(first uint64, res *rules.Result) {
+	for i, leaf := range res.Leaves {
+		id, ok := record.PeekID(leaf)
+		if ok {
+			w.put(append([]byte{prefixID}, id[:]...), binary.BigEndian.AppendUint64(nil, first+uint64(i)))
+		}
+	}
+	for _, e := range res.Events {
+		w.put(eventKey(e.Handle, e.N), binary.BigEndian.AppendUint64(nil, first+uint64(e.Leaf)))
+	}
+}

@@ -65,6 +65,7 @@ var encMode, decMode = modes()
 func modes() (cbor.EncMode, cbor.DecMode) {
 	eo := cbor.CoreDetEncOptions()
 	eo.TagsMd = cbor.TagsForbidden
+	eo.NilContainers = cbor.NilContainerAsEmpty // else null would be a second spelling of an empty list
 	em, err := eo.EncMode()
 	if err != nil {
 		panic("canon: encoder options: " + err.Error())

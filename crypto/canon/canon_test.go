@@ -96,3 +96,25 @@ func FuzzUnmarshal(f *testing.F) {
 		}
 	})
 }
+
+// TestEmptyListHasOneSpelling: null is not a second spelling of an empty list,
+// and an encoder's nil writes the one that is left.
+func TestEmptyListHasOneSpelling(t *testing.T) {
+	type lists struct {
+		A []uint64 `cbor:"1,keyasint"`
+		B []byte   `cbor:"2,keyasint"`
+	}
+	var l lists
+	if err := Unmarshal([]byte{0xa2, 1, 0x80, 2, 0x40}, &l); err != nil {
+		t.Error(err)
+	}
+	for _, b := range [][]byte{{0xa2, 1, 0xf6, 2, 0x40}, {0xa2, 1, 0x80, 2, 0xf6}, {0xf6}} {
+		var e *Error
+		if err := Unmarshal(b, &l); !errors.As(err, &e) || e.Code != CodeNotCanonical {
+			t.Errorf("%x: %v, want %s", b, err, CodeNotCanonical)
+		}
+	}
+	if b := Must(&lists{}); !bytes.Equal(b, []byte{0xa2, 1, 0x80, 2, 0x40}) {
+		t.Errorf("nil lists become %x", b)
+	}
+}

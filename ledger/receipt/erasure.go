@@ -1,0 +1,295 @@
+package receipt
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
+)
+
+// certificate is an akashi-erasure/v1.
+type certificate struct {
+	Format       string   `json:"format"`
+	Human        Human    `json:"human"`
+	StoryTime    bool     `json:"storyTime,omitempty"`
+	Leaf         []byte   `json:"leaf"`                   // the erasure
+	Proof        string   `json:"proof"`                  // tlog-proof@v1 of it
+	Attestations []proven `json:"attestations,omitempty"` // in the order in which they were recorded
+	State        proven   `json:"state"`                  // seal that is the checkpoint's last leaf
+	Register     []fact   `json:"register"`               // policy, erasure, tombstones, names
+}
+
+// Erased is what an erasure certificate shows.
+type Erased struct {
+	ID      string        `json:"id"`
+	Cause   string        `json:"cause"`
+	Issuer  string        `json:"issuer"`
+	TimeMs  uint64        `json:"timeMs"`
+	Numbers int           `json:"numbers"` // keys with a tombstone
+	Done    []HolderState `json:"done"`
+	Pending []HolderState `json:"pending"`
+}
+
+// HolderState is what one holder answered; TimeMs 0: nothing yet.
+type HolderState struct {
+	Holder     string      `json:"holder"`
+	Name       record.Text `json:"name"`
+	TimeMs     uint64      `json:"timeMs,omitempty"`
+	Class      string      `json:"class,omitempty"`
+	Generation uint64      `json:"generation,omitempty"`
+}
+
+// erasing is an erasure with its attestations and what the register says.
+type erasing struct {
+	rec    *record.Record
+	body   *record.Erasure
+	atts   []*record.Attestation
+	by     []string // issuers of atts
+	facts  *facts
+	state  *rules.Erasure
+	result *Erased
+}
+
+// BuildErasure makes the certificate of the erasure at a leaf index, with the
+// leaves of its attestations in their order.
+func BuildErasure(src Source, index uint64, attestations []uint64) ([]byte, error) {
+	s, err := open(src)
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.proven(index)
+	if err != nil {
+		return nil, err
+	}
+	last, err := s.proven(s.checkpoint.Size - 1)
+	if err != nil {
+		return nil, err
+	}
+	f := &certificate{Format: FormatErasure, Leaf: p.Leaf, Proof: p.Proof, State: *last}
+	for _, i := range attestations {
+		a, err := s.proven(i)
+		if err != nil {
+			return nil, err
+		}
+		f.Attestations = append(f.Attestations, *a)
+	}
+	e := &erasing{}
+	if err := e.read(f); err != nil {
+		return nil, fmt.Errorf("certificate of leaf %d: %w", index, err)
+	}
+	if err := e.derive(s.asking(&f.Register)); err != nil {
+		return nil, fmt.Errorf("certificate of leaf %d: %w", index, err)
+	}
+	f.StoryTime, f.Human = e.facts.policy.StoryTime, e.human()
+	return render(f)
+}
+
+// read parses the leaves. Its errors name the part.
+func (e *erasing) read(f *certificate) error {
+	rec, err := record.Parse(f.Leaf)
+	if err != nil {
+		return &Error{Format: "erasure", Part: "leaf", Err: err}
+	}
+	body, ok := rec.Body.(*record.Erasure)
+	if !ok {
+		return &Error{Format: "erasure", Part: "leaf", Err: fmt.Errorf("a record of kind %v", rec.Kind)}
+	}
+	e.rec, e.body = rec, body
+	for i := range f.Attestations {
+		r, err := record.Parse(f.Attestations[i].Leaf)
+		if err != nil {
+			return &Error{Format: "erasure", Part: "attestations", Err: err}
+		}
+		a, ok := r.Body.(*record.Attestation)
+		if !ok {
+			return &Error{Format: "erasure", Part: "attestations", Err: fmt.Errorf("a record of kind %v", r.Kind)}
+		}
+		e.atts, e.by = append(e.atts, a), append(e.by, r.Issuer)
+	}
+	return nil
+}
+
+// derive asks the register for progress, tombstones and names.
+func (e *erasing) derive(ask lookup) (err error) {
+	if e.facts, err = newFacts(ask); err != nil {
+		return err
+	}
+	if e.state, err = must[rules.Erasure](ask, rules.KeyErasure(e.rec.ID)); err != nil {
+		return err
+	}
+	if err := e.matchAttestations(); err != nil {
+		return &Error{Format: "erasure", Part: "attestations", Err: err}
+	}
+	n, err := e.tombstones(ask)
+	if err != nil {
+		return err
+	}
+	if err := e.facts.parties(append([]string{e.rec.Issuer}, e.body.Holders...)); err != nil {
+		return err
+	}
+	e.result = &Erased{ID: fmt.Sprintf("%x", e.rec.ID[:]), Cause: e.body.Cause, Issuer: e.rec.Issuer,
+		TimeMs: e.state.TimeMs, Numbers: n, Done: []HolderState{}, Pending: []HolderState{}}
+	for _, d := range e.state.Done {
+		e.result.Done = append(e.result.Done, HolderState{d.Holder, e.facts.names[d.Holder], d.TimeMs, d.Class, d.Generation})
+	}
+	for _, id := range e.state.Pending {
+		e.result.Pending = append(e.result.Pending, HolderState{Holder: id, Name: e.facts.names[id]})
+	}
+	return nil
+}
+
+// matchAttestations wants one attestation for each holder that is done.
+func (e *erasing) matchAttestations() error {
+	if len(e.atts) != len(e.state.Done) {
+		return fmt.Errorf("%d attestations, the register has %d", len(e.atts), len(e.state.Done))
+	}
+	for i, d := range e.state.Done {
+		a := e.atts[i]
+		if a.Erasure != e.rec.ID || e.by[i] != d.Holder || a.Class != d.Class || a.Generation != d.Generation {
+			return fmt.Errorf("attestation %d is not the one of %s that the register has", i, d.Holder)
+		}
+	}
+	return nil
+}
+
+// tombstones wants one for every number, and returns how many there are.
+func (e *erasing) tombstones(ask lookup) (int, error) {
+	numbers := append([]record.KeyNumber(nil), e.body.Numbers...)
+	for _, a := range e.atts {
+		numbers = append(numbers, a.Numbers...)
+	}
+	for _, n := range numbers {
+		t, err := must[rules.Tombstone](ask, rules.KeyTombstone(n))
+		if err != nil {
+			return 0, err
+		}
+		if t.Erasure != e.rec.ID {
+			return 0, errors.New("a tombstone of another erasure")
+		}
+	}
+	return len(numbers), nil
+}
+
+var causes = map[string]record.Text{
+	"request":    {Ja: "本人の求め", En: "request of the person"},
+	"withdrawal": {Ja: "撤回・退会", En: "withdrawal"},
+	"retention":  {Ja: "保存期間の終わり", En: "end of the retention period"},
+}
+
+func (e *erasing) human() Human {
+	l, story := &lines{}, e.facts.policy.StoryTime
+	l.add("消去の証明書", "Certificate of erasure")
+	l.named("消去を求めた者", "Asked for by", e.facts.names[e.rec.Issuer])
+	l.named("きっかけ", "Cause", causes[e.body.Cause])
+	l.named("求めた時刻", "Asked at", clock(e.result.TimeMs, story))
+	l.add(fmt.Sprintf("対象の鍵：%d個（番号は台帳に残り、古い写しを見分けられます）", e.result.Numbers),
+		fmt.Sprintf("Keys: %d (their numbers stay in the ledger, so that a stale copy is recognised)", e.result.Numbers))
+	for _, d := range e.result.Done {
+		t := clock(d.TimeMs, story)
+		l.add(fmt.Sprintf("消去した：%s（%s、保管の種類 %s）", d.Name.Ja, t.Ja, d.Class),
+			fmt.Sprintf("Destroyed: %s (%s, storage class %s)", english(d.Name), t.En, d.Class))
+	}
+	for _, d := range e.result.Pending {
+		l.add("まだ答えていない："+d.Name.Ja, "Has not answered: "+english(d.Name))
+	}
+	if len(e.result.Pending) == 0 {
+		l.add("すべての保管者が消去しました。", "Every holder has destroyed its copies.")
+	}
+	l.add("証明できないこと：記憶装置や仮想マシンの控えに残った写し、すでに渡された平文、うそをつく保管者、だれかが手元に残した控え。",
+		"Not proven: copies left by storage remapping or machine snapshots, plaintext already handed out, a holder that lies, a receipt that somebody kept.")
+	return l.Human
+}
+
+// certifying is a certificate on its way through the checks.
+type certifying struct {
+	check
+	*certificate
+	erasing
+	policies []*sign.Policy
+	at       *final
+}
+
+func verifyErasure(b []byte, policies []*sign.Policy) (*Verdict, error) {
+	v := &Verdict{Format: FormatErasure}
+	c := &certifying{check: check{"erasure", v}, certificate: new(certificate), policies: policies}
+	for _, s := range []struct {
+		part string
+		done record.Text
+		f    func() error
+	}{
+		{"file", text("ファイルの形が正しい", "the file's form is right"), func() error {
+			if err := decode("erasure", b, MaxBundleBytes, c.certificate); err != nil {
+				return err
+			}
+			if c.Format != FormatErasure {
+				return c.fail("format", fmt.Errorf("%q, this program knows %q", c.Format, FormatErasure))
+			}
+			return c.read(c.certificate)
+		}},
+		{"proof", text("消去の記録は、加盟企業の定足数が署名した台帳にある", "the erasure is in a log that a quorum of members signed"), c.checkProof},
+		{"attestations", text("保管者の証明が台帳にある", "the holders' attestations are in the log"), c.checkAttestations},
+		{"register", text("進み具合と、鍵の番号の墓標が、台帳の状態で証明されている", "progress and tombstones are proven by the state"), c.checkRegister},
+		{"human", text("読める文は、記録そのものから導ける", "what people read follows from the records"), c.checkHuman},
+	} {
+		if err := c.step(s.part, s.done, s.f); err != nil {
+			return v, err
+		}
+	}
+	v.Erasure, v.Kind, v.TimeMs = c.result, record.KindErasure.String(), c.result.TimeMs
+	c.notChecked("保管者が本当に消したかどうかは、その言葉によります", "that a holder really destroyed its copies rests on its word")
+	return v, nil
+}
+
+func (c *certifying) checkProof() error {
+	p, err := parseProof(c.Proof)
+	if err != nil {
+		return err
+	}
+	if c.at, err = openNote(p.note, c.policies); err != nil {
+		return err
+	}
+	c.v.Origin, c.v.Size, c.v.FinalMs = c.at.Origin, c.at.Size, c.at.timeMs
+	return c.at.holds(p, c.Leaf)
+}
+
+func (c *certifying) checkAttestations() error {
+	for i := range c.Attestations {
+		p, err := parseProof(c.Attestations[i].Proof)
+		if err != nil {
+			return err
+		}
+		if err := c.at.holds(p, c.Attestations[i].Leaf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *certifying) checkRegister() error {
+	last, err := c.at.last(&c.certificate.State)
+	if err != nil {
+		return c.fail("state", err)
+	}
+	ask, rest := answering(last.Register, c.Register)
+	if err := c.derive(ask); err != nil {
+		return err
+	}
+	if c.facts.policy.Origin != c.at.Origin {
+		return fmt.Errorf("its policy is for the log %q", c.facts.policy.Origin)
+	}
+	return rest()
+}
+
+func (c *certifying) checkHuman() error {
+	if c.StoryTime != c.facts.policy.StoryTime {
+		return c.fail("story-time", fmt.Errorf("the consortium's policy says %v", c.facts.policy.StoryTime))
+	}
+	h := c.erasing.human()
+	if !sameHuman(h, c.Human) {
+		return errors.New("the text does not follow from the records")
+	}
+	c.v.Human, c.v.StoryTime = h, c.StoryTime
+	return nil
+}

@@ -1,0 +1,155 @@
+package receipt
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+)
+
+// partNames are the parts of all formats by their field, where the code is not
+// the field's own name.
+var partNames = map[string]string{"storyTime": "story-time"}
+
+// knownParts are the fields of each format.
+var knownParts = map[string]string{
+	"receipt":      "format kind human payload storyTime leaf proof opening items screen seal submission key state register status",
+	"completeness": "format human storyTime state register handles",
+	"erasure":      "format human storyTime leaf proof attestations state register",
+}
+
+// render returns the one spelling of a file: JSON with two spaces of
+// indentation, no escapes that are not needed, and a newline at the end.
+func render(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// decode reads a file into v and refuses every spelling but render's.
+func decode(format string, b []byte, maxBytes int, v any) error {
+	if len(b) > maxBytes {
+		return &Error{Format: format, Part: "file", Err: fmt.Errorf("%d bytes, at most %d", len(b), maxBytes)}
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return &Error{Format: format, Part: culprit(format, b, err, v), Err: fmt.Errorf("not a %s: %w", format, err)}
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return &Error{Format: format, Part: "file", Err: errors.New("something follows the file's end")}
+	}
+	again, err := render(v)
+	if err != nil {
+		return &Error{Format: format, Part: "file", Err: err}
+	}
+	if at := firstDifference(b, again); at >= 0 {
+		return &Error{Format: format, Part: partAt(format, b, at), Err: fmt.Errorf("not the canonical spelling, from byte %d on", at)}
+	}
+	return nil
+}
+
+// culprit names the part for which the JSON library refused a file.
+func culprit(format string, b []byte, err error, v any) string {
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		return partAt(format, b, int(syntax.Offset)-1)
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(b, &fields) != nil {
+		return "file"
+	}
+	for _, name := range strings.Fields(knownParts[format]) {
+		raw, ok := fields[name]
+		if !ok {
+			continue
+		}
+		d := json.NewDecoder(strings.NewReader(fmt.Sprintf("{%q:%s}", name, raw)))
+		d.DisallowUnknownFields()
+		if d.Decode(reflect.New(reflect.TypeOf(v).Elem()).Interface()) != nil {
+			return partName(name)
+		}
+	}
+	return "file"
+}
+
+func firstDifference(a, b []byte) int {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	if len(a) != len(b) {
+		return min(len(a), len(b))
+	}
+	return -1
+}
+
+// partAt names the part that an offset lies in: fields of the file begin on
+// lines of their own with two spaces and a quotation mark.
+func partAt(format string, b []byte, at int) string {
+	at = max(0, min(at, len(b)))
+	if end := bytes.IndexByte(b[at:], '\n'); end >= 0 {
+		at += end
+	} else {
+		at = len(b)
+	}
+	head := b[:at]
+	for len(head) > 0 {
+		line := head[bytes.LastIndexByte(head, '\n')+1:]
+		if rest, ok := bytes.CutPrefix(line, []byte(`  "`)); ok {
+			name, _, _ := strings.Cut(string(rest), `"`)
+			for _, known := range strings.Fields(knownParts[format]) {
+				if known == name {
+					return partName(name)
+				}
+			}
+			return "file"
+		}
+		head = head[:max(0, len(head)-len(line)-1)]
+	}
+	return "file"
+}
+
+func partName(field string) string {
+	if s, ok := partNames[field]; ok {
+		return s
+	}
+	return field
+}
+
+// formatOf returns the format that a file claims. Where it claims none that is
+// known, it is judged by its fields, so that the refusal names the right part.
+func formatOf(b []byte) string {
+	var f struct {
+		Format     string          `json:"format"`
+		Handles    json.RawMessage `json:"handles"`
+		Submission json.RawMessage `json:"submission"`
+	}
+	if len(b) > MaxBundleBytes {
+		return ""
+	}
+	switch err := json.Unmarshal(b, &f); {
+	case err != nil: // the first lines of a broken file
+		for _, s := range []string{FormatCompleteness, FormatErasure} {
+			if bytes.Contains(b[:min(len(b), 200)], []byte(s)) {
+				return s
+			}
+		}
+	case f.Format == FormatReceipt || f.Format == FormatCompleteness || f.Format == FormatErasure:
+		return f.Format
+	case f.Handles != nil:
+		return FormatCompleteness
+	case f.Submission == nil:
+		return FormatErasure
+	}
+	return FormatReceipt
+}

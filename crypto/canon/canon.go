@@ -122,6 +122,15 @@ func UnmarshalMax(b []byte, maxBytes int, v any) error {
 	return nil
 }
 
+// Decode decodes bytes that this program encoded itself, such as values of its
+// own store: without the second encoding that shows that they are canonical.
+func Decode(b []byte, v any) error {
+	if err := decMode.Unmarshal(b, v); err != nil {
+		return refused(err)
+	}
+	return nil
+}
+
 // First decodes the first item of b into v and returns the bytes after it. The
 // item must be canonical.
 func First(b []byte, v any) (rest []byte, err error) {

@@ -13,11 +13,11 @@ const maxDeadlineMs = 366 * 86400_000
 // recipient returns a party to which data may go now. Membership is looked at
 // before consent.
 func (b *batch) recipient(from, to string, deadlineMs uint64) (*Party, error) {
-	p, err := load[Party](b.tx, KeyParty(to))
+	p, err := peek[Party](b.tx, KeyParty(to), record.CodeMemberNotActive)
 	if err != nil {
 		return nil, err
 	}
-	if p == nil || !p.Active() {
+	if !p.Active() {
 		return nil, record.Refuse(record.CodeMemberNotActive, "%s", to)
 	}
 	if to == from {
@@ -55,17 +55,17 @@ func (b *batch) provision(rec *record.Record, p *record.Provision, leaf record.D
 	if code := h.Allows(p.Terms, p.Scope, b.header.TimeMs); code != "" {
 		return record.Refuse(code, "")
 	}
-	s, err := need[Service](b.tx, KeyService(h.For), record.CodeServiceUnknown)
+	s, err := peek[Service](b.tx, KeyService(h.For), record.CodeServiceUnknown)
 	if err != nil {
 		return err
 	}
-	terms, err := need[Terms](b.tx, KeyTerms(s.Terms[p.Terms-1].Hash), record.CodeTermsUnknown)
+	terms, err := peek[Terms](b.tx, KeyTerms(s.Terms[p.Terms-1].Hash), record.CodeTermsUnknown)
 	if err != nil {
 		return err
 	}
 	sc, given := &terms.Scopes[p.Scope], h.Scope(p.Terms, p.Scope).Height
 	if rec.Issuer != s.Owner {
-		from, err := need[Party](b.tx, KeyParty(rec.Issuer), record.CodeSubmissionIssuer)
+		from, err := peek[Party](b.tx, KeyParty(rec.Issuer), record.CodeSubmissionIssuer)
 		if err != nil {
 			return err
 		}

@@ -13,7 +13,7 @@ func (b *batch) approver(issuer string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	p, err := need[Party](b.tx, KeyParty(issuer), record.CodeSubmissionIssuer)
+	p, err := peek[Party](b.tx, KeyParty(issuer), record.CodeSubmissionIssuer)
 	if err != nil {
 		return false, err
 	}

@@ -13,6 +13,7 @@ type tx struct {
 	view    View
 	writes  map[string][]byte
 	journal []undo
+	seen    map[string]any // decoded values of peek
 }
 
 type undo struct {
@@ -21,7 +22,7 @@ type undo struct {
 	had bool
 }
 
-func newTx(v View) *tx { return &tx{view: v, writes: map[string][]byte{}} }
+func newTx(v View) *tx { return &tx{view: v, writes: map[string][]byte{}, seen: map[string]any{}} }
 
 func (t *tx) get(key string) ([]byte, error) {
 	if v, ok := t.writes[key]; ok {
@@ -39,6 +40,7 @@ func (t *tx) put(key string, value []byte) {
 	old, had := t.writes[key]
 	t.journal = append(t.journal, undo{key: key, old: old, had: had})
 	t.writes[key] = value
+	delete(t.seen, key)
 }
 
 func (t *tx) mark() int { return len(t.journal) }
@@ -46,6 +48,7 @@ func (t *tx) mark() int { return len(t.journal) }
 func (t *tx) rollback(mark int) {
 	for i := len(t.journal) - 1; i >= mark; i-- {
 		u := t.journal[i]
+		delete(t.seen, u.key)
 		if u.had {
 			t.writes[u.key] = u.old
 		} else {
@@ -62,10 +65,23 @@ func load[T any](t *tx, key string) (*T, error) {
 		return nil, err
 	}
 	v := new(T)
-	if err := canon.Unmarshal(b, v); err != nil {
+	if err := canon.Decode(b, v); err != nil { // our own bytes: canonical as written
 		return nil, fmt.Errorf("register value of %q: %w", key[:min(len(key), 8)], err)
 	}
 	return v, nil
+}
+
+// peek is need for values that are only read: they are decoded once a batch,
+// and must not be changed.
+func peek[T any](t *tx, key string, code record.Code) (*T, error) {
+	if v, ok := t.seen[key].(*T); ok {
+		return v, nil
+	}
+	v, err := need[T](t, key, code)
+	if err == nil {
+		t.seen[key] = v
+	}
+	return v, err
 }
 
 func (t *tx) save(key string, v any) { t.put(key, canon.Must(v)) }

@@ -185,8 +185,10 @@ func New(c Config) (*Cosigner, error) {
 	for _, m := range c.Policy.Members {
 		if m.ID != c.Self {
 			s.out[m.ID] = newOutbox()
-			s.wg.Go(func() { s.deliver(m.ID) })
 		}
+	}
+	for to, o := range s.out {
+		s.wg.Go(func() { s.deliver(to, o) })
 	}
 	s.newest, s.ends[st.Height] = st.End, st.End
 	s.pending = []store.End{st.End}

@@ -50,8 +50,7 @@ func (o *outbox) take() *message {
 
 // deliver sends one member what there is for it. What does not arrive is not
 // sent again: the lag check and the heartbeat make up for it.
-func (s *Cosigner) deliver(to string) {
-	o := s.out[to]
+func (s *Cosigner) deliver(to string, o *outbox) {
 	for {
 		select {
 		case <-s.ctx.Done():

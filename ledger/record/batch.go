@@ -118,28 +118,57 @@ func SubmissionsRoot(subs []Submission) Digest {
 	return Digest(merkle.RootOf(hashes))
 }
 
+// ListBytes returns the size of a header and its submissions as they stand in
+// the seal, at most MaxListBytes.
+func ListBytes(h *Header, subs []Submission) int {
+	n := len(canon.Must(h))
+	for i := range subs {
+		n += len(canon.Must(&subs[i]))
+	}
+	return n
+}
+
 // ParseEntry decodes a Raft entry. It returns a *Refusal.
 func ParseEntry(b []byte) (*Entry, error) {
 	e := new(Entry)
 	if err := canon.UnmarshalMax(b, MaxEntry, e); err != nil {
 		return nil, refusedForm(err)
 	}
-	return e, e.check()
+	if err := e.check(); err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
 func (e *Entry) check() error {
 	if len(e.Submissions) == 0 || len(e.Submissions) > MaxBatchSubs {
 		return refuse(CodeBatchForm, "%d submissions, 1 to %d", len(e.Submissions), MaxBatchSubs)
 	}
-	h := &e.Header
-	if !ValidID(h.Leader) || len(h.Cited.Sigs) > MaxMembers || h.TimeMs > MaxTimeMs {
-		return refuse(CodeBatchForm, "header")
+	if err := e.Header.check(); err != nil {
+		return err
 	}
 	for i := range e.Submissions {
 		s := &e.Submissions[i]
-		if !ValidID(s.Submission.Issuer) || len(s.Leaves) == 0 || len(s.Leaves) > MaxRecords || int(s.Submission.Count) != len(s.Leaves) {
-			return refuse(CodeBatchForm, "submission %d: issuer, or %d records where %d are signed", i, len(s.Leaves), s.Submission.Count)
+		if err := s.Submission.check(); err != nil {
+			return err
 		}
+		if int(s.Submission.Count) != len(s.Leaves) {
+			return refuse(CodeBatchForm, "submission %d: %d records where %d are signed", i, len(s.Leaves), s.Submission.Count)
+		}
+	}
+	return nil
+}
+
+func (h *Header) check() error {
+	if !ValidID(h.Leader) || len(h.Cited.Sigs) > MaxMembers || h.TimeMs > MaxTimeMs {
+		return refuse(CodeBatchForm, "header: leader, time or %d cosignatures", len(h.Cited.Sigs))
+	}
+	return nil
+}
+
+func (s *Submission) check() error {
+	if !ValidID(s.Issuer) || s.Count == 0 || s.Count > MaxRecords {
+		return refuse(CodeBatchForm, "submission of %q with %d records", s.Issuer, s.Count)
 	}
 	return nil
 }
@@ -187,16 +216,47 @@ func ParseSeal(leaf []byte) (*Seal, error) {
 	if s.Version != Version || s.Kind != KindSeal {
 		return nil, refuse(CodeRecordKind, "not a seal")
 	}
-	if len(s.Submissions) > MaxBatchSubs || (s.Header == nil) != (s.Height == 0) {
-		return nil, refuse(CodeRecordMalformed, "seal of height %d", s.Height)
-	}
-	for i, r := range s.Refusals {
-		if int(r.Sub) >= len(s.Submissions) || !ValidCode(r.Code) || r.All != (len(r.Leaf) == 0) || !r.All && len(r.Leaf) != 32 {
-			return nil, refuse(CodeRecordMalformed, "refusal %d of the seal", i)
-		}
-		if i > 0 && (s.Refusals[i-1].Sub > r.Sub || s.Refusals[i-1].Sub == r.Sub && s.Refusals[i-1].Pos >= r.Pos) {
-			return nil, refuse(CodeRecordMalformed, "refusals are out of order")
-		}
+	if err := s.check(); err != nil {
+		return nil, err
 	}
 	return s, nil
+}
+
+func (s *Seal) check() error {
+	genesis := s.Height == 0
+	if len(s.Submissions) > MaxBatchSubs || genesis != (s.Header == nil) || genesis != (len(s.Submissions) == 0) {
+		return refuse(CodeRecordMalformed, "seal of height %d with %d submissions", s.Height, len(s.Submissions))
+	}
+	if s.Header != nil {
+		if err := s.Header.check(); err != nil {
+			return err
+		}
+	}
+	for i := range s.Submissions {
+		if err := s.Submissions[i].check(); err != nil {
+			return err
+		}
+	}
+	for i := range s.Refusals {
+		r := &s.Refusals[i]
+		if int(r.Sub) >= len(s.Submissions) || !ValidCode(r.Code) || !r.fits(s.Submissions[r.Sub].Count) {
+			return refuse(CodeRecordMalformed, "refusal %d of the seal", i)
+		}
+		if i == 0 {
+			continue
+		}
+		if last := &s.Refusals[i-1]; last.Sub > r.Sub || last.Sub == r.Sub && (last.All || last.Pos >= r.Pos) {
+			return refuse(CodeRecordMalformed, "refusals are out of order")
+		}
+	}
+	return nil
+}
+
+// fits wants a whole refusal without position and leaf, and one of a record of
+// count with both.
+func (r *Refused) fits(count uint32) bool {
+	if r.All {
+		return r.Pos == 0 && len(r.Leaf) == 0
+	}
+	return uint32(r.Pos) < count && len(r.Leaf) == len(Digest{})
 }

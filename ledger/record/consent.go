@@ -22,7 +22,7 @@ func (c *Consent) check() error {
 	if c.Scope >= MaxScopes {
 		return refuse(CodeScopeRange, "scope %d", c.Scope)
 	}
-	return nil
+	return checkKey("the handle", c.Handle)
 }
 
 // Statement returns what the subject signs: commitment is the record's.
@@ -89,7 +89,12 @@ type HandleOpen struct {
 	For    string         `cbor:"2,keyasint"`
 }
 
-func (h *HandleOpen) check() error { return checkID("service", h.For) }
+func (h *HandleOpen) check() error {
+	if err := checkID("service", h.For); err != nil {
+		return err
+	}
+	return checkKey("the handle", h.Handle)
+}
 
 // HandleMove replaces a handle by another with the same state. The old key
 // signs the new handle, the new key the old one (domain "move").
@@ -104,7 +109,7 @@ func (m *HandleMove) check() error {
 	if m.Old == m.New {
 		return refuse(CodeRecordMalformed, "a handle does not move to itself")
 	}
-	return nil
+	return checkKey("the new handle", m.New)
 }
 
 // Statement returns what both keys sign.
@@ -115,7 +120,8 @@ func (m *HandleMove) Statement() []byte {
 	}{m.Old, m.New})
 }
 
-// HandleClose ends a handle; nothing but a stop is accepted under it after.
+// HandleClose ends a handle; nothing but stops and denials is accepted under it
+// after.
 type HandleClose struct {
 	Handle sign.PublicKey `cbor:"1,keyasint"`
 }

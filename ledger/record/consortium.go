@@ -34,6 +34,14 @@ func (m *MemberInfo) check() error {
 	if m.Key == m.CosignKey || m.Key == m.Approver || m.CosignKey == m.Approver || m.Peer == m.CosignKey {
 		return refuse(CodeRecordMalformed, "member %s: one key in two roles", m.ID)
 	}
+	if m.ID == "members" || m.ID == "none" { // words of a policy file
+		return refuse(CodeRecordMalformed, "no member can be named %q", m.ID)
+	}
+	for _, k := range []sign.PublicKey{m.Key, m.CosignKey, m.Approver, m.Peer} {
+		if err := checkKey("a key of "+m.ID, k); err != nil {
+			return err
+		}
+	}
 	return checkIDs("categories", m.Categories, 16)
 }
 
@@ -86,7 +94,7 @@ func (g *Genesis) check() error {
 	if len(f.Members) == 0 || len(f.Members) > MaxMembers || len(g.Signatures) != len(f.Members) {
 		return refuse(CodeRecordMalformed, "%d members, %d signatures", len(f.Members), len(g.Signatures))
 	}
-	keys := map[sign.PublicKey]bool{f.LogKey: true}
+	keys, names := map[sign.PublicKey]bool{f.LogKey: true}, map[string]bool{f.Origin: true}
 	for i := range f.Members {
 		m := &f.Members[i]
 		if err := m.check(); err != nil {
@@ -95,6 +103,10 @@ func (g *Genesis) check() error {
 		if i > 0 && f.Members[i-1].ID >= m.ID {
 			return refuse(CodeRecordMalformed, "members are not in ascending order")
 		}
+		if names[m.Cosigner] {
+			return refuse(CodeRecordMalformed, "member %s: the cosigner's name stands twice", m.ID)
+		}
+		names[m.Cosigner] = true
 		for _, k := range []sign.PublicKey{m.Key, m.CosignKey, m.Approver} {
 			if keys[k] {
 				return refuse(CodeRecordMalformed, "member %s: a key that stands under another name", m.ID)
@@ -195,6 +207,9 @@ func (p *Party) check() error {
 	if err := checkText("party's name", p.Name, MaxNameBytes); err != nil {
 		return err
 	}
+	if err := checkKey("the party's key", p.Key); err != nil {
+		return err
+	}
 	return checkIDs("categories", p.Categories, 16)
 }
 
@@ -205,7 +220,7 @@ type KeyChange struct {
 	Proof sign.Signature `cbor:"2,keyasint"`
 }
 
-func (k *KeyChange) check() error { return nil }
+func (k *KeyChange) check() error { return checkKey("the next key", k.Key) }
 
 // Vote decides parameters. Each vote signs Ballot (domain "governance"); more
 // than half of the members must agree.

@@ -92,7 +92,7 @@ func (f *Filing) check() error {
 	if err := checkID("filing", f.Number); err != nil {
 		return err
 	}
-	if f.FromMs > MaxTimeMs || f.End != (len(f.Items) == 0) {
+	if f.FromMs > MaxTimeMs || f.End != (len(f.Items) == 0) || f.End && f.FromMs != 0 {
 		return refuse(CodeRecordMalformed, "a filing begins with items, or ends")
 	}
 	return checkIDs("items", f.Items, MaxItems)

@@ -26,8 +26,10 @@ package record
 import (
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/akashi-ledger/akashi/crypto/canon"
+	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/fxamacker/cbor/v2"
 )
 
@@ -201,9 +203,17 @@ func checkIDs(what string, ids []string, most int) error {
 	return nil
 }
 
+// checkKey refuses keys under which anyone can sign.
+func checkKey(what string, k sign.PublicKey) error {
+	if k.Weak() {
+		return refuse(CodeRecordMalformed, "%s is a key under which anyone can sign", what)
+	}
+	return nil
+}
+
 func checkText(what string, t Text, maxBytes int) error {
-	if t.Ja == "" || len(t.Ja) > maxBytes || len(t.En) > maxBytes {
-		return refuse(CodeRecordMalformed, "%s needs Japanese text of at most %d bytes, and no longer English", what, maxBytes)
+	if t.Ja == "" || len(t.Ja) > maxBytes || len(t.En) > maxBytes || !utf8.ValidString(t.Ja) || !utf8.ValidString(t.En) {
+		return refuse(CodeRecordMalformed, "%s needs Japanese text of at most %d bytes of UTF-8, and no longer English", what, maxBytes)
 	}
 	return nil
 }

@@ -27,6 +27,8 @@ type batch struct {
 	leaves   [][]byte
 	events   []Event
 	outcomes []Outcome
+
+	sealBytes int // bound of the seal's size so far
 }
 
 func newBatch(view View, prev Prev, h *record.Header, subs []sub, replay bool) (*batch, error) {
@@ -65,13 +67,15 @@ func (b *batch) prepare() error {
 	if leader == nil || !leader.Member || !leader.Active() {
 		return record.Refuse(record.CodeBatchHeader, "the leader is not a member")
 	}
-	if b.listBytes() > record.MaxListBytes {
-		return record.Refuse(record.CodeBatchForm, "header and submissions take %d bytes", b.listBytes())
-	}
 	list := make([]record.Submission, len(b.subs))
 	for i := range b.subs {
 		list[i] = b.subs[i].Submission
 	}
+	n := record.ListBytes(h, list)
+	if n > record.MaxListBytes {
+		return record.Refuse(record.CodeBatchForm, "header and submissions take %d bytes", n)
+	}
+	b.sealBytes = n + sealOverhead + len(list)*wholeBytes(record.CodeBatchFull)
 	if record.SubmissionsRoot(list) != h.Submissions {
 		return record.Refuse(record.CodeBatchForm, "root of the submissions")
 	}
@@ -95,7 +99,9 @@ func (b *batch) prepare() error {
 		}
 	}
 	for i := range b.subs {
-		if s := &b.subs[i]; s.all == "" && !b.sigOK[s.sig] {
+		// Before the root: a replay, which has no records to compare it with,
+		// finds the same.
+		if s := &b.subs[i]; s.signed && !b.sigOK[s.sig] {
 			s.all = record.CodeSignature
 		}
 	}
@@ -176,6 +182,7 @@ func (b *batch) inspect(s *sub) error {
 	if s.all != "" {
 		return nil
 	}
+	s.signed = true
 	s.sig = b.sigs.Add(issuer.Key, sign.DomainSubmission, b.policy.Origin, s.Signed(), s.Sig)
 	if s.given != "" {
 		return nil

@@ -110,11 +110,11 @@ func CheckExpiry(sc *record.Scope, expiry uint32, ms uint64) record.Code {
 
 // consent: the subject turns a scope on. Only the service's owner brings it in.
 func (b *batch) consent(issuer string, c *record.Consent, leaf record.Digest) error {
-	terms, err := need[Terms](b.tx, KeyTerms(c.Terms), record.CodeTermsUnknown)
+	terms, err := peek[Terms](b.tx, KeyTerms(c.Terms), record.CodeTermsUnknown)
 	if err != nil {
 		return err
 	}
-	s, err := need[Service](b.tx, KeyService(terms.Service), record.CodeServiceUnknown)
+	s, err := peek[Service](b.tx, KeyService(terms.Service), record.CodeServiceUnknown)
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,6 @@ func (b *batch) consent(issuer string, c *record.Consent, leaf record.Digest) er
 		return err
 	}
 	h.set(ScopeState{Terms: terms.Number, Scope: c.Scope, On: true, Expiry: c.Expiry, Height: b.height, By: ByConsent})
-	h.Stopped = 0
 	h.consentEvent(leaf)
 	b.saveHandle(c.Handle, h)
 	return nil
@@ -162,7 +161,7 @@ func (b *batch) replaceOlder(h *Handle, s *Service, terms *Terms, scope uint8) e
 	kept := h.Scopes[:0:0]
 	for _, st := range h.Scopes {
 		if st.Terms != terms.Number {
-			other, err := need[Terms](b.tx, KeyTerms(s.Terms[st.Terms-1].Hash), record.CodeTermsUnknown)
+			other, err := peek[Terms](b.tx, KeyTerms(s.Terms[st.Terms-1].Hash), record.CodeTermsUnknown)
 			if err != nil {
 				return err
 			}
@@ -196,7 +195,7 @@ func (b *batch) revocation(r *record.Revocation, leaf record.Digest) error {
 	if err != nil {
 		return err
 	}
-	terms, err := need[Terms](b.tx, KeyTerms(r.Terms), record.CodeTermsUnknown)
+	terms, err := peek[Terms](b.tx, KeyTerms(r.Terms), record.CodeTermsUnknown)
 	if err != nil {
 		return err
 	}
@@ -218,6 +217,13 @@ func (b *batch) revocation(r *record.Revocation, leaf record.Digest) error {
 	return nil
 }
 
+// stop leaves a scope that is off as it is: who turned it off stays known.
+func (s *ScopeState) stop() {
+	if s.On {
+		s.On, s.By = false, ByStop
+	}
+}
+
 // stop: a member turns scopes off for a subject who asked. It is always
 // accepted for a handle that exists, and shown as what it is.
 func (b *batch) stop(st *record.Stop, leaf record.Digest) error {
@@ -227,11 +233,11 @@ func (b *batch) stop(st *record.Stop, leaf record.Digest) error {
 	}
 	if st.Scope == record.ScopeAll {
 		for i := range h.Scopes {
-			h.Scopes[i].On, h.Scopes[i].By = false, ByStop
+			h.Scopes[i].stop()
 		}
 		h.Stopped = b.height
 	} else {
-		terms, err := need[Terms](b.tx, KeyTerms(record.Digest(st.Terms)), record.CodeTermsUnknown)
+		terms, err := peek[Terms](b.tx, KeyTerms(record.Digest(st.Terms)), record.CodeTermsUnknown)
 		if err != nil {
 			return err
 		}
@@ -239,7 +245,7 @@ func (b *batch) stop(st *record.Stop, leaf record.Digest) error {
 			return record.Refuse(record.CodeHandleService, "the handle is for %s", h.For)
 		}
 		if s := h.Scope(terms.Number, st.Scope); s != nil {
-			s.On, s.By = false, ByStop
+			s.stop()
 		}
 	}
 	h.consentEvent(leaf)

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
@@ -58,7 +59,7 @@ func (b *batch) rule(rec *record.Record, leaf record.Digest) error {
 	case *record.TreeAdvance:
 		return b.treeAdvance(rec.Issuer, body)
 	case *record.Vote:
-		return b.vote(body)
+		return b.vote(rec.ID, body)
 	case *record.Tick:
 		return nil
 	}
@@ -122,6 +123,9 @@ func (b *batch) keyChange(issuer string, body *record.KeyChange) error {
 	p, err := need[Party](b.tx, KeyParty(issuer), record.CodeSubmissionIssuer)
 	if err != nil {
 		return err
+	}
+	if bytes.Equal(p.Approver, body.Key[:]) {
+		return record.Refuse(record.CodeApprover, "the second approver's key cannot sign for the issuer")
 	}
 	p.Key = body.Key
 	b.save(KeyParty(issuer), p)
@@ -205,10 +209,16 @@ func (b *batch) terms(issuer string, body *record.Terms) error {
 	return nil
 }
 
-// vote: more than half of the members set parameters (002-02).
-func (b *batch) vote(body *record.Vote) error {
+// vote: more than half of the members set parameters (002-02). It counts once:
+// its signatures are public, and would bring old values back.
+func (b *batch) vote(id record.ID, body *record.Vote) error {
 	if len(body.Votes)*2 <= len(b.policy.Members) {
 		return record.Refuse(record.CodeVotesMissing, "%d of %d members", len(body.Votes), len(b.policy.Members))
+	}
+	if old, err := b.get(KeyVote(id)); err != nil {
+		return err
+	} else if old != nil {
+		return record.Refuse(record.CodeRecordDuplicate, "the vote was counted before")
 	}
 	for _, p := range body.Sets {
 		if _, err := need[Value](b.tx, KeyParameter(p.Name), record.CodeParameterUnknown); err != nil {
@@ -218,6 +228,7 @@ func (b *batch) vote(body *record.Vote) error {
 	for _, p := range body.Sets {
 		b.save(KeyParameter(p.Name), &Value{p.Value})
 	}
+	b.save(KeyVote(id), &Vote{Height: b.height})
 	return nil
 }
 

@@ -25,7 +25,6 @@ import (
 	"fmt"
 	"sort"
 
-	"github.com/akashi-ledger/akashi/crypto/canon"
 	"github.com/akashi-ledger/akashi/crypto/merkle"
 	"github.com/akashi-ledger/akashi/crypto/register"
 	"github.com/akashi-ledger/akashi/crypto/sign"
@@ -100,10 +99,11 @@ type slot struct {
 // A sub is one submission on its way through the rules.
 type sub struct {
 	record.Submission
-	slots []slot
-	given record.Code // in a replay: refused whole, says the seal
-	all   record.Code // found now
-	sig   int
+	slots  []slot
+	given  record.Code // in a replay: refused whole, says the seal
+	all    record.Code // found now
+	sig    int         // index in the signature batch, where signed
+	signed bool
 }
 
 // Apply judges one Raft entry against the register.
@@ -151,9 +151,6 @@ func unseal(seal *record.Seal, leaves [][]byte) ([]sub, error) {
 	for i := range subs {
 		s := &subs[i]
 		s.Submission = seal.Submissions[i]
-		if s.Count > record.MaxRecords {
-			return nil, fmt.Errorf("submission %d has %d records", i, s.Count)
-		}
 		if len(refusals) > 0 && int(refusals[0].Sub) == i && refusals[0].All {
 			s.given, refusals = refusals[0].Code, refusals[1:]
 			continue
@@ -195,9 +192,8 @@ func judge(view View, prev Prev, h *record.Header, subs []sub, replay bool) (*Re
 	if err := b.prepare(); err != nil {
 		return void(err)
 	}
-	size := b.listBytes() + sealOverhead
 	for i := range b.subs {
-		if err := b.submission(i, &size); err != nil {
+		if err := b.submission(i); err != nil {
 			return nil, err
 		}
 	}
@@ -211,32 +207,43 @@ func judge(view View, prev Prev, h *record.Header, subs []sub, replay bool) (*Re
 // refusals, in bytes.
 const sealOverhead = 128
 
-// refusalBytes bounds one refusal in the seal, in bytes.
+// refusalBytes bounds the refusal of a record in the seal, in bytes.
 func refusalBytes(c record.Code) int { return 48 + len(c) }
 
-// listBytes returns the size of header and submission list, with room for one
-// refusal of each whole submission.
-func (b *batch) listBytes() int {
-	n := len(canon.Must(b.header))
-	for i := range b.subs {
-		n += len(canon.Must(&b.subs[i].Submission)) + refusalBytes(record.CodeSubmissionReplayed)
+// wholeBytes bounds the refusal of a whole submission, in bytes. That of
+// batch.full is reserved for each: 52,000 for the list, 400 of these and the
+// overhead stay below 60,000.
+func wholeBytes(c record.Code) int { return 9 + len(c) + len(c)/24 }
+
+// fits takes room in the seal, if there is as much, beyond what is reserved.
+func (b *batch) fits(bytes int) bool {
+	if b.sealBytes+bytes > record.MaxSealBytes {
+		return false
 	}
-	return n
+	b.sealBytes += bytes
+	return true
 }
 
-// submission applies the records of one submission. What its refusals add to
-// the seal counts against *size; where they do not fit, the submission is
-// refused whole with nothing left behind.
-func (b *batch) submission(i int, size *int) error {
+// refuse refuses a whole submission. Where the seal has no room for the code,
+// the code is batch.full.
+func (b *batch) refuse(out *Outcome, c record.Code) {
+	if !b.fits(wholeBytes(c) - wholeBytes(record.CodeBatchFull)) {
+		c = record.CodeBatchFull
+	}
+	out.All = c
+}
+
+// submission applies the records of one submission. Where the seal has no room
+// for its refusals, the submission is refused whole with nothing left behind.
+func (b *batch) submission(i int) error {
 	s := &b.subs[i]
 	out := &b.outcomes[i]
 	*out = Outcome{Issuer: s.Issuer, Seq: s.Seq, Records: int(s.Count), First: len(b.leaves)}
-	if s.all != "" {
-		out.All = s.all
-		return nil
+	if s.all == "" && s.given == record.CodeSubmissionRoot { // cannot be judged again without the records
+		s.all = s.given
 	}
-	if s.given == record.CodeSubmissionRoot { // cannot be judged again without the records
-		out.All = s.given
+	if s.all != "" {
+		b.refuse(out, s.all)
 		return nil
 	}
 	fresh, err := b.useSeq(s.Issuer, s.Seq)
@@ -244,7 +251,7 @@ func (b *batch) submission(i int, size *int) error {
 		return err
 	}
 	if !fresh {
-		out.All = record.CodeSubmissionReplayed
+		b.refuse(out, record.CodeSubmissionReplayed)
 		return nil
 	}
 	if s.given != "" {
@@ -268,7 +275,7 @@ func (b *batch) submission(i int, size *int) error {
 			need += refusalBytes(refusal.Code)
 		}
 	}
-	if *size+need > record.MaxSealBytes {
+	if !b.fits(need) {
 		b.rollback(mark)
 		b.leaves = b.leaves[:first]
 		for n := len(b.events); n > 0 && b.events[n-1].Leaf >= first; n-- {
@@ -277,7 +284,6 @@ func (b *batch) submission(i int, size *int) error {
 		*out = Outcome{Issuer: s.Issuer, Seq: s.Seq, Records: int(s.Count), First: first, All: record.CodeBatchFull}
 		return nil
 	}
-	*size += need
 	return nil
 }
 

@@ -57,6 +57,9 @@ func KeyPurpose(code string) string { return "purpose/" + code }
 // KeyParameter names a parameter.
 func KeyParameter(name string) string { return "parameter/" + name }
 
+// KeyVote names a vote that was carried out: it counts once.
+func KeyVote(id record.ID) string { return "vote/" + string(id[:]) }
+
 // KeyEnd names the end of a batch among the last 33.
 func KeyEnd(height uint64) string {
 	return "end/" + string(rune('A'+height%(record.CitedWindow+1)))
@@ -132,9 +135,11 @@ type Party struct {
 // Active reports whether the party is in the consortium now.
 func (p *Party) Active() bool { return p.Left == 0 }
 
-// PresentAt reports whether the party was already here at a height and has been
-// since.
-func (p *Party) PresentAt(height uint64) bool { return p.Active() && p.Joined <= height }
+// PresentAt reports whether the party was already here before the batch of a
+// height and has been since. Who joins in one batch with a consent was not on
+// the list that the person saw. (Founders joined at height 0, before any
+// consent.)
+func (p *Party) PresentAt(height uint64) bool { return p.Active() && p.Joined < height }
 
 // Seq is the sequence window of an issuer: the highest number and, for the
 // 4,096 numbers up to it, a bit each (bit i%8 of byte i/8 for number i mod
@@ -233,6 +238,11 @@ type HolderErase struct {
 	TimeMs     uint64 `cbor:"2,keyasint"`
 	Class      string `cbor:"3,keyasint"`
 	Generation uint64 `cbor:"4,keyasint"`
+}
+
+// Vote is a vote that was carried out.
+type Vote struct {
+	Height uint64 `cbor:"1,keyasint"`
 }
 
 // Tombstone marks a destroyed identity for ever.

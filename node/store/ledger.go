@@ -39,6 +39,9 @@ const (
 	keyApplied     = "m"
 )
 
+// minFreeToApply is the free space below which the node stops rather than write.
+const minFreeToApply = 128 << 20
+
 // keepStates is how many heights back reads at an exact height are served.
 const keepStates = 256
 
@@ -239,6 +242,9 @@ func (l *Ledger) commit(st *State, res *rules.Result, raftIndex uint64) (*State,
 		TimeMs: res.TimeMs, First: st.Size}
 	if res.Seal.Header != nil {
 		next.End.Header = res.Seal.Header.Hash()
+	}
+	if err := checkFree(l.db.Opts().Dir, minFreeToApply); err != nil {
+		return nil, err // Badger would be killed by the system in the middle of a write
 	}
 	w := &writer{txn: l.db.NewTransactionAt(st.ts, true)}
 	defer w.txn.Discard()

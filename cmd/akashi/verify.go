@@ -1,0 +1,215 @@
+package main
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/receipt"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/spf13/cobra"
+)
+
+func verifyCommand(e *env) *cobra.Command {
+	var policies []string
+	var secretFile string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "verify FILE... --policy FILE [--policy FILE]",
+		Short:   "Check receipts, completeness proofs and erasure certificates offline",
+		GroupID: groupCheck,
+		Long: `verify checks files that a person keeps, without any network and without
+trusting a single member: receipts with or without a status proof
+(akashi-receipt/v1), completeness proofs (akashi-completeness/v1) and erasure
+certificates (akashi-erasure/v1).
+
+The policy file (C2SP tlog-policy) says which log it is and whose signatures
+count. Take it from somewhere you trust, not from who gave you the receipt. Give
+one for each policy epoch.
+
+It exits 1 when a file is refused and names the part that does not hold.`,
+		Example: "  akashi verify consent.akashi.json --policy policy",
+		Args:    args(cobra.MinimumNArgs(1)),
+		RunE: func(_ *cobra.Command, files []string) error {
+			ps, err := readPolicies(policies)
+			if err != nil {
+				return err
+			}
+			var secret *sign.Secret
+			if secretFile != "" {
+				if secret, err = readSecret(secretFile); err != nil {
+					return err
+				}
+			}
+			return verify(e, files, ps, secret, asJSON)
+		},
+	}
+	cmd.Flags().StringArrayVar(&policies, "policy", nil, "policy `FILE` (tlog-policy); may be repeated")
+	cmd.Flags().StringVar(&secretFile, "secret", "", "`FILE` with the person's secret in hex: are a completeness proof's handles all of theirs?")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the verdicts as JSON, one a line")
+	return cmd
+}
+
+// readPolicies reads the policies that the user trusts.
+func readPolicies(files []string) ([]*sign.Policy, error) {
+	if len(files) == 0 {
+		return nil, wrongUse(errors.New("no policy was given"),
+			"--policy FILE says whose signatures count; a consortium publishes it at /log/policy")
+	}
+	var out []*sign.Policy
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			return nil, wrongUse(fmt.Errorf("policy: %w", err))
+		}
+		p, err := sign.ParsePolicy(b)
+		if err != nil {
+			return nil, wrongUse(fmt.Errorf("policy %s: %w", f, err))
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func readSecret(file string) (*sign.Secret, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, wrongUse(fmt.Errorf("secret: %w", err))
+	}
+	raw, err := hex.DecodeString(strings.TrimSpace(string(b)))
+	if err != nil || len(raw) != len(sign.Secret{}) {
+		return nil, wrongUse(fmt.Errorf("secret: %s does not hold %d bytes in hex", file, len(sign.Secret{})))
+	}
+	return (*sign.Secret)(raw), nil
+}
+
+// fileVerdict is one line of --json.
+type fileVerdict struct {
+	File    string           `json:"file"`
+	OK      bool             `json:"ok"`
+	Part    string           `json:"part,omitempty"` // that does not hold
+	Code    string           `json:"code,omitempty"`
+	Error   string           `json:"error,omitempty"`
+	Verdict *receipt.Verdict `json:"verdict,omitempty"`
+}
+
+func verify(e *env, files []string, policies []*sign.Policy, secret *sign.Secret, asJSON bool) error {
+	s, refused := e.screen(), 0
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return wrongUse(err)
+		}
+		v, err := verifyOne(b, policies, secret)
+		fv := &fileVerdict{File: name, OK: err == nil, Verdict: v}
+		if err != nil {
+			refused++
+			fv.Error = err.Error()
+			var part *receipt.Error
+			if errors.As(err, &part) {
+				fv.Part, fv.Code = part.Part, part.Code()
+			}
+		}
+		if asJSON {
+			if err := json.NewEncoder(e.stdout).Encode(fv); err != nil {
+				return err
+			}
+			continue
+		}
+		showVerdict(s, fv, secret != nil)
+	}
+	switch {
+	case refused == 0:
+		return nil
+	case len(files) == 1:
+		return unmet(errors.New("the file is refused"))
+	}
+	return unmet(fmt.Errorf("%d of %d files are refused", refused, len(files)))
+}
+
+func verifyOne(b []byte, policies []*sign.Policy, secret *sign.Secret) (*receipt.Verdict, error) {
+	if secret != nil {
+		return receipt.VerifyComplete(b, *secret, policies...)
+	}
+	return receipt.Verify(b, policies...)
+}
+
+// showVerdict prints what a file proves: what people read, the steps, and what
+// was not checked.
+func showVerdict(s *screen, f *fileVerdict, withSecret bool) {
+	s.line("%s", s.paint(bold, f.File))
+	v := f.Verdict
+	if v != nil && f.OK {
+		var human []pair
+		for i, ja := range v.Human.Ja {
+			human = append(human, pair{"    ", ja, v.Human.En[i]})
+		}
+		s.pairs(human...)
+		if len(human) > 0 {
+			s.line("")
+		}
+	}
+	if v != nil {
+		var steps []pair
+		for _, step := range v.Steps {
+			steps = append(steps, pair{"  " + s.tick(step.OK) + " " + pad(step.Name, 11) + " ", step.Detail.Ja, step.Detail.En})
+		}
+		s.pairs(steps...)
+	}
+	s.line("")
+	if !f.OK {
+		s.wrapped("  "+s.tick(false)+" ", s.paint(red, "認められません  refused")+"  "+f.Error)
+		s.line("")
+		return
+	}
+	showFindings(s, v)
+	s.line("  %s %s", s.tick(true), s.paint(green, "確かめました  verified"))
+	s.wrapped("    ", fmt.Sprintf("log %s, %d leaves, final %s", v.Origin, v.Size, moment(v.FinalMs, v.StoryTime)))
+	var open []pair
+	for _, n := range v.NotChecked {
+		open = append(open, pair{"    · ", n.Ja, n.En})
+	}
+	if v.Format == receipt.FormatCompleteness && !withSecret {
+		open = append(open, pair{"    · ", "", "handles as given: --secret checks that they are all of the person's"})
+	}
+	if len(open) > 0 {
+		s.line("  %s", s.paint(faint, "確かめていないこと  not checked"))
+		s.pairs(open...)
+	}
+	s.line("")
+}
+
+// showFindings prints what a file says beyond its text.
+func showFindings(s *screen, v *receipt.Verdict) {
+	switch {
+	case v.Status != nil:
+		s.pairs(pair{"  → ", v.Status.Detail.Ja, v.Status.Detail.En})
+	case v.Erasure != nil:
+		x := v.Erasure
+		s.wrapped("  → ", fmt.Sprintf("erasure %s (%s) by %s, %s: %d keys", x.ID, x.Cause, x.Issuer, moment(x.TimeMs, v.StoryTime), x.Numbers))
+		for _, h := range x.Done {
+			s.line("    %s  %s", cell(h.Name.Ja, 28), moment(h.TimeMs, v.StoryTime))
+		}
+		for _, h := range x.Pending {
+			s.line("    %s  %s", cell(h.Name.Ja, 28), s.paint(yellow, "まだ答えていません  not answered yet"))
+		}
+	case v.Complete != nil:
+		for _, c := range v.Complete {
+			s.line("  → %s  %d events  %s", cell(c.Name.Ja+"  "+c.Name.En, 48), c.Events, strings.Join(c.Kinds, " "))
+		}
+	}
+}
+
+// moment shows a time in Japan; a story's time is marked as such.
+func moment(ms uint64, story bool) string {
+	t := time.UnixMilli(int64(ms)).In(record.JST).Format("2006-01-02 15:04:05 JST")
+	if story {
+		t += " (story time)"
+	}
+	return t
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestVerifyNamesThePart changes single bytes of a good receipt; each must be
+// refused with the part that the shared vectors name.
+func TestVerifyNamesThePart(t *testing.T) {
+	const vectors = "../../docs/spec/vectors/"
+	good, err := os.ReadFile(vectors + "receipt-consent.akashi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(vectors + "receipt-mangled.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct {
+		Offset int    `json:"offset"`
+		Is     string `json:"is"`
+		Code   string `json:"code"`
+	}
+	if err := json.Unmarshal(b, &cases); err != nil || len(cases) == 0 {
+		t.Fatal(len(cases), err)
+	}
+	bad := filepath.Join(t.TempDir(), "bad.akashi.json")
+	tried := 0
+	for _, c := range cases {
+		if len(c.Is) != 1 { // the vectors write other bytes as text only roughly
+			continue
+		}
+		tried++
+		mangled := bytes.Clone(good)
+		mangled[c.Offset] = c.Is[0]
+		if err := os.WriteFile(bad, mangled, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out, errs bytes.Buffer
+		err := run(t.Context(), []string{"verify", bad, "--json", "--policy", vectors + "receipt-consent.policy"}, strings.NewReader(""), &out, &errs)
+		var f *failure
+		if !errors.As(err, &f) || f.code != exitUnmet {
+			t.Fatalf("byte %d: %v, want exit %d", c.Offset, err, exitUnmet)
+		}
+		var v fileVerdict
+		if err := json.Unmarshal(out.Bytes(), &v); err != nil {
+			t.Fatal(err)
+		}
+		if v.OK || v.Code != c.Code {
+			t.Errorf("byte %d: code %q, want %q", c.Offset, v.Code, c.Code)
+		}
+	}
+	if tried < 5 {
+		t.Fatalf("only %d vectors could be tried", tried)
+	}
+}

@@ -1,0 +1,296 @@
+package cosign
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"filippo.io/torchwood"
+	"github.com/akashi-ledger/akashi/crypto/canon"
+	"github.com/akashi-ledger/akashi/crypto/register"
+	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/ledgertest"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
+	"github.com/akashi-ledger/akashi/node/store"
+)
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+// alone is one member whose peers the test plays.
+type alone struct {
+	t       *testing.T
+	c       *ledgertest.Consortium
+	dir     string
+	l       *store.Ledger
+	s       *Cosigner
+	now     time.Time
+	mu      sync.Mutex
+	sent    map[string]int
+	finals  []uint64
+	stopped chan error
+	applied uint64
+}
+
+func newAlone(t *testing.T) *alone {
+	a := &alone{t: t, c: ledgertest.New(t, ledgertest.Options{}), dir: t.TempDir(), sent: map[string]int{}, stopped: make(chan error, 4)}
+	a.now = time.UnixMilli(int64(a.c.NowMs))
+	db, err := store.OpenState(filepath.Join(a.dir, "state"), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	if a.l, err = store.OpenLedger(db, a.c.Leaves[0], register.Options{}, quiet); err != nil {
+		t.Fatal(err)
+	}
+	a.open()
+	return a
+}
+
+func (a *alone) config() Config {
+	policy, err := rules.Load[rules.Policy](a.l.State(), rules.KeyPolicy)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return Config{Self: "a-sha", Key: a.c.Member("a-sha").Cosign, LogKey: a.c.Log, Policy: policy, Dir: a.dir,
+		State: a.l.State, Now: func() time.Time { return a.now }, Leader: func() string { return "a-sha" },
+		Send: func(_ context.Context, to string, _ []byte) error {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.sent[to]++
+			return nil
+		},
+		Final: func(f *Final) { a.mu.Lock(); a.finals = append(a.finals, f.End.Height); a.mu.Unlock() },
+		Stop:  func(err error) { a.stopped <- err }, Log: quiet}
+}
+
+func (a *alone) open() {
+	a.t.Helper()
+	s, err := New(a.config())
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.s = s
+	a.t.Cleanup(func() { s.Close() })
+}
+
+// batch derives one more batch, and tells the cosigner.
+func (a *alone) batch() store.End {
+	a.t.Helper()
+	a.c.Pass(1000)
+	e := a.c.Entry(a.c.Submit("pf", a.c.Tick()))
+	a.applied++
+	b, err := a.l.Apply(a.applied, canon.Must(e))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.c.Apply(e)
+	a.s.Derived(b.End)
+	return b.End
+}
+
+func (a *alone) from(member string, end store.End, unix uint64) []byte {
+	m := a.c.Member(member)
+	name := ""
+	for _, p := range a.s.Policy.Members {
+		if p.ID == member {
+			name = p.Name
+		}
+	}
+	cs := m.Cosign.Cosign(name, end.Checkpoint(a.c.Origin), unix)
+	return encode(&message{Entries: []entry{{member, end.Height, end.Size, end.Root, unix, cs.Sig}}})
+}
+
+func (a *alone) eventually(what string, ok func() bool) {
+	a.t.Helper()
+	for range 2000 {
+		if ok() {
+			return
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	a.t.Fatalf("%s: not within 4 s", what)
+}
+
+func (a *alone) height() int {
+	if f := a.s.Current(); f != nil {
+		return int(f.End.Height)
+	}
+	return -1
+}
+
+func TestFinalNeedsKMembers(t *testing.T) {
+	a := newAlone(t)
+	end, unix := a.batch(), uint64(a.now.Unix())
+	for i, m := range []string{"b-sha", "c-sha"} {
+		if h := a.height(); h >= int(end.Height) {
+			t.Fatalf("final at height %d with %d cosignatures", h, i+1)
+		}
+		if err := a.s.Receive(a.from(m, end, unix)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.eventually("three of four", func() bool { return a.height() == int(end.Height) })
+	policy, err := torchwood.ParsePolicy(a.c.Policy().Format())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := torchwood.VerifyCheckpoint(a.s.Current().Note(), policy); err != nil {
+		t.Errorf("another implementation refuses the note: %v", err)
+	}
+}
+
+func TestLaterEndCoversEarlier(t *testing.T) {
+	a := newAlone(t)
+	a.batch()
+	end := a.batch()
+	for _, m := range []string{"b-sha", "pf"} {
+		if err := a.s.Receive(a.from(m, end, uint64(a.now.Unix()))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.eventually("final", func() bool { return a.height() == 2 })
+}
+
+// TestCosignatureBeforeDerivation: the others are ahead of us; nothing is final
+// here before we derived it ourselves.
+func TestCosignatureBeforeDerivation(t *testing.T) {
+	a := newAlone(t)
+	ahead := newAlone(t)
+	end := ahead.batch()
+	for _, m := range []string{"b-sha", "c-sha", "pf"} {
+		if err := a.s.Receive(a.from(m, end, uint64(a.now.Unix()))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a.height() >= 1 {
+		t.Fatal("final without our own derivation")
+	}
+	if got := a.batch(); got != end {
+		t.Fatalf("equal seeds give %+v and %+v", got, end)
+	}
+	a.eventually("final", func() bool { return a.height() == 1 })
+}
+
+func TestBadMessages(t *testing.T) {
+	a := newAlone(t)
+	end := a.batch()
+	good := a.from("b-sha", end, uint64(a.now.Unix()))
+	for i := range good {
+		bad := bytes.Clone(good)
+		bad[i] ^= 1
+		if err := a.s.Receive(bad); err == nil {
+			var m message
+			if canon.Unmarshal(bad, &m) != nil || len(m.Entries) != 1 || m.Entries[0].Height == end.Height && m.Entries[0].Member == "b-sha" {
+				t.Errorf("byte %d changed: accepted", i)
+			}
+		}
+	}
+	if err := a.s.Receive(nil); !errors.Is(err, ErrMessage) {
+		t.Errorf("empty message: %v", err)
+	}
+	if a.height() >= 1 {
+		t.Error("final by changed messages")
+	}
+}
+
+// TestConflictIsEvidence: one other end is kept as evidence; k of them say that
+// it is this node that must stop.
+func TestConflictIsEvidence(t *testing.T) {
+	a := newAlone(t)
+	end := a.batch()
+	forged := end
+	forged.Root[0] ^= 1
+	for i, m := range []string{"b-sha", "c-sha", "pf"} {
+		if err := a.s.Receive(a.from(m, forged, uint64(a.now.Unix()))); err != nil {
+			t.Fatal(err)
+		}
+		files, _ := os.ReadDir(filepath.Join(a.dir, "evidence"))
+		if len(files) != i+1 {
+			t.Errorf("%d evidence files after %d conflicting cosignatures", len(files), i+1)
+		}
+	}
+	select {
+	case err := <-a.stopped:
+		if !errors.Is(err, ErrForked) {
+			t.Errorf("stopped with %v", err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("three members cosigned another end and this node goes on")
+	}
+	if a.height() >= 1 {
+		t.Error("a conflicting end became final")
+	}
+}
+
+// TestRestart: the mark is compared with the state, and times never decrease.
+func TestRestart(t *testing.T) {
+	a := newAlone(t)
+	a.batch()
+	a.eventually("mark", func() bool { return markOf(t, a) == 1 })
+	a.s.Close()
+	a.now = a.now.Add(-time.Hour)
+	a.open()
+	a.s.Beat()
+	a.eventually("cosigned again", func() bool {
+		a.s.mu.Lock()
+		defer a.s.mu.Unlock()
+		return a.s.sigs[1]["a-sha"].Time != 0
+	})
+	a.s.mu.Lock()
+	got, first := a.s.sigs[1]["a-sha"].Time, uint64(a.now.Add(time.Hour).Unix())
+	a.s.mu.Unlock()
+	if got < first {
+		t.Errorf("cosigned at %d after %d", got, first)
+	}
+}
+
+func markOf(t *testing.T, a *alone) uint64 {
+	m, err := openMark(a.dir, a.c.Member("a-sha").Cosign, a.c.Origin, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.f.Close()
+	return m.mark.Height
+}
+
+func TestForkedStateDoesNotStart(t *testing.T) {
+	a := newAlone(t)
+	end := a.batch()
+	a.eventually("mark", func() bool { return markOf(t, a) == 1 })
+	a.s.Close()
+	m, err := openMark(a.dir, a.c.Member("a-sha").Cosign, a.c.Origin, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := end.Root
+	root[3] ^= 1
+	if err := m.write(Mark{Height: 1, Size: end.Size, Root: root}); err != nil {
+		t.Fatal(err)
+	}
+	m.f.Close()
+	if _, err := New(a.config()); !errors.Is(err, ErrForked) {
+		t.Errorf("started on a state that contradicts the mark: %v", err)
+	}
+}
+
+func FuzzReceive(f *testing.F) {
+	key := sign.NewKey()
+	cs := key.Cosign("b", sign.Checkpoint{Origin: "o", Size: 1}, 5)
+	f.Add(encode(&message{Entries: []entry{{"b-sha", 1, 1, record.Digest{}, 5, cs.Sig}}, Beat: true}))
+	f.Add([]byte(fmt.Sprint("x")))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var m message
+		if canon.Unmarshal(b, &m) == nil && !bytes.Equal(encode(&m), b) {
+			t.Error("accepted a second spelling")
+		}
+	})
+}

@@ -1,0 +1,146 @@
+package cosign
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/akashi-ledger/akashi/crypto/sign"
+)
+
+const origin = "test.example/log"
+
+func TestMarkSurvivesOpening(t *testing.T) {
+	dir, key := t.TempDir(), sign.NewKey()
+	m, err := openMark(dir, key, origin, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for h := uint64(1); h <= 5; h++ {
+		if err := m.write(Mark{Height: h, Size: 10 * h, Time: 1000 + h}); err != nil {
+			t.Fatal(err)
+		}
+		again, err := openMark(dir, key, origin, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again.mark.Height != h || again.mark.Size != 10*h {
+			t.Fatalf("after mark %d: read %+v", h, again.mark)
+		}
+		again.f.Close()
+	}
+}
+
+func TestMarkMustNotBeLost(t *testing.T) {
+	if _, err := openMark(t.TempDir(), sign.NewKey(), origin, false); !errors.Is(err, ErrMarkLost) {
+		t.Errorf("missing file: %v", err)
+	}
+	dir, key := t.TempDir(), sign.NewKey()
+	if _, err := openMark(dir, key, origin, true); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openMark(dir, sign.NewKey(), origin, false); !errors.Is(err, ErrMarkLost) {
+		t.Errorf("mark of another key: %v", err)
+	}
+	if _, err := openMark(dir, key, "other", false); !errors.Is(err, ErrMarkLost) {
+		t.Errorf("mark of another log: %v", err)
+	}
+	path := filepath.Join(dir, "cosigned.mark")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openMark(dir, key, origin, true); !errors.Is(err, ErrMarkLost) {
+		t.Errorf("emptied file: %v", err)
+	}
+}
+
+// TestMarkTornWrite cuts and garbles the slot that is being written at every
+// length: the mark before it, or the one written, is what a start reads.
+func TestMarkTornWrite(t *testing.T) {
+	dir, key := t.TempDir(), sign.NewKey()
+	m, err := openMark(dir, key, origin, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "cosigned.mark")
+	for h := uint64(1); h <= 3; h++ {
+		if err := m.write(Mark{Height: h, Size: h}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.write(Mark{Height: 4, Size: 4}); err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cut := 0; cut <= slotBytes; cut++ {
+		torn := append([]byte(nil), before...)
+		slot := int(m.mark.Count%2) * slotBytes
+		copy(torn[slot:slot+cut], after[slot:slot+cut])
+		if err := os.WriteFile(path, torn, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := openMark(dir, key, origin, false)
+		if err != nil {
+			t.Fatalf("cut at %d: %v", cut, err)
+		}
+		if got.mark.Height != 3 && got.mark.Height != 4 {
+			t.Fatalf("cut at %d: height %d", cut, got.mark.Height)
+		}
+		got.f.Close()
+	}
+}
+
+// TestMarkEveryBitFlip: a changed slot is never read as another mark.
+func TestMarkEveryBitFlip(t *testing.T) {
+	dir, key := t.TempDir(), sign.NewKey()
+	m, err := openMark(dir, key, origin, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.write(Mark{Height: 7, Size: 70}); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "cosigned.mark")
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slot := int(m.mark.Count%2) * slotBytes
+	for i := range slotBytes {
+		bad := append([]byte(nil), good...)
+		bad[slot+i] ^= 0x10
+		if err := os.WriteFile(path, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := openMark(dir, key, origin, false)
+		if err != nil {
+			t.Fatalf("byte %d: %v", i, err)
+		}
+		if h := got.mark.Height; h != 7 && h != 0 {
+			t.Fatalf("byte %d: read height %d", i, h)
+		}
+		got.f.Close()
+	}
+}
+
+func TestMarkStopsAfterFailedWrite(t *testing.T) {
+	m, err := openMark(t.TempDir(), sign.NewKey(), origin, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.f.Close()
+	if err := m.write(Mark{Height: 1}); err == nil {
+		t.Fatal("a write to a closed file succeeded")
+	}
+	if m.broken == nil {
+		t.Fatal("the file would be written again")
+	}
+}

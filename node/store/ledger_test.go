@@ -12,7 +12,6 @@ import (
 	"github.com/akashi-ledger/akashi/ledger/rules"
 )
 
-
 // follow applies everything that a consortium in memory does to a ledger on
 // disk.
 type follow struct {
@@ -243,7 +242,7 @@ func BenchmarkLedgerApply(b *testing.B) {
 	const per = 512
 	people := make([]*record.Record, 0, per)
 	for i := range per {
-		h := f.c.Person(string(rune('0' + i))).Handle("a-portal", 0)
+		h := f.c.Person(string(rune('0'+i))).Handle("a-portal", 0)
 		people = append(people, f.c.GrantAt(0, record.Digest{}, h, hash, 0))
 	}
 	f.post("a-sha", people...)

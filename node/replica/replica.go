@@ -19,6 +19,7 @@
 package replica
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -95,7 +96,7 @@ func New(c Config) (*Replica, error) {
 		return nil, err
 	}
 	var err error
-	if r.logs, err = wal.Open(dir, wal.WithLogger(transport.RaftLogger(c.Log))); err != nil {
+	if r.logs, err = wal.Open(dir, wal.WithLogger(transport.RaftLogger(calm(c.Log)))); err != nil {
 		return nil, fmt.Errorf("open the Raft log: %w", err)
 	}
 	if err := r.start(); err != nil {
@@ -109,7 +110,7 @@ func New(c Config) (*Replica, error) {
 func (r *Replica) start() error {
 	cfg := raft.DefaultConfig()
 	cfg.LocalID = r.Servers[r.Self]
-	cfg.Logger = transport.RaftLogger(r.Log)
+	cfg.Logger = transport.RaftLogger(calm(r.Log))
 	cfg.CommitTimeout = 2 * time.Millisecond
 	cfg.MaxAppendEntries = 16
 	cfg.NoSnapshotRestoreOnStart = true
@@ -118,7 +119,7 @@ func (r *Replica) start() error {
 	if err != nil {
 		return err
 	}
-	if r.trans, err = transport.NewRaftTransport(r.Host, r.Log); err != nil {
+	if r.trans, err = transport.NewRaftTransport(r.Host, calm(r.Log)); err != nil {
 		return err
 	}
 	snaps := raft.NewDiscardSnapshotStore()
@@ -196,6 +197,31 @@ func (r *Replica) Close() error {
 	<-r.done
 	return errors.Join(err, r.trans.Close(), r.logs.Close())
 }
+
+// calm lowers what the Raft library logs by two levels: it calls a member that is
+// down an error, many times a second.
+func calm(log *slog.Logger) *slog.Logger { return slog.New(calmer{log.Handler()}) }
+
+type calmer struct{ slog.Handler }
+
+const oneLevel = slog.LevelError - slog.LevelWarn
+
+// Enabled implements slog.Handler.
+func (c calmer) Enabled(ctx context.Context, l slog.Level) bool {
+	return c.Handler.Enabled(ctx, l-2*oneLevel)
+}
+
+// Handle implements slog.Handler.
+func (c calmer) Handle(ctx context.Context, r slog.Record) error {
+	r.Level -= 2 * oneLevel
+	return c.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler.
+func (c calmer) WithAttrs(attrs []slog.Attr) slog.Handler { return calmer{c.Handler.WithAttrs(attrs)} }
+
+// WithGroup implements slog.Handler.
+func (c calmer) WithGroup(name string) slog.Handler { return calmer{c.Handler.WithGroup(name)} }
 
 // fsm hands committed entries to the ledger.
 type fsm struct{ r *Replica }

@@ -46,6 +46,7 @@ import (
 const (
 	Heartbeat   = 10 * time.Second
 	lagBefore   = 300 * time.Millisecond // of finality before everyone sends to everyone
+	askAfter    = time.Second            // of lag before the others are asked
 	tick        = 100 * time.Millisecond
 	maxAhead    = 4096 // heights beyond our own whose cosignatures are kept
 	maxEntries  = 1024 // cosignatures in one message
@@ -154,7 +155,8 @@ type Cosigner struct {
 	ends     map[uint64]store.End        // derived and above final, by height
 	sigs     map[uint64]map[string]entry // verified, by height and member
 	conflict map[string]entry            // verified, over another end than ours
-	lagSince time.Time
+	lagSince time.Time                   // since when finality has not advanced, by the machine's clock
+	lagSent  time.Time
 	beat     bool
 	newest   store.End
 	out      map[string]*outbox
@@ -193,7 +195,7 @@ func New(c Config) (*Cosigner, error) {
 	s.newest, s.ends[st.Height] = st.End, st.End
 	s.pending = []store.End{st.End}
 	s.wg.Go(s.run)
-	s.wake()
+	s.Beat() // whoever is up sends us what is final
 	return s, nil
 }
 
@@ -447,6 +449,7 @@ func (s *Cosigner) collect() {
 	if best != nil {
 		if cur == nil || best.End.Height > cur.End.Height {
 			s.lagSince = time.Now()
+			s.lagSent = s.lagSince
 		}
 		s.final.Store(best)
 		for h := range s.sigs {
@@ -506,13 +509,18 @@ func (s *Cosigner) checkLag() {
 	s.mu.Lock()
 	newest := s.newest
 	lagging := f == nil || f.End.Height < newest.Height
+	now := time.Now()
 	if !lagging || s.lagSince.IsZero() {
-		s.lagSince = time.Now()
+		s.lagSince, s.lagSent = now, now
 	}
-	due := lagging && time.Since(s.lagSince) > lagBefore
+	due := lagging && now.Sub(s.lagSent) > lagBefore
+	long := lagging && now.Sub(s.lagSince) > askAfter
 	var mine []entry
 	if due {
-		s.lagSince = time.Now()
+		s.lagSent = now
+		if long {
+			s.lagSince = now
+		}
 		for _, sigs := range s.sigs {
 			for _, e := range sigs {
 				if len(mine) < maxEntries && (e.Height == newest.Height || e.Member == s.Self) {
@@ -524,17 +532,10 @@ func (s *Cosigner) checkLag() {
 	s.mu.Unlock()
 	if len(mine) > 0 {
 		s.spread(mine, true)
-	} else if due {
-		s.wakeAgain()
 	}
-}
-
-// wakeAgain asks the signer for the newest end once more.
-func (s *Cosigner) wakeAgain() {
-	s.mu.Lock()
-	s.beat = true
-	s.mu.Unlock()
-	s.wake()
+	if due && (long || len(mine) == 0) { // we may have missed what the others know
+		s.Beat()
+	}
 }
 
 // encode returns a message's bytes.

@@ -1,0 +1,213 @@
+package rest
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/akashi-ledger/akashi/crypto/canon"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/node/outbox"
+	"github.com/akashi-ledger/akashi/node/store"
+)
+
+// ProblemType begins the type of every problem; its code follows.
+const ProblemType = "urn:akashi:problem:"
+
+// A Problem is an RFC 9457 problem. Title, detail and hint are in the language
+// that the caller asked for, Japanese where none was; messages has both.
+type Problem struct {
+	Type     string   `json:"type" doc:"urn:akashi:problem: and the code"`
+	Code     string   `json:"code" doc:"stable; the same in rules, API and command line"`
+	Status   int      `json:"status"`
+	Title    string   `json:"title"`
+	Detail   string   `json:"detail" doc:"what happened, in the language of the answer"`
+	Hint     string   `json:"hint,omitempty" doc:"what to do next"`
+	Reason   string   `json:"reason,omitempty" doc:"what exactly, in English; only where the request is public by its nature"`
+	Messages Sentence `json:"messages" doc:"the detail in both languages"`
+	At       string   `json:"at,omitempty" doc:"the parameter or field that is wrong"`
+	Key      string   `json:"idempotencyKey,omitempty" doc:"under which to ask again"`
+}
+
+// Sentence is one sentence in Japanese and in English.
+type Sentence struct {
+	Ja string `json:"ja"`
+	En string `json:"en"`
+}
+
+func (s Sentence) in(english bool) string {
+	if english {
+		return s.En
+	}
+	return s.Ja
+}
+
+// An entry is a row of the table of codes.
+type entry struct {
+	status int
+	text   Sentence
+	hint   Sentence
+}
+
+// retryAfterSeconds is what a caller is told where a later attempt may succeed.
+const retryAfterSeconds = 1
+
+// An apiError is an error of this package by its code.
+type apiError struct {
+	code string
+	at   string // a parameter or field of ours, never what a caller sent
+	key  string // Idempotency-Key under which to ask again
+}
+
+func (e *apiError) Error() string {
+	if e.at != "" {
+		return e.code + ": " + e.at
+	}
+	return e.code
+}
+
+func fault(code string) error { return &apiError{code: code} }
+
+func faultAt(code, at string) error { return &apiError{code: code, at: at} }
+
+// Codes of this package.
+const (
+	codeJSON          = "json.malformed"
+	codeJSONDuplicate = "json.duplicate-key"
+	codeJSONDepth     = "json.depth"
+	codeOversize      = "body.oversize"
+	codeInvalid       = "request.malformed"
+	codeParameter     = "parameter.malformed"
+	codeMedia         = "media-type.unsupported"
+	codeKey           = "idempotency-key.malformed"
+	codeAuth          = "token.missing"
+	codeToken         = "token.unknown"
+	codeRole          = "not-authorised"
+	codeNotFound      = "not-found"
+	codeMethod        = "method.not-allowed"
+	codeNotFinal      = "not-final-yet"
+	codeBusy          = "api.busy"
+	codeStopping      = "node.stopping"
+	codeInternal      = "internal"
+	codeStorage       = "storage.damaged"
+	codeTimeout       = "outcome.unknown"
+	codeBeyond        = "beyond-final"
+	codeRecordUnknown = "record.unknown"
+	codeNoReceipt     = "receipt.none"
+	codeNoHandle      = "handle.none"
+	codeRealClock     = "clock.real"
+	codeClockBack     = "clock.backwards"
+	codeNotFresh      = "final.stale"
+	codeSlow          = "stream.slow"
+)
+
+// codeOf finds an error's code, what it points to, and the key to ask again.
+func codeOf(err error) *apiError {
+	var (
+		api     *apiError
+		unknown *outbox.UnknownError
+		box     *outbox.Error
+		refusal *record.Refusal
+		form    *canon.Error
+	)
+	switch {
+	case errors.As(err, &api):
+		return api
+	case errors.As(err, &unknown):
+		return &apiError{code: codeTimeout, key: unknown.Key}
+	case errors.As(err, &refusal):
+		return &apiError{code: string(refusal.Code)}
+	case errors.As(err, &box):
+		return &apiError{code: box.Code}
+	case errors.As(err, &form):
+		return &apiError{code: form.Code}
+	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrStopped):
+		return &apiError{code: codeStorage}
+	case errors.Is(err, store.ErrClosed):
+		return &apiError{code: codeStopping}
+	}
+	return &apiError{code: codeInternal}
+}
+
+// titles are the words for a status.
+var titles = map[int]Sentence{
+	http.StatusBadRequest:            {"内容の誤り", "Malformed request"},
+	http.StatusUnauthorized:          {"トークンが必要", "Token required"},
+	http.StatusForbidden:             {"許可されていない操作", "Not permitted"},
+	http.StatusNotFound:              {"見つからない", "Not found"},
+	http.StatusMethodNotAllowed:      {"できない操作", "Method not allowed"},
+	http.StatusConflict:              {"いまの状態ではできない", "Not possible as things stand"},
+	http.StatusGone:                  {"もうない", "Gone"},
+	http.StatusRequestEntityTooLarge: {"大きすぎる", "Too large"},
+	http.StatusUnsupportedMediaType:  {"受け取れない種類", "Unsupported media type"},
+	http.StatusUnprocessableEntity:   {"決まりに合わない内容", "Content breaks a rule"},
+	http.StatusInternalServerError:   {"ノードの誤り", "Error of the node"},
+	http.StatusServiceUnavailable:    {"いまはできない", "Not possible now"},
+	http.StatusGatewayTimeout:        {"結果を待っている", "Outcome not known yet"},
+}
+
+func titleOf(status int) Sentence { return titles[status] }
+
+// problemOf makes the problem of an error. A code that the table does not have
+// can only come from a member that runs a newer version: it is passed on.
+func problemOf(err error, english bool) *Problem {
+	e := codeOf(err)
+	row, ok := codes[e.code]
+	if !ok {
+		row = codes[unknownRefusal]
+		if !record.ValidCode(record.Code(e.code)) {
+			e, row = &apiError{code: codeInternal}, codes[codeInternal]
+		}
+	}
+	return &Problem{
+		Type: ProblemType + e.code, Code: e.code, Status: row.status, Title: titleOf(row.status).in(english),
+		Detail: row.text.in(english), Hint: row.hint.in(english), Messages: row.text, At: e.at, Key: e.key,
+	}
+}
+
+func (p *Problem) write(w http.ResponseWriter, english bool) {
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Content-Language", map[bool]string{false: "ja", true: "en"}[english])
+	h.Set("Cache-Control", "no-store")
+	h.Add("Vary", "Accept-Language")
+	switch p.Status {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		h.Set("Retry-After", strconv.Itoa(retryAfterSeconds))
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", `Bearer realm="akashi"`)
+	}
+	b, err := json.Marshal(p)
+	if err != nil {
+		panic("rest: " + err.Error()) // strings and numbers only
+	}
+	h.Set("Content-Length", strconv.Itoa(len(b)+1))
+	w.WriteHeader(p.Status)
+	w.Write(append(b, '\n'))
+}
+
+// wantsEnglish reads Accept-Language: English where it weighs more than
+// Japanese, or is there alone.
+func wantsEnglish(r *http.Request) bool {
+	ja, en := -1.0, -1.0
+	for _, part := range strings.Split(r.Header.Get("Accept-Language"), ",") {
+		tag, params, _ := strings.Cut(strings.TrimSpace(part), ";")
+		weight := 1.0
+		if q, ok := strings.CutPrefix(strings.TrimSpace(params), "q="); ok {
+			var err error
+			if weight, err = strconv.ParseFloat(q, 64); err != nil || weight < 0 || weight > 1 {
+				continue
+			}
+		}
+		language, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(tag)), "-")
+		switch {
+		case language == "ja" && weight > ja:
+			ja = weight
+		case language == "en" && weight > en:
+			en = weight
+		}
+	}
+	return en > 0 && en > ja
+}

@@ -2,6 +2,7 @@ package ledgertest
 
 import (
 	"maps"
+	"testing"
 
 	"github.com/akashi-ledger/akashi/crypto/canon"
 	"github.com/akashi-ledger/akashi/crypto/merkle"
@@ -188,10 +189,10 @@ func (c *Consortium) learnKey(id string, pub sign.PublicKey) {
 	}
 }
 
-// Clone returns a consortium that goes its own way from here, reporting to the
-// same test.
-func (c *Consortium) Clone() *Consortium {
+// Clone returns a consortium that goes its own way from here and reports to t.
+func (c *Consortium) Clone(t testing.TB) *Consortium {
 	n := *c
+	n.t = t
 	n.Keys, n.seqs, n.tiles = maps.Clone(c.Keys), maps.Clone(c.seqs), maps.Clone(c.tiles)
 	n.Openings, n.Items = maps.Clone(c.Openings), maps.Clone(c.Items)
 	n.Leaves = c.Leaves[:len(c.Leaves):len(c.Leaves)]

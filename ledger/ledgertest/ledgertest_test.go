@@ -66,7 +66,7 @@ func TestCloneGoesItsOwnWay(t *testing.T) {
 	c := ledgertest.New(t, ledgertest.Options{})
 	story(t, c)
 	root := c.Last().Root
-	d := c.Clone()
+	d := c.Clone(t)
 	d.Must("pf", d.Tick())
 	if c.Last().Root != root {
 		t.Error("the clone wrote to the original")

@@ -164,13 +164,16 @@ func (p *Policy) member(id string) *Cosigner {
 // inspect finds what refuses a whole submission, parses its records and queues
 // their signatures.
 func (b *batch) inspect(s *sub) error {
-	issuer, err := load[Party](b.tx, KeyParty(s.Issuer))
-	if err != nil {
+	issuer, err := peek[Party](b.tx, KeyParty(s.Issuer), record.CodeSubmissionIssuer)
+	if refusal, ok := err.(*record.Refusal); ok {
+		s.all = refusal.Code
+		return nil
+	} else if err != nil {
 		return err
 	}
 	notAfterMax := b.header.TimeMs + uint64(record.MaxNotAfter/time.Millisecond)
 	switch {
-	case issuer == nil || !issuer.Active():
+	case !issuer.Active():
 		s.all = record.CodeSubmissionIssuer
 	case b.header.TimeMs > s.NotAfterMs:
 		s.all = record.CodeSubmissionExpired

@@ -124,7 +124,8 @@ func Apply(view View, prev Prev, entry []byte) (*Result, error) {
 }
 
 // Replay judges a batch of the log again, from its accepted leaves and its
-// seal. It returns an error that says what does not hold; the caller compares
+// seal. It returns an error that says what does not hold, a *BrokenRule where
+// it is one record; the caller compares
 // SealLeaf with the seal's bytes for the rest.
 func Replay(view View, prev Prev, seal *record.Seal, leaves [][]byte) (*Result, error) {
 	if seal.Header == nil {
@@ -143,6 +144,20 @@ func Replay(view View, prev Prev, seal *record.Seal, leaves [][]byte) (*Result, 
 	}
 	return r, nil
 }
+
+// A BrokenRule says that a record stands in the log that the rules refuse.
+type BrokenRule struct {
+	Leaf    int // its place among the batch's leaves
+	Issuer  string
+	Refusal *record.Refusal
+}
+
+func (e *BrokenRule) Error() string {
+	return fmt.Sprintf("leaf %d of the batch, by %s, is in the log but breaks a rule: %v", e.Leaf, e.Issuer, e.Refusal)
+}
+
+// Unwrap returns the refusal.
+func (e *BrokenRule) Unwrap() error { return e.Refusal }
 
 // unseal lays accepted leaves and refusals back into submissions.
 func unseal(seal *record.Seal, leaves [][]byte) ([]sub, error) {
@@ -296,7 +311,7 @@ func (b *batch) slot(s *sub, j int) (*record.Refusal, error) {
 	err := b.record(s, sl)
 	if refusal, ok := err.(*record.Refusal); ok {
 		if b.replay {
-			return nil, fmt.Errorf("record %x of %s is in the log but breaks a rule: %w", sl.hash[:8], s.Issuer, refusal)
+			return nil, &BrokenRule{Leaf: len(b.leaves), Issuer: s.Issuer, Refusal: refusal}
 		}
 		return refusal, nil
 	}

@@ -97,6 +97,9 @@ func TestStoredLogTampered(t *testing.T) {
 		return 0, 0
 	}
 	for i := range uint64(len(c.Leaves)) {
+		if testing.Short() && i%4 != 0 {
+			continue
+		}
 		for _, tt := range []struct {
 			name, code string
 			do         func(leaves [][]byte) [][]byte

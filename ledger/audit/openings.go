@@ -37,7 +37,6 @@ type choice struct {
 //   - hand-over: purpose = the scope's, items ⊆ chosen ⊆ on the screen, levels
 //     no finer than the vocabulary allows, brackets known;
 //   - opt-out hand-over: items ⊆ those filed;
-//   - receiving record: from whom the intent came;
 //   - exception: ground, recipient and reason are there.
 func (a *auditor) sealed(p *pending) error {
 	if a.Openings == nil {

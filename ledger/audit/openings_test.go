@@ -52,6 +52,19 @@ func TestSealedContent(t *testing.T) {
 		b.Sig = s.Person("taro").Handle("a-portal", 0).Sign("consent", s.Origin, b.Statement(d))
 		return r
 	}
+	// platform hands income over under the second scope, with a level.
+	platform := func(s *story, l record.Level) *record.Record {
+		hana := s.Person("hana").Handle("a-portal", 0)
+		g := s.Grant(hana, s.terms, 1, uint32(record.DayOf(s.NowMs))+30)
+		d := s.Commit(s.Openings, g.ID, &record.ConsentPart{Items: []string{"income"}, Person: "p", TimeMs: 1})
+		g.Commitment = &d
+		b := g.Body.(*record.Consent)
+		b.Sig = hana.Sign("consent", s.Origin, b.Statement(d))
+		s.Must("a-sha", g)
+		r := provision(s, &record.HandOverPart{Person: "p", Purpose: "platform", TimeMs: 1, Levels: []record.Level{l}}, "income")
+		r.Body.(*record.Provision).Scope = 1
+		return r
+	}
 	for _, tt := range []struct {
 		name, code string
 		rec        func(s *story) *record.Record
@@ -70,6 +83,12 @@ func TestSealedContent(t *testing.T) {
 		}},
 		{"known level", "", func(s *story) *record.Record {
 			return provision(s, part(record.Level{Item: "name", Level: "city"}), "name")
+		}},
+		{"unknown bracket", "bracket-unknown", func(s *story) *record.Record {
+			return platform(s, record.Level{Item: "income", Level: "exactly-1234567"})
+		}},
+		{"known bracket", "", func(s *story) *record.Record {
+			return platform(s, record.Level{Item: "income", Level: "3m-6m"})
 		}},
 		{"consent beyond the screen", "item-not-on-screen", func(s *story) *record.Record { return consent(s, "allergy", "user-id") }},
 		{"consent without what is required", "required-item-missing", func(s *story) *record.Record { return consent(s, "name") }},

@@ -185,8 +185,8 @@ func (w *walk) human() Human {
 		}
 		l.add(ja, en)
 	}
-	l.add(fmt.Sprintf("あわせて%d件。ほかのサービスや参加者には、あなたの記録はありません。", total),
-		fmt.Sprintf("%d in all. You have no records towards any other service or party.", total))
+	l.add(fmt.Sprintf("あわせて%d件。示した鍵のもとには、どのサービスや参加者についても、ほかに記録はありません。", total),
+		fmt.Sprintf("%d in all. Under the handles shown there are no others, towards any service or party.", total))
 	l.add("分からないこと：だれも記録しなかったこと、あなたの知らない別の鍵で記録されたこと。",
 		"Not shown: what nobody recorded, and what was recorded under another key that you do not know.")
 	return l.Human

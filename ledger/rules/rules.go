@@ -124,9 +124,9 @@ func Apply(view View, prev Prev, entry []byte) (*Result, error) {
 }
 
 // Replay judges a batch of the log again, from its accepted leaves and its
-// seal. It returns an error that says what does not hold, a *BrokenRule where
-// it is one record; the caller compares
-// SealLeaf with the seal's bytes for the rest.
+// seal. It returns an error that says what does not hold, a *BrokenRule where it
+// is one record; the caller compares SealLeaf with the seal's bytes for the
+// rest.
 func Replay(view View, prev Prev, seal *record.Seal, leaves [][]byte) (*Result, error) {
 	if seal.Header == nil {
 		return nil, fmt.Errorf("seal of height %d has no header", seal.Height)

@@ -1,0 +1,415 @@
+package custody
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/akashi-ledger/akashi/crypto/canon"
+	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/crypto/vault"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
+	"github.com/akashi-ledger/akashi/node/store"
+)
+
+type (
+	storeKV    = store.KV
+	vaultEntry = vault.Entry
+)
+
+// A sheet is the items of one content class. It is sealed as a whole.
+type sheet struct {
+	Items    []sheetItem `cbor:"1,keyasint,omitempty"` // ascending by code
+	Guardian string      `cbor:"2,keyasint,omitempty"`
+}
+
+type sheetItem struct {
+	Code    string `cbor:"1,keyasint"`
+	Value   string `cbor:"2,keyasint"`
+	SinceMs uint64 `cbor:"3,keyasint"`
+	Source  string `cbor:"4,keyasint"` // self, other, or the party that handed it over
+}
+
+func (s *sheet) value(code string) (string, bool) {
+	i, ok := slices.BinarySearchFunc(s.Items, code, func(it sheetItem, c string) int { return strings.Compare(it.Code, c) })
+	if !ok {
+		return "", false
+	}
+	return s.Items[i].Value, true
+}
+
+func (s *sheet) set(it sheetItem) {
+	i, ok := slices.BinarySearchFunc(s.Items, it.Code, func(it sheetItem, c string) int { return strings.Compare(it.Code, c) })
+	if ok {
+		s.Items[i] = it
+	} else {
+		s.Items = slices.Insert(s.Items, i, it)
+	}
+}
+
+const (
+	sealedSheet   = "sheet"
+	sealedOpening = "opening"
+	sealedParcel  = "parcel"
+	sealedWaiting = "waiting"
+	sealedErasure = "erasure"
+	sealedReading = "reading"
+)
+
+// maxSheetBytes leaves room for padding and the seal within one blob.
+const maxSheetBytes = 768 << 10
+
+func (d *Desk) readSheet(c *class) (*sheet, error) {
+	s := new(sheet)
+	if c == nil {
+		return s, nil
+	}
+	sealed, found, err := d.Blobs.Get(blobKey(kindSheet, c.id[:]))
+	if err != nil || !found {
+		return s, err
+	}
+	plain, err := d.openFrom(c.id, sealedSheet, c.id, sealed)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(plain)
+	return s, canon.Unmarshal(plain, s)
+}
+
+// sheetOf seals a sheet for storage.
+func (d *Desk) sheetOf(c *class, s *sheet) (store.KV, error) {
+	plain := canon.Must(s)
+	defer clear(plain)
+	if len(plain) > maxSheetBytes {
+		return store.KV{}, record.Refuse(record.CodeRecordOversize, "%d bytes of items, at most %d", len(plain), maxSheetBytes)
+	}
+	sealed, err := d.sealFor(c.id, sealedSheet, c.id, plain)
+	return store.KV{Key: blobKey(kindSheet, c.id[:]), Value: sealed}, err
+}
+
+// setItems changes items of a class. The caller holds the person's lock.
+func (d *Desk) setItems(c *class, items map[string]string, source string, guardian Ref) error {
+	if len(items) == 0 && guardian == "" {
+		return nil
+	}
+	s, err := d.readSheet(c)
+	if err != nil {
+		return err
+	}
+	for code, value := range items {
+		s.set(sheetItem{Code: code, Value: value, SinceMs: d.nowMs(), Source: source})
+	}
+	if guardian != "" {
+		s.Guardian = string(guardian)
+	}
+	kv, err := d.sheetOf(c, s)
+	if err != nil {
+		return err
+	}
+	return d.Blobs.PutMany([]store.KV{kv})
+}
+
+func checkItems(items map[string]string) error {
+	for code, value := range items {
+		if !record.ValidID(code) || !utf8Valid(value) {
+			return record.Refuse(CodeMalformed, "an item's code or value")
+		}
+	}
+	if len(items) > record.MaxItems {
+		return record.Refuse(CodeMalformed, "%d items, at most %d", len(items), record.MaxItems)
+	}
+	return nil
+}
+
+// Register enters a person for a service: items, lookups, K_s. A person may be
+// registered with further services, and again with the same one to change items.
+// It posts nothing, unless Open asks for a handle without consent.
+//
+// Order of effects: wrapped keys, then one vault entry for all secrets, then the
+// items. A crash before the vault entry leaves keys that nothing opens; before
+// the items, a person without them: the caller asks again.
+func (d *Desk) Register(ctx context.Context, c Call, r Registration) (*Done, error) {
+	st, err := d.state()
+	if err != nil {
+		return nil, err
+	}
+	s, err := d.ownService(st, c, r.Service)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkRegistration(s, &r); err != nil {
+		return nil, err
+	}
+	defer d.lock(string(r.Person))()
+	q, release, err := d.begin(st, s, &r)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if err := d.setItems(d.classOf(q, "c/"+s.ID), r.Items, r.Source, r.Guardian); err != nil {
+		return nil, err
+	}
+	if !r.Open {
+		return &Done{Key: c.Key, Final: true}, nil
+	}
+	return d.openHandle(ctx, c, st, s, q)
+}
+
+func checkRegistration(s *rules.Service, r *Registration) error {
+	if !validRef(r.Person) || r.Guardian != "" && (!validRef(r.Guardian) || r.Guardian == r.Person) {
+		return record.Refuse(CodeMalformed, "the reference")
+	}
+	if len(r.Secret) != 0 && len(r.Secret) != sign.SecretSize {
+		return record.Refuse(CodeMalformed, "a secret of %d bytes, want %d", len(r.Secret), sign.SecretSize)
+	}
+	if err := checkItems(r.Items); err != nil {
+		return err
+	}
+	for code := range r.Items {
+		if !slices.Contains(s.Fields, code) {
+			return record.Refuse(record.CodeFieldNotInSchema, "%s", code)
+		}
+	}
+	if s.SelfOnly && r.Source != "self" {
+		return record.Refuse(record.CodeSourceNotSelf, "service %s", s.ID)
+	}
+	for kind, value := range r.Lookup {
+		if !record.ValidID(kind) || value == "" || len(lookupID(kind, value)) > vault.MaxIDBytes {
+			return record.Refuse(CodeMalformed, "a lookup")
+		}
+	}
+	return nil
+}
+
+func lookupID(kind, value string) string { return "l/" + kind + "/" + value }
+
+// begin makes what is missing of a person in one vault entry, and uses them.
+func (d *Desk) begin(st *store.State, s *rules.Service, r *Registration) (*person, func(), error) {
+	q, release, err := d.use(r.Person)
+	if code := codeOf(err); err != nil && code != CodePersonUnknown && (code != record.CodeErased || d.goingOut(r.Person)) {
+		return nil, nil, err
+	}
+	secret, entries, err := d.secretFor(q, r)
+	if err == nil {
+		_, missing, err2 := d.missing(r.Person, "c/"+s.ID)
+		entries, err = append(entries, missing...), err2
+	}
+	for _, kind := range slices.Sorted(maps.Keys(r.Lookup)) {
+		entries = append(entries, vault.Entry{ID: lookupID(kind, r.Lookup[kind]), Value: []byte(r.Person)})
+	}
+	if err == nil {
+		var h *handle
+		if h, err = d.current(st, secret, s.ID); err == nil {
+			entries = append(entries, handleEntry(h.key.Public(), r.Person, s.ID))
+			err = d.put(d.fresh1(entries)...)
+		}
+	}
+	clear(secret[:])
+	if release == nil && err == nil {
+		q, release, err = d.use(r.Person)
+	} else if err != nil && release != nil {
+		release()
+	}
+	return q, release, err
+}
+
+// fresh1 leaves out lookups and handles that the index has already, so that it
+// does not name them twice.
+func (d *Desk) fresh1(entries []vault.Entry) []vault.Entry {
+	return slices.DeleteFunc(entries, func(e vault.Entry) bool {
+		old, err := d.Vault.Get(e.ID)
+		defer clear(old)
+		return err == nil && string(old) == string(e.Value)
+	})
+}
+
+// goingOut reports whether a person's erasure is under way.
+func (d *Desk) goingOut(ref Ref) bool {
+	d.people.mu.Lock()
+	defer d.people.mu.Unlock()
+	q := d.people.byRef[ref]
+	return q != nil && q.erasing
+}
+
+// secretFor returns K_s of a person, drawn or brought where there is none.
+func (d *Desk) secretFor(q *person, r *Registration) (sign.Secret, []vault.Entry, error) {
+	if q != nil && q.secret {
+		held, _, err := d.readSecret(r.Person)
+		if err == nil && len(r.Secret) != 0 && held != sign.Secret(r.Secret) {
+			err = record.Refuse(record.CodeDuplicate, "the person has another secret here")
+		}
+		return held, nil, err
+	}
+	secret, own := sign.NewSecret(), byte(0)
+	if len(r.Secret) != 0 {
+		secret, own = sign.Secret(r.Secret), 1
+	}
+	return secret, []vault.Entry{{ID: "p/" + string(r.Person) + "/ks", Value: append(secret[:sign.SecretSize:sign.SecretSize], own)}}, nil
+}
+
+func (d *Desk) readSecret(ref Ref) (s sign.Secret, own bool, err error) {
+	b, err := d.Vault.Get("p/" + string(ref) + "/ks")
+	if err != nil {
+		return s, false, err
+	}
+	defer clear(b)
+	if len(b) != sign.SecretSize+1 {
+		return s, false, errors.New("a secret of the wrong size")
+	}
+	return sign.Secret(b[:sign.SecretSize]), b[sign.SecretSize] == 1, nil
+}
+
+// Secret returns the recovery copy of K_s, for the person. Who asks was checked
+// by the caller.
+func (d *Desk) Secret(_ context.Context, ref Ref) (sign.Secret, error) {
+	q, release, err := d.use(ref)
+	if err != nil {
+		return sign.Secret{}, err
+	}
+	defer release()
+	if !q.secret {
+		return sign.Secret{}, record.Refuse(CodePersonUnknown, "no secret is kept here")
+	}
+	s, _, err := d.readSecret(ref)
+	return s, err
+}
+
+// PutItems sets items that a member came to hold otherwise than by registration.
+// Their codes must be in the consortium's vocabulary.
+func (d *Desk) PutItems(_ context.Context, c Call, ref Ref, service string, items map[string]string) error {
+	st, err := d.state()
+	if err != nil {
+		return err
+	}
+	s, err := d.ownService(st, c, service)
+	if err != nil {
+		return err
+	}
+	if err := checkItems(items); err != nil {
+		return err
+	}
+	for code := range items {
+		if _, err := d.attribute(st, code); err != nil {
+			return err
+		}
+	}
+	defer d.lock(string(ref))()
+	q, release, err := d.use(ref)
+	if err != nil {
+		return err
+	}
+	defer release()
+	classes, err := d.ensure(q, "c/"+s.ID)
+	if err != nil {
+		return err
+	}
+	return d.setItems(classes[0], items, "other", "")
+}
+
+func (d *Desk) attribute(st *store.State, code string) (*record.Attribute, error) {
+	if !record.ValidID(code) {
+		return nil, record.Refuse(record.CodeItemUnknown, "")
+	}
+	a, err := rules.Load[record.Attribute](st, rules.KeyAttribute(code))
+	if err == nil && a == nil {
+		err = record.Refuse(record.CodeItemUnknown, "%s", code)
+	}
+	return a, err
+}
+
+// Find returns the person with a lookup's value.
+func (d *Desk) Find(_ context.Context, kind, value string) (Ref, bool, error) {
+	b, err := d.Vault.Get(lookupID(kind, value))
+	if errors.Is(err, vault.ErrNotFound) || len(lookupID(kind, value)) > vault.MaxIDBytes {
+		return "", false, nil
+	}
+	return Ref(b), err == nil, err
+}
+
+// A Disclosure is everything that the member holds of a person.
+type Disclosure struct {
+	Person  Ref          `json:"person"`
+	Own     bool         `json:"ownSecret"` // K_s is the person's; else assisted: the member keeps it
+	Classes []HeldClass  `json:"classes"`
+	Lookups []HeldLookup `json:"lookups,omitempty"`
+	Records []HeldMonth  `json:"records,omitempty"`
+}
+
+// HeldClass is the items held for one service.
+type HeldClass struct {
+	Service  string     `json:"service"`
+	Holder   string     `json:"holder"` // the party that holds them
+	Guardian Ref        `json:"guardian,omitempty"`
+	Items    []HeldItem `json:"items"`
+}
+
+// HeldItem is one item.
+type HeldItem struct {
+	Code   string    `json:"code"`
+	Value  string    `json:"value"`
+	Since  time.Time `json:"since"`
+	Source string    `json:"source"`
+}
+
+// HeldLookup is a value by which the person can be found.
+type HeldLookup struct {
+	Kind  string `json:"kind"`
+	Value string `json:"value"`
+}
+
+// HeldMonth says until when the records of a month are kept by law.
+type HeldMonth struct {
+	Month string `json:"month"`
+	Until string `json:"until"` // last day in JST
+}
+
+// Disclose returns everything held about a person, for the person.
+func (d *Desk) Disclose(_ context.Context, ref Ref) (*Disclosure, error) {
+	st, err := d.state()
+	if err != nil {
+		return nil, err
+	}
+	q, release, err := d.use(ref)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	out := &Disclosure{Person: ref}
+	if q.secret {
+		if _, out.Own, err = d.readSecret(ref); err != nil {
+			return nil, err
+		}
+	}
+	for _, c := range d.classesOf(q, "c/") {
+		sh, err := d.readSheet(c)
+		if err != nil {
+			return nil, err
+		}
+		h := HeldClass{Guardian: Ref(sh.Guardian), Items: []HeldItem{}}
+		var received bool
+		h.Service, h.Holder, received = strings.Cut(c.name[2:], "@")
+		if s, err := d.service(st, h.Service); err != nil {
+			return nil, err
+		} else if !received {
+			h.Holder = s.Owner
+		}
+		for _, it := range sh.Items {
+			h.Items = append(h.Items, HeldItem{Code: it.Code, Value: it.Value, Since: time.UnixMilli(int64(it.SinceMs)), Source: it.Source})
+		}
+		out.Classes = append(out.Classes, h)
+	}
+	for _, c := range d.classesOf(q, "r/") {
+		out.Records = append(out.Records, HeldMonth{Month: c.name[2:], Until: dayText(monthEnds(c.name[2:]))})
+	}
+	d.people.mu.Lock()
+	defer d.people.mu.Unlock()
+	for _, id := range q.lookups {
+		kind, value, _ := strings.Cut(id[2:], "/")
+		out.Lookups = append(out.Lookups, HeldLookup{kind, value})
+	}
+	return out, nil
+}

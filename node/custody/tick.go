@@ -1,0 +1,112 @@
+package custody
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/akashi-ledger/akashi/ledger/record"
+)
+
+// Tick is called every second. It starts what is due and returns: parcels to be
+// sent, parcels to be received, erasures to go on with, keys to be destroyed. A
+// duty that still runs is not started twice.
+func (d *Desk) Tick(context.Context) {
+	for i, f := range []func(context.Context){d.sendDue, d.receiveDue, d.destroyDue} {
+		if !d.duties[i].TryLock() {
+			continue
+		}
+		d.duties[i].Unlock()
+		d.spawn(func(ctx context.Context) {
+			if d.duties[i].TryLock() {
+				defer d.duties[i].Unlock()
+				f(ctx)
+			}
+		})
+	}
+}
+
+// sendDue sends parcels, a few at a time.
+func (d *Desk) sendDue(ctx context.Context) {
+	var wg sync.WaitGroup
+	places := make(chan struct{}, 8)
+	for _, id := range d.parcels.due(time.Now()) {
+		places <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-places }()
+			d.sendParcel(ctx, id)
+		})
+	}
+	wg.Wait()
+}
+
+// receiveDue opens parcels whose receiving record has become final, and confirms
+// those that wait where nobody is asked.
+func (d *Desk) receiveDue(ctx context.Context) {
+	var ids []record.ID
+	err := d.Blobs.Scan(blobPrefix(kindReceived), func(key, _ []byte) error {
+		id, err := idOfKey(kindReceived, key)
+		ids = append(ids, id)
+		return err
+	})
+	for _, id := range ids {
+		err = errors.Join(err, d.takeIn(id))
+	}
+	if err != nil {
+		d.Log.Warn("parcels are not opened", "err", safe(err))
+	}
+	if d.AutoReceive {
+		for _, id := range d.waiting.all() {
+			d.autoReceive(ctx, id)
+		}
+	}
+}
+
+// destroyDue goes on with erasures, and destroys what has had its time.
+func (d *Desk) destroyDue(ctx context.Context) {
+	for _, job := range d.erasing.all() {
+		d.goOn(ctx, job.plan.Erasure)
+	}
+	d.spend(d.pastMonths()...)
+	d.shredSpent()
+}
+
+func (d *Desk) goOn(ctx context.Context, id record.ID) {
+	if err := d.runErasure(ctx, id); err != nil {
+		d.Log.Warn("an erasure does not go on", "err", safe(err))
+	}
+}
+
+// pastMonths returns the record identities whose month's last deadline has passed.
+func (d *Desk) pastMonths() []string {
+	d.people.mu.Lock()
+	defer d.people.mu.Unlock()
+	var ids []string
+	for _, c := range d.people.classes {
+		if len(c.name) > 2 && c.name[:2] == "r/" && d.nowMs() >= record.DayEndMs(monthEnds(c.name)) {
+			ids = append(ids, c.at)
+		}
+	}
+	return ids
+}
+
+func (d *Desk) takeSpent() []string {
+	d.spentMu.Lock()
+	defer d.spentMu.Unlock()
+	ids := d.spent
+	d.spent = nil
+	return ids
+}
+
+// shredSpent destroys transient secrets in one rotation.
+func (d *Desk) shredSpent() {
+	ids := d.takeSpent()
+	if len(ids) == 0 {
+		return
+	}
+	if err := d.shred(ids...); err != nil {
+		d.Log.Error("transient keys are not destroyed", "err", err.Error())
+		d.spend(ids...)
+	}
+}

@@ -1,0 +1,196 @@
+// Package custody is what a member does for people: it keeps their data and
+// keys, brings their consents into the ledger, hands data over under consent,
+// and erases it.
+//
+// # Invariants
+//
+//   - Personal data and keys stay here: what enters the ledger is canonical
+//     record bytes with commitments. Nothing personal is in errors or logs.
+//   - Data leaves only under a consent that the member's own re-derivation
+//     shows as on at a final checkpoint no older than 30 s, after the intent is
+//     final, sealed to a one-time key of the recipient's vault.
+//   - A recipient opens a parcel only when its receiving record is final.
+//   - Items are sealed under the person's content identity of one service;
+//     openings of provision records under the record identity of their month.
+//     Both are secrets of the vault: once shredded, every copy of the data is
+//     unreadable.
+//   - What must survive a crash between two steps is in the blobs before the
+//     first of them: erasures, closings of handles, parcels.
+package custody
+
+import (
+	"context"
+
+	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/node/outbox"
+)
+
+// A Ref is a member's own reference of a person, such as "p01": 1 to 64 of
+// a–z, 0–9 and hyphen. It is personal data and stays in the vault.
+type Ref string
+
+// Call says who asks, for idempotency: the same client and key with the same
+// content gives the same answer.
+type Call struct {
+	Client    string // token name
+	Key       string // Idempotency-Key, "" for none
+	Committed bool   // answer at Raft commit, not at finality
+	As        string // party that acts; "" for the member itself. It must be the member or a party it hosts
+}
+
+// Registration is a person's registration with a service.
+type Registration struct {
+	Person  Ref               `json:"person"`
+	Service string            `json:"service"`
+	Items   map[string]string `json:"items"`            // item code → value
+	Lookup  map[string]string `json:"lookup,omitempty"` // such as phone → number: finds the person again
+	Source  string            `json:"source"`           // self, other
+	Secret  []byte            `json:"secret,omitempty"` // K_s that the person brings, 32 bytes
+
+	Guardian Ref  `json:"guardian,omitempty"` // who must take part while the person is under 16
+	Open     bool `json:"open,omitempty"`     // data is held without consent: opens the handle in the ledger
+}
+
+// ConsentRequest is what a person chose on a screen.
+type ConsentRequest struct {
+	Person    Ref      `json:"person"`
+	Service   string   `json:"service"`
+	Version   string   `json:"version"`
+	Items     []string `json:"items"`
+	Purposes  []string `json:"purposes"`        // each is one scope of the terms
+	Until     string   `json:"until,omitempty"` // last valid day, 2006-01-02 in JST; "": as long as the screen says
+	Button    string   `json:"button,omitempty"`
+	Language  string   `json:"language,omitempty"`
+	Guardian  Ref      `json:"guardian,omitempty"`
+	Foreign   bool     `json:"foreignInfoShown,omitempty"`
+	Sensitive bool     `json:"sensitiveAgreed,omitempty"`
+}
+
+// WithdrawRequest turns scopes of a service off: those of some purposes, or
+// all.
+type WithdrawRequest struct {
+	Person   Ref      `json:"person"`
+	Service  string   `json:"service"`
+	Purposes []string `json:"purposes,omitempty"`
+	Stop     bool     `json:"stop,omitempty"` // without the person's key, posted by the member
+}
+
+// ProvideRequest hands items over under a consent to a service.
+type ProvideRequest struct {
+	Person   Ref               `json:"person"`
+	Service  string            `json:"service"` // whose consent covers it
+	To       string            `json:"to"`
+	Items    []string          `json:"items"`
+	Purpose  string            `json:"purpose"`
+	Levels   map[string]string `json:"levels,omitempty"` // granularity of an item
+	Values   map[string]string `json:"values,omitempty"` // overrides what is stored, such as a bracket
+	Contract string            `json:"contract,omitempty"`
+	OnwardOf string            `json:"onwardOf,omitempty"` // record id of the provision that this passes on, hex
+	Method   string            `json:"method,omitempty"`
+}
+
+// ReceiveRequest confirms a hand-over that waits at the recipient.
+type ReceiveRequest struct {
+	Intent      string `json:"intent"` // record id, hex
+	HowAcquired string `json:"howAcquired"`
+}
+
+// EraseRequest destroys a person's content at this member and at everyone who
+// received it from here.
+type EraseRequest struct {
+	Person Ref    `json:"person"`
+	Cause  string `json:"cause"` // request, withdrawal, retention
+}
+
+// Done is what became of one or more records.
+type Done struct {
+	Key     string   `json:"idempotencyKey"`
+	Final   bool     `json:"final"`
+	Records []Posted `json:"records"`
+	Late    bool     `json:"late,omitempty"` // received after the consortium's receive-hours
+}
+
+// Posted is one record that entered the ledger.
+type Posted struct {
+	ID      string      `json:"id"` // hex
+	Kind    string      `json:"kind"`
+	Index   uint64      `json:"index"`
+	Height  uint64      `json:"height"`
+	TimeMs  uint64      `json:"timeMs"`
+	Purpose string      `json:"purpose,omitempty"`
+	Code    record.Code `json:"code,omitempty"` // of a refused record
+}
+
+// ConsentView is one scope of one service as it stands for a person.
+type ConsentView struct {
+	Service string         `json:"service"`
+	Terms   string         `json:"terms"`
+	Version string         `json:"version"`
+	Scope   uint8          `json:"scope"`
+	Purpose string         `json:"purpose"`
+	On      bool           `json:"on"`
+	State   string         `json:"state"`           // active, revoked, stopped, expired, closed
+	Until   string         `json:"until,omitempty"` // last valid day in JST
+	Items   []string       `json:"items,omitempty"`
+	Handle  sign.PublicKey `json:"-"`
+	Index   uint64         `json:"index"` // of the consent's record
+}
+
+// Event is one record under one of a person's handles, as the person may see
+// it.
+type Event struct {
+	Index   uint64         `json:"index"`
+	Kind    string         `json:"kind"`
+	ID      string         `json:"id"`
+	Service string         `json:"service"`
+	Issuer  string         `json:"issuer"`
+	TimeMs  uint64         `json:"timeMs"`
+	To      string         `json:"to,omitempty"`
+	Purpose string         `json:"purpose,omitempty"`
+	Items   []string       `json:"items,omitempty"`
+	Code    record.Code    `json:"code,omitempty"`  // of a denial
+	State   string         `json:"state,omitempty"` // of a hand-over: open, overdue, received, undelivered
+	Opening map[string]any `json:"-"`
+}
+
+// ErasureView is the progress of an erasure.
+type ErasureView struct {
+	ID      string         `json:"id"`
+	TimeMs  uint64         `json:"timeMs"`
+	Pending []string       `json:"pending"`
+	Done    []HolderErased `json:"done"`
+	Index   uint64         `json:"index"`
+
+	// RecordsUntil are the days, 2006-01-02 in JST, with whose end the record
+	// identities die that the law obliges this member to keep.
+	RecordsUntil []string `json:"recordsUntil,omitempty"`
+}
+
+// HolderErased is one holder's attestation.
+type HolderErased struct {
+	Holder     string `json:"holder"`
+	TimeMs     uint64 `json:"timeMs"`
+	Class      string `json:"class"`
+	Generation uint64 `json:"generation"`
+}
+
+// Reading is one reading of a sensor.
+type Reading struct {
+	Sensor string         `json:"sensor"`
+	TimeMs uint64         `json:"timeMs,omitempty"`
+	Values map[string]any `json:"values"`
+}
+
+// Network is how desks of members reach each other. Requests and answers are
+// bounded by the transport.
+type Network interface {
+	// Call asks the desk of another member.
+	Call(ctx context.Context, member, what string, request []byte) ([]byte, error)
+}
+
+// Poster is the way into the ledger.
+type Poster interface {
+	Submit(ctx context.Context, r outbox.Request) (*outbox.Result, error)
+	SubmitCommitted(ctx context.Context, r outbox.Request) (*outbox.Result, error)
+}

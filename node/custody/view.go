@@ -1,0 +1,288 @@
+package custody
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
+	"github.com/akashi-ledger/akashi/node/store"
+)
+
+// Consents returns every scope of a person over every service of the directory,
+// as it stands at the newest final state.
+func (d *Desk) Consents(_ context.Context, ref Ref) ([]ConsentView, error) {
+	st, err := d.state()
+	if err != nil {
+		return nil, err
+	}
+	q, release, err := d.use(ref)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	handles, err := d.knownHandles(st, q)
+	if err != nil {
+		return nil, err
+	}
+	out := []ConsentView{}
+	for _, k := range handles {
+		h, err := rules.HandleState(st, k.Key)
+		if err != nil || h == nil {
+			return nil, err
+		}
+		if len(h.Scopes) == 0 {
+			continue
+		}
+		s, err := d.service(st, h.For)
+		if err != nil {
+			return nil, err
+		}
+		for i := range h.Scopes {
+			v, err := d.consentView(st, s, k.Key, h, &h.Scopes[i])
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, *v)
+		}
+	}
+	return out, nil
+}
+
+// knownHandles returns a person's handles that are in the ledger: the derived
+// ones, then those under which data came.
+func (d *Desk) knownHandles(st *store.State, q *person) ([]HandleOf, error) {
+	all, err := d.handlesAt(st, q)
+	if err != nil {
+		return nil, err
+	}
+	out := slices.DeleteFunc(all, func(h HandleOf) bool { return !h.Open })
+	have := map[sign.PublicKey]bool{}
+	for _, h := range out {
+		have[h.Key] = true
+	}
+	known := d.handlesOf(q.ref)
+	keys := make([]sign.PublicKey, 0, len(known))
+	for k := range known {
+		if !have[k] {
+			keys = append(keys, k)
+		}
+	}
+	slices.SortFunc(keys, func(a, b sign.PublicKey) int { return slices.Compare(a[:], b[:]) })
+	for _, k := range keys {
+		h, err := rules.HandleState(st, k)
+		if err != nil {
+			return nil, err
+		}
+		if h != nil {
+			out = append(out, HandleOf{For: known[k], Key: k, Open: true})
+		}
+	}
+	return out, nil
+}
+
+func (d *Desk) consentView(st *store.State, s *rules.Service, k sign.PublicKey, h *rules.Handle, sc *rules.ScopeState) (*ConsentView, error) {
+	hash, err := termsOf(s, sc.Terms)
+	if err != nil {
+		return nil, err
+	}
+	terms, err := rules.Load[rules.Terms](st, rules.KeyTerms(hash))
+	if err != nil {
+		return nil, err
+	}
+	v := &ConsentView{Service: s.ID, Terms: hex.EncodeToString(hash[:]), Version: s.Terms[sc.Terms-1].Version, Scope: sc.Scope,
+		Purpose: terms.Scopes[sc.Scope].Purpose, On: sc.On, Handle: k, State: "active"}
+	if sc.Expiry != 0 {
+		v.Until = dayText(int64(sc.Expiry))
+	}
+	switch {
+	case !sc.On && sc.By == rules.ByStop:
+		v.State = "stopped"
+	case !sc.On:
+		v.State = "revoked"
+	case sc.Expired(d.nowMs()):
+		v.State, v.On = "expired", false
+	}
+	found, err := d.consentOf(st, k, h, hash, sc)
+	if err != nil || found == nil {
+		return v, err
+	}
+	v.Index = found.index
+	o, err := d.openRecord(found.id)
+	if err != nil || o == nil {
+		return v, err
+	}
+	part, err := decodeConsent(o.Part.Part)
+	if err == nil {
+		v.Items = part.Items
+	}
+	return v, err
+}
+
+// Events returns every record under every handle of a person, in the order of the
+// log: over every service and party of the directory, each generation.
+func (d *Desk) Events(ctx context.Context, ref Ref) ([]Event, error) {
+	st, err := d.state()
+	if err != nil {
+		return nil, err
+	}
+	q, release, err := d.use(ref)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	handles, err := d.knownHandles(st, q)
+	if err != nil {
+		return nil, err
+	}
+	out := []Event{}
+	for _, k := range handles {
+		if out, err = d.eventsUnder(ctx, st, k.Key, out); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(out, func(a, b Event) int { return int(int64(a.Index) - int64(b.Index)) })
+	return out, nil
+}
+
+func (d *Desk) eventsUnder(ctx context.Context, st *store.State, k sign.PublicKey, out []Event) ([]Event, error) {
+	h, err := rules.HandleState(st, k)
+	if err != nil || h == nil {
+		return out, err
+	}
+	closedBy := map[string]string{} // intent → state
+	first := len(out)
+	for n := uint64(1); n <= h.Events; n++ {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		index, rec, err := recordOfEvent(st, k, n)
+		if err != nil {
+			return nil, err
+		}
+		e, err := d.event(st, h, index, rec)
+		if err != nil {
+			return nil, err
+		}
+		switch b := rec.Body.(type) {
+		case *record.Received:
+			closedBy[hex.EncodeToString(b.Intent[:])] = "received"
+		case *record.Undelivered:
+			closedBy[hex.EncodeToString(b.Intent[:])], e.Code = "undelivered", b.Reason
+		case *record.Provision:
+			e.State = d.intentState(b.DeadlineMs)
+		case *record.OptOut:
+			e.State = d.intentState(b.DeadlineMs)
+		}
+		out = append(out, *e)
+	}
+	for i := first; i < len(out); i++ {
+		if s, ok := closedBy[out[i].ID]; ok && out[i].State != "" {
+			out[i].State = s
+		}
+	}
+	return out, nil
+}
+
+func (d *Desk) intentState(deadlineMs uint64) string {
+	if d.nowMs() > deadlineMs {
+		return "overdue"
+	}
+	return "open"
+}
+
+// recordOfEvent returns a handle's n-th event.
+func recordOfEvent(st *store.State, k sign.PublicKey, n uint64) (uint64, *record.Record, error) {
+	index, ok, err := st.EventIndex(k, n)
+	if err != nil {
+		return 0, nil, err
+	}
+	if !ok {
+		return 0, nil, fmt.Errorf("event %d of a handle is not indexed", n)
+	}
+	leaf, err := st.Leaf(index)
+	if err != nil {
+		return 0, nil, err
+	}
+	rec, err := record.Parse(leaf)
+	return index, rec, err
+}
+
+func (d *Desk) event(st *store.State, h *rules.Handle, index uint64, rec *record.Record) (*Event, error) {
+	end, err := st.EndWith(index)
+	if err != nil {
+		return nil, err
+	}
+	e := &Event{Index: index, Kind: rec.Kind.String(), ID: hex.EncodeToString(rec.ID[:]), Service: h.For, Issuer: rec.Issuer, TimeMs: end.TimeMs}
+	scope := func(hash record.Digest, n uint8) error {
+		t, err := rules.Load[rules.Terms](st, rules.KeyTerms(hash))
+		if err == nil && t != nil && int(n) < len(t.Scopes) {
+			e.Purpose = t.Scopes[n].Purpose
+		}
+		return err
+	}
+	switch b := rec.Body.(type) {
+	case *record.Consent:
+		err = scope(b.Terms, b.Scope)
+	case *record.Revocation:
+		err = scope(b.Terms, b.Scope)
+	case *record.Stop:
+		if b.Scope != record.ScopeAll {
+			err = scope(record.Digest(b.Terms), b.Scope)
+		}
+	case *record.Provision:
+		e.To = b.To
+		var s *rules.Service
+		if s, err = d.service(st, h.For); err == nil {
+			var hash record.Digest
+			if hash, err = termsOf(s, b.Terms); err == nil {
+				err = scope(hash, b.Scope)
+			}
+		}
+	case *record.OptOut:
+		e.To = b.To
+	case *record.Denial:
+		e.Code = b.Reason
+	}
+	if err != nil {
+		return nil, err
+	}
+	return e, d.showOpening(e, rec)
+}
+
+// showOpening adds what the member can still open of a record.
+func (d *Desk) showOpening(e *Event, rec *record.Record) error {
+	if d.pastKeep(rec.Kind, e.TimeMs) {
+		return nil
+	}
+	o, err := d.openRecord(rec.ID)
+	if err != nil || o == nil {
+		return err
+	}
+	part, err := record.DecodePart(o.Kind, o.Part.Part)
+	if err != nil {
+		return err
+	}
+	switch p := part.(type) {
+	case *record.ConsentPart:
+		e.Items = p.Items
+	case *record.HandOverPart:
+		e.Purpose = p.Purpose
+	}
+	if o.Items != nil {
+		items, err := decodeItems(o.Items.Part)
+		if err != nil {
+			return err
+		}
+		e.Items = items
+	}
+	b, err := json.Marshal(part)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(b, &e.Opening)
+}

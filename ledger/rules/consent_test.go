@@ -40,8 +40,12 @@ func TestConsentRefusals(t *testing.T) {
 	c.want("a year, first day not counted", "", "a-sha", c.Grant(h, c.terms, 1, ledgertest.Day("2028-04-01")))
 	c.want("until today", "", "a-sha", c.Grant(h, c.terms, 0, today))
 	c.want("the handle at another service", record.CodeHandleService, "b-sha", c.Grant(h, otherHash, 0))
-	c.Pass(86400_000)
-	c.want("superseded", record.CodeTermsSuperseded, "a-sha", c.Grant(h, c.terms, 0))
+	c.NowMs = future.EffectiveMs - 1
+	c.want("a millisecond before the new version", "", "a-sha", c.Grant(h, c.terms, 0))
+	c.want("superseded from then on", record.CodeTermsSuperseded, "a-sha", c.Grant(h, c.terms, 0))
+	if c.TimeMs() != future.EffectiveMs {
+		t.Errorf("judged at %d", c.TimeMs())
+	}
 	c.want("the new version", "", "a-sha", c.Grant(h, nextHash, 0))
 }
 

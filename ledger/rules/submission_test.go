@@ -301,3 +301,30 @@ func asIssuer(t *testing.T, c *city, leaf []byte) []byte {
 	r.Issuer = "a-sha"
 	return c.Leaf(r)
 }
+
+// TestReadsSeeWritesOfTheBatch: what was read before a write, or in a
+// submission that was rolled back, is read again.
+func TestReadsSeeWritesOfTheBatch(t *testing.T) {
+	start := func() (*city, func() *record.Record) {
+		c := newCity(t)
+		r, hash := c.Terms(c.Screen("portal", "2", record.Scope{Purpose: "service", Recipients: []string{"shop"}}))
+		c.Must("a-sha", r)
+		c.Must("pf", c.Party("shop"))
+		c.Must("a-sha", c.Grant(c.hana, hash, 0))
+		return c, func() *record.Record { return c.Provision(c.hana.Public(), 2, 0, "shop") }
+	}
+	c, give := start()
+	r := c.Batch(c.Submit("a-sha", give()), c.Submit("pf", c.Leave("shop")), c.Submit("a-sha", give()))
+	if before, after := ledgertest.Codes(r.Outcomes[0])[0], ledgertest.Codes(r.Outcomes[2])[0]; before != "" || after != record.CodeMemberNotActive {
+		t.Errorf("before the party left: %q, after: %q", before, after)
+	}
+	c, give = start()
+	recs := []*record.Record{c.Leave("shop"), give()}
+	for range 990 {
+		recs = append(recs, c.TreeAdvance(1, 1, record.Digest{}))
+	}
+	r = c.Batch(c.Submit("pf", recs...), c.Submit("a-sha", give()))
+	if got := all(r); got[0] != record.CodeBatchFull || ledgertest.Codes(r.Outcomes[1])[0] != "" {
+		t.Errorf("after a rolled back submission: %q, %v", got, r.Outcomes[1].Refused)
+	}
+}

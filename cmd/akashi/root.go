@@ -30,8 +30,9 @@ const (
 // commands make every command of the binary. A further one (in a file of its
 // own) needs a line here.
 var commands = []func(*env) *cobra.Command{
-	verifyCommand,
-	versionCommand,
+	devCommand,
+	verifyCommand, auditCommand, exportCommand,
+	benchCommand, initCommand, genesisCommand, serveCommand, tokenCommand, statusCommand, versionCommand,
 }
 
 // run is the program without its process.

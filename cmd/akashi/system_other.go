@@ -2,7 +2,12 @@
 
 package main
 
-import "os"
+import (
+	"os"
+	"syscall"
+)
 
 // terminal reports false: output is plain where terminals are not known.
 func terminal(*os.File) (columns int, ok bool) { return 0, false }
+
+func ownGroup() *syscall.SysProcAttr { return nil }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,3 +17,6 @@ func terminal(f *os.File) (columns int, ok bool) {
 	}
 	return int(size.Col), true
 }
+
+// ownGroup keeps Ctrl-C at a terminal from a child: who started it stops it.
+func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

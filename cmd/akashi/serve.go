@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/akashi-ledger/akashi/api/client"
+	"github.com/akashi-ledger/akashi/node"
+	"github.com/spf13/cobra"
+)
+
+func serveCommand(e *env) *cobra.Command {
+	var o serveOptions
+	cmd := &cobra.Command{
+		Use:     "serve --dir DIR",
+		Short:   "Run a member's node",
+		GroupID: groupRun,
+		Long: `serve runs the node whose data directory is DIR until it gets SIGTERM or
+Ctrl-C. DIR holds keys and config.json (akashi init) and the genesis of the
+consortium (akashi genesis); while the node runs, DIR/pid holds its process id.
+
+Plain HTTP is for this machine only: beyond loopback give a certificate, or let a
+proxy on this machine end TLS.`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return serve(cmd.Context(), e, o)
+		},
+	}
+	cmd.Flags().StringVar(&o.dir, "dir", "", "data `DIR`ectory of the member")
+	cmd.Flags().StringVar(&o.cert, "tls-cert", "", "certificate `FILE` (PEM)")
+	cmd.Flags().StringVar(&o.key, "tls-key", "", "key `FILE` of the certificate (PEM)")
+	cmd.Flags().BoolVar(&o.verbose, "verbose", false, "log more")
+	cmd.Flags().BoolVar(&o.leash, "leash", false, "stop when standard input ends")
+	cmd.Flags().Lookup("leash").Hidden = true // of a consortium on one machine: no node outlives it
+	return cmd
+}
+
+type serveOptions struct {
+	dir, cert, key string
+	verbose, leash bool
+}
+
+// needDir wants a data directory.
+func needDir(dir string) error {
+	if dir == "" {
+		return wrongUse(errors.New("no data directory was given"), "--dir DIR is the member's data directory")
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return wrongUse(fmt.Errorf("%s is no directory", dir), "akashi init --dir DIR makes one")
+	}
+	return nil
+}
+
+func serve(ctx context.Context, e *env, o serveOptions) error {
+	if err := needDir(o.dir); err != nil {
+		return err
+	}
+	settings, err := node.LoadSettings(o.dir)
+	if err != nil {
+		return wrongUse(err, "akashi init --dir DIR writes config.json")
+	}
+	if _, err := os.Stat(filepath.Join(o.dir, node.GenesisFile)); err != nil {
+		return wrongUse(err, "akashi genesis makes it from all members' files; akashi genesis accept puts it here")
+	}
+	listener, err := listen(settings.HTTP, o)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+
+	level := slog.LevelInfo
+	if o.verbose {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: level}))
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if o.leash {
+		go func() {
+			io.Copy(io.Discard, e.stdin)
+			cancel()
+		}()
+	}
+
+	n, err := node.Start(o.dir, log)
+	if err != nil {
+		return notPossible(fmt.Errorf("the node does not start: %w", err))
+	}
+	defer n.Close()
+	handler, err := handlerOf(n, o.dir, log)
+	if err != nil {
+		return err
+	}
+	stopParts, err := startParts(n, log)
+	if err != nil {
+		return err
+	}
+	defer stopParts()
+	pid := filepath.Join(o.dir, "pid")
+	if err := os.WriteFile(pid, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
+		return err
+	}
+	defer os.Remove(pid)
+
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	log.Info("serving", "member", n.Self(), "http", settings.HTTP, "grpc", settings.GRPC, "p2p", settings.P2P)
+
+	select {
+	case <-ctx.Done():
+		log.Info("stopping")
+	case <-n.Done():
+	case err = <-served:
+	}
+	grace, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer stop()
+	if server.Shutdown(grace) != nil {
+		server.Close() // streams do not end by themselves
+	}
+	if reason := errors.Join(err, n.Close()); reason != nil && !errors.Is(reason, http.ErrServerClosed) {
+		return notPossible(fmt.Errorf("the node stopped: %w", reason))
+	}
+	return nil
+}
+
+// listen opens the HTTP address: with TLS, or on loopback.
+func listen(addr string, o serveOptions) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, wrongUse(err)
+	}
+	secure := o.cert != "" || o.key != ""
+	if !secure && !client.Loopback(host) {
+		return nil, wrongUse(fmt.Errorf("plain HTTP on %s would carry tokens in clear", addr),
+			"give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy")
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS13}
+	if secure {
+		pair, err := tls.LoadX509KeyPair(o.cert, o.key)
+		if err != nil {
+			return nil, wrongUse(fmt.Errorf("certificate: %w", err), "--tls-cert and --tls-key go together")
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, notPossible(err, "is another node running on this address?")
+	}
+	if secure {
+		l = tls.NewListener(l, config)
+	}
+	return l, nil
+}

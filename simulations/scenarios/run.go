@@ -1,0 +1,270 @@
+package scenarios
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/akashi-ledger/akashi/api/client"
+	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/node/custody"
+)
+
+// A System is a real consortium that was founded for a story (Cast, Founding).
+type System interface {
+	// As returns the client through which an organisation acts: at its own node,
+	// or at the node that hosts it.
+	As(organisation string) *client.Client
+	// SetTime moves the story's clock at every member, and returns when their
+	// checkpoints are fresh at that time.
+	SetTime(ctx context.Context, t time.Time) error
+}
+
+// Played is what became of one step.
+type Played struct {
+	Step    *Step
+	Number  int              // from 1
+	Skipped string           // why this version does not play it; "" where it was played
+	Got     Outcome          // of the real system
+	Fault   string           // how that differs from what the story expects or from the twin; "" where it does not
+	By      string           // the organisation at whose node it was asked
+	Person  string           // whom its records are about, "" for nobody
+	Records []custody.Posted // that entered the ledger
+	Took    time.Duration
+}
+
+// Report is what became of a story.
+type Report struct {
+	Steps                   []*Played
+	Played, Skipped, Faults int
+}
+
+// runner is a story on its way through a consortium.
+type runner struct {
+	*Story
+	cast   *Cast
+	system System
+
+	played  []*Step            // in order, for the twin
+	skipped map[string]*Step   // by the name that they would have given
+	left    []*Step            // all that were skipped
+	names   map[string]*asMade // what accepted steps called "as"
+	secrets map[string]sign.Secret
+	held    map[holdingAt]map[string]bool // items registered, by service
+}
+
+// asMade is what an accepted step has made and later steps name.
+type asMade struct {
+	id       string // of its record
+	timeMs   uint64
+	person   string
+	service  string
+	purposes []string
+	to       string
+}
+
+type holdingAt struct{ service, person string }
+
+// Run plays a story on a consortium and compares every answer with what the story
+// expects and with the naive twin. What this version has no action or rule for is
+// skipped, and so is what depends on it; each with its reason. progress is told of
+// every step as it ends. An error means that the consortium could not be asked.
+func Run(ctx context.Context, story *Story, system System, progress func(*Played)) (*Report, error) {
+	cast, err := story.Cast()
+	if err != nil {
+		return nil, err
+	}
+	r := &runner{Story: story, cast: cast, system: system, skipped: map[string]*Step{}, names: map[string]*asMade{},
+		secrets: map[string]sign.Secret{}, held: map[holdingAt]map[string]bool{}}
+	if err := r.prologue(ctx); err != nil {
+		return nil, fmt.Errorf("prologue: %w", err)
+	}
+	report := new(Report)
+	for i := range story.Steps {
+		p := &Played{Step: &story.Steps[i], Number: i + 1}
+		begin := time.Now()
+		if err := r.step(ctx, p); err != nil {
+			return report, fmt.Errorf("step %s %s: %w", p.Step.ID, p.Step.Action, err)
+		}
+		p.Took = time.Since(begin)
+		report.Steps = append(report.Steps, p)
+		switch {
+		case p.Skipped != "":
+			report.Skipped++
+		default:
+			report.Played++
+		}
+		if p.Fault != "" {
+			report.Faults++
+		}
+		if progress != nil {
+			progress(p)
+		}
+	}
+	return report, nil
+}
+
+// prologue brings in what the stories take for granted: organisations without a
+// node, and services.
+func (r *runner) prologue(ctx context.Context) error {
+	if err := r.system.SetTime(ctx, r.Steps[0].When.Add(-time.Minute)); err != nil {
+		return err
+	}
+	for i := range r.Members {
+		m := &r.Members[i]
+		if r.cast.Host[m.ID] == m.ID || m.Joined.String() == lateDate {
+			continue
+		}
+		host := r.cast.Host[m.ID]
+		if _, err := r.system.As(host).As(host).AdmitParty(ctx, m.party()); err != nil {
+			return fmt.Errorf("admit %s: %w", m.ID, err)
+		}
+	}
+	for i := range r.Services {
+		v := &r.Services[i]
+		if _, err := r.as(v.Member).OpenService(ctx, v.form()); err != nil {
+			return fmt.Errorf("open service %s: %w", v.ID, err)
+		}
+	}
+	return nil
+}
+
+// as returns the client through which an organisation acts under its own name.
+func (r *runner) as(organisation string) *client.Client {
+	return r.system.As(organisation).As(organisation)
+}
+
+// step plays one step or says why it is skipped.
+func (r *runner) step(ctx context.Context, p *Played) error {
+	step := p.Step
+	if p.Skipped = r.why(step); p.Skipped != "" {
+		r.left = append(r.left, step)
+		if step.As != "" {
+			r.skipped[step.As] = step
+		}
+		return nil
+	}
+	twin := r.twin(step, nil)
+	if err := r.system.SetTime(ctx, step.When); err != nil {
+		return err
+	}
+	m := &moved{runner: r, p: p, alarms: map[string]bool{}}
+	err := m.do(ctx)
+	p.Got = Outcome{Step: step.ID, When: step.When, Value: m.value}
+	for a := range m.alarms {
+		p.Got.Alarms = append(p.Got.Alarms, a)
+	}
+	slices.Sort(p.Got.Alarms)
+	if err != nil {
+		reason, refused := r.reason(ctx, m, err)
+		if !refused {
+			return err
+		}
+		p.Got.Reasons = []string{reason}
+	} else if step.As != "" && m.made != nil {
+		r.names[step.As] = m.made
+	}
+	r.played = append(r.played, step)
+	p.Fault = step.Expect.Diff(p.Got)
+	if p.Fault == "" {
+		if p.Fault = differ(twin, p.Got); p.Fault != "" {
+			p.Fault = "the twin says otherwise: " + p.Fault
+		}
+	}
+	return nil
+}
+
+// differ compares the twin's answer with the system's.
+func differ(twin, got Outcome) string {
+	want := Expect{Result: "accepted", Alarms: twin.Alarms, Value: twin.Value}
+	if !twin.Accepted() {
+		want.Result, want.Reason = "refused", strings.Join(twin.Reasons, ", ")
+	}
+	return want.Diff(got)
+}
+
+// twin asks the naive twin about a step, after all that was played and, where
+// there is one, a skipped step in its place.
+func (r *runner) twin(step, with *Step) Outcome {
+	t := NewTwin(r.Story)
+	for _, s := range r.played {
+		if with != nil && !s.When.Before(with.When) && slices.IndexFunc(r.Steps, sameAs(with)) < slices.IndexFunc(r.Steps, sameAs(s)) {
+			t.Run(with)
+			with = nil
+		}
+		t.Run(s)
+	}
+	if with != nil {
+		t.Run(with)
+	}
+	return t.Run(step)
+}
+
+func sameAs(s *Step) func(Step) bool { return func(o Step) bool { return o.ID == s.ID } }
+
+// why says why this version does not play a step, "" where it does.
+func (r *runner) why(step *Step) string {
+	if _, ok := actions[step.Action]; !ok {
+		a, _ := LookUp(Actions, step.Action)
+		return "not in this version: " + a.EN
+	}
+	if why := r.needs(step); why != "" {
+		return why
+	}
+	if step.Expect.Refused() && !slices.Contains(reasons, step.Expect.Reason) {
+		c, _ := LookUp(Reasons, step.Expect.Reason)
+		return "a rule that this version does not have: " + c.EN
+	}
+	for _, a := range step.Expect.Alarms {
+		if !slices.Contains(alarms, a) {
+			return "an alarm that this version does not have: " + a
+		}
+	}
+	params, err := step.Decode()
+	if err != nil {
+		return err.Error()
+	}
+	if why := unplayable(params); why != "" {
+		return "not in this version: " + why
+	}
+	// Where the twin, which has seen only what was played, answers otherwise than
+	// the story, the step depends on what was skipped.
+	if step.Expect.Diff(r.twin(step, nil)) == "" {
+		return ""
+	}
+	for _, s := range r.left {
+		if step.Expect.Diff(r.twin(step, s)) == "" {
+			return fmt.Sprintf("it depends on %s (%s), which was skipped", s.ID, s.Action)
+		}
+	}
+	return "it depends on steps that were skipped"
+}
+
+// needs says which skipped step a step names.
+func (r *runner) needs(step *Step) string {
+	var params map[string]any
+	if json.Unmarshal(step.Params, &params) != nil {
+		return ""
+	}
+	for _, name := range []string{"consent", "provision", "onwardOf", "dataset", "erasure", "request", "report", "notice", "breach"} {
+		if v, ok := params[name].(string); ok && r.skipped[v] != nil {
+			return fmt.Sprintf("it needs %s (%s), which was skipped", r.skipped[v].ID, r.skipped[v].Action)
+		}
+	}
+	return ""
+}
+
+// secret returns the person's secret: the person brings one and the same to every
+// member.
+func (r *runner) secret(person string) []byte {
+	s, ok := r.secrets[person]
+	if !ok {
+		rand.Read(s[:])
+		r.secrets[person] = s
+	}
+	return s[:]
+}

@@ -228,7 +228,7 @@ func (d *Desk) grants(st *store.State, s *rules.Service, q *person, c *choice) (
 	if err != nil {
 		return nil, err
 	}
-	if !q.secret {
+	if !d.hasSecret(q) {
 		return nil, record.Refuse(CodePersonUnknown, "no secret of the person is kept here")
 	}
 	secret, own, err := d.readSecret(q.ref)
@@ -367,7 +367,7 @@ func (d *Desk) withdrawals(st *store.State, s *rules.Service, q *person, r *With
 }
 
 func (d *Desk) signerOf(st *store.State, q *person, id string, k sign.PublicKey) (sign.Key, error) {
-	if q.secret {
+	if d.hasSecret(q) {
 		secret, _, err := d.readSecret(q.ref)
 		if err != nil {
 			return sign.Key{}, err

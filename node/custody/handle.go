@@ -44,7 +44,7 @@ func (d *Desk) current(st *store.State, secret sign.Secret, id string) (*handle,
 // handleFor returns the public key of a person's handle and its state: derived
 // where K_s is kept here, else the one under which data came.
 func (d *Desk) handleFor(st *store.State, q *person, id string) (sign.PublicKey, *rules.Handle, error) {
-	if q.secret {
+	if d.hasSecret(q) {
 		secret, _, err := d.readSecret(q.ref)
 		if err != nil {
 			return sign.PublicKey{}, nil, err
@@ -124,7 +124,7 @@ func (d *Desk) Handles(_ context.Context, ref Ref) ([]HandleOf, error) {
 }
 
 func (d *Desk) handlesAt(st *store.State, q *person) ([]HandleOf, error) {
-	if !q.secret {
+	if !d.hasSecret(q) {
 		return nil, nil
 	}
 	secret, _, err := d.readSecret(q.ref)

@@ -122,23 +122,25 @@ func (w *world) open(m *member) {
 	if m.vault, err = vault.Open(slot, vaultBlobs{m.blobs}, vault.Options{}); err != nil {
 		w.t.Fatal(err)
 	}
-	m.Desk, err = New(Config{Self: m.id, Origin: w.c.Origin, Hosted: func() []string { return w.hosted[m.id] }, Vault: m.vault, Blobs: m.blobs,
+	desk, err := New(Config{Self: m.id, Origin: w.c.Origin, Hosted: func() []string { return w.hosted[m.id] }, Vault: m.vault, Blobs: m.blobs,
 		Poster: &poster{w, m}, Network: &network{w, m}, State: w.state, FreshAt: w.freshAt,
 		Refresh: func(context.Context) error { return errors.New("nobody answers") }, Now: w.now, Log: log, AutoReceive: m.auto,
 		CloseDelay: func() time.Duration { return 30 * time.Minute }})
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.set(func() { m.Desk = desk })
 }
 
 func (w *world) close(m *member) {
-	if m.Desk == nil {
+	desk := m.Desk
+	if desk == nil {
 		return
 	}
-	m.Desk.Close()
+	w.set(func() { m.Desk = nil })
+	desk.Close()
 	m.vault.Close()
 	m.blobs.Close()
-	m.Desk = nil
 }
 
 func (w *world) reopen(m *member) {
@@ -278,7 +280,11 @@ type network struct {
 
 func (n *network) Call(ctx context.Context, to, what string, req []byte) ([]byte, error) {
 	n.w.mu.Lock()
-	m, refuse := n.w.members[to], n.w.refuse
+	var desk *Desk
+	if m := n.w.members[to]; m != nil {
+		desk = m.Desk
+	}
+	refuse := n.w.refuse
 	n.w.calls = append(n.w.calls, sentCall{n.m.id, to, what, bytes.Clone(req)})
 	n.w.mu.Unlock()
 	if refuse != nil {
@@ -286,10 +292,10 @@ func (n *network) Call(ctx context.Context, to, what string, req []byte) ([]byte
 			return nil, err
 		}
 	}
-	if m == nil || m.Desk == nil {
+	if desk == nil {
 		return nil, errors.New("unreachable")
 	}
-	return m.Handle(ctx, n.m.id, what, req)
+	return desk.Handle(ctx, n.m.id, what, req)
 }
 
 // vaultBlobs keeps a vault's blocks among the blobs.

@@ -206,6 +206,13 @@ func (d *Desk) use(ref Ref) (*person, func(), error) {
 	return nil, nil, record.Refuse(CodePersonUnknown, "")
 }
 
+// hasSecret reports whether K_s of a person is kept here.
+func (d *Desk) hasSecret(q *person) bool {
+	d.people.mu.Lock()
+	defer d.people.mu.Unlock()
+	return q.secret
+}
+
 // classOf returns a person's class of a name, nil where there is none.
 func (d *Desk) classOf(q *person, name string) *class {
 	d.people.mu.Lock()

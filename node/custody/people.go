@@ -237,7 +237,7 @@ func (d *Desk) goingOut(ref Ref) bool {
 
 // secretFor returns K_s of a person, drawn or brought where there is none.
 func (d *Desk) secretFor(q *person, r *Registration) (sign.Secret, []vault.Entry, error) {
-	if q != nil && q.secret {
+	if q != nil && d.hasSecret(q) {
 		held, _, err := d.readSecret(r.Person)
 		if err == nil && len(r.Secret) != 0 && held != sign.Secret(r.Secret) {
 			err = record.Refuse(record.CodeDuplicate, "the person has another secret here")
@@ -271,7 +271,7 @@ func (d *Desk) Secret(_ context.Context, ref Ref) (sign.Secret, error) {
 		return sign.Secret{}, err
 	}
 	defer release()
-	if !q.secret {
+	if !d.hasSecret(q) {
 		return sign.Secret{}, record.Refuse(CodePersonUnknown, "no secret is kept here")
 	}
 	s, _, err := d.readSecret(ref)
@@ -379,7 +379,7 @@ func (d *Desk) Disclose(_ context.Context, ref Ref) (*Disclosure, error) {
 	}
 	defer release()
 	out := &Disclosure{Person: ref}
-	if q.secret {
+	if d.hasSecret(q) {
 		if _, out.Own, err = d.readSecret(ref); err != nil {
 			return nil, err
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
 )
 
 // Tick is called every second. It starts what is due and returns: parcels to be
@@ -56,11 +57,32 @@ func (d *Desk) receiveDue(ctx context.Context) {
 	if err != nil {
 		d.Log.Warn("parcels are not opened", "err", safe(err))
 	}
-	if d.AutoReceive {
-		for _, id := range d.waiting.all() {
+	for _, id := range d.waiting.all() {
+		gone, err := d.closedOtherwise(id)
+		if gone {
+			err = d.destroyParcel(id)
+		}
+		if err != nil {
+			d.Log.Warn("a parcel is not cleared away", "err", safe(err))
+		} else if !gone && d.AutoReceive {
 			d.autoReceive(ctx, id)
 		}
 	}
+}
+
+// closedOtherwise reports whether a parcel waits for nothing: its intent was closed,
+// and not by a receiving record of ours.
+func (d *Desk) closedOtherwise(id record.ID) (bool, error) {
+	st, err := d.state()
+	if err != nil {
+		return false, err
+	}
+	in, err := rules.Load[rules.Intent](st, rules.KeyIntent(id))
+	if err != nil || in != nil {
+		return false, err
+	}
+	_, noted, err := d.Blobs.Get(blobKey(kindReceived, id[:]))
+	return !noted, err
 }
 
 // destroyDue goes on with erasures, and destroys what has had its time.

@@ -1,21 +1,39 @@
 // Package custody is what a member does for people: it keeps their data and
 // keys, brings their consents into the ledger, hands data over under consent,
-// and erases it.
+// and erases it. docs/spec/custody.md has its formats and messages.
 //
 // # Invariants
 //
 //   - Personal data and keys stay here: what enters the ledger is canonical
-//     record bytes with commitments. Nothing personal is in errors or logs.
+//     record bytes with commitments. Nothing personal is in errors or logs, in
+//     the name of a blob, or in a blob in clear.
 //   - Data leaves only under a consent that the member's own re-derivation
 //     shows as on at a final checkpoint no older than 30 s, after the intent is
-//     final, sealed to a one-time key of the recipient's vault.
-//   - A recipient opens a parcel only when its receiving record is final.
+//     final, sealed to a one-time key of the recipient's vault. This is checked
+//     when it is asked for and again when the parcel is sent.
+//   - A recipient opens a parcel only when its receiving record is final, and
+//     takes in no item that the record does not announce.
 //   - Items are sealed under the person's content identity of one service;
-//     openings of provision records under the record identity of their month.
-//     Both are secrets of the vault: once shredded, every copy of the data is
-//     unreadable.
+//     openings of consents too; openings of hand-overs under the record identity
+//     of their month. Both are secrets of the vault: once shredded, every copy of
+//     the data is unreadable.
 //   - What must survive a crash between two steps is in the blobs before the
-//     first of them: erasures, closings of handles, parcels.
+//     first of them: erasures, closings of handles, parcels. The order of effects
+//     stands in front of Provide, receive.go and erase.go.
+//   - A call with an Idempotency-Key takes effect once; repeated, it gets the
+//     answer that it got, also where it would be refused now.
+//
+// # What it does not do
+//
+// It does not check who asks: api does, and Call says who. It does not share keys
+// with further custodians. Leaves of commitment trees are kept by the member whose
+// sensors they are; replicating them to every member through Raft comes later,
+// until when nobody else can check an advance. It does not know contracts: that an
+// onward hand-over needs approval follows from the contract that the sealed part
+// names. A hand-over under an opt-out filing or on a legal ground is not built here.
+//
+// An error that wraps vault.ErrStopped or store.ErrStopped means that the node must
+// stop.
 package custody
 
 import (

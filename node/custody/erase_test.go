@@ -1,0 +1,458 @@
+package custody
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/akashi-ledger/akashi/crypto/canon"
+	"github.com/akashi-ledger/akashi/crypto/seal"
+	"github.com/akashi-ledger/akashi/crypto/vault"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
+	"github.com/akashi-ledger/akashi/node/outbox"
+	"github.com/akashi-ledger/akashi/node/store"
+)
+
+// handedOver makes a person of whom a-sha and b-sha hold data.
+func handedOver(t *testing.T) (*world, *member, *member) {
+	t.Helper()
+	w := newWorld(t, "a-sha", "b-sha")
+	a, b := w.members["a-sha"], w.members["b-sha"]
+	w.consent(w.standard(), "service")
+	done, err := a.Provide(ctx, Call{}, provideRequest(refMarker))
+	noErr(t, err)
+	w.duties()
+	_, err = b.Receive(ctx, Call{}, ReceiveRequest{Intent: done.Records[0].ID, HowAcquired: "consent"})
+	noErr(t, err)
+	return w, a, b
+}
+
+func TestErase(t *testing.T) {
+	w, a, b := handedOver(t)
+	handles, err := a.Handles(ctx, refMarker)
+	noErr(t, err)
+	call := Call{Client: "app", Key: "forget"}
+	view, done, err := a.Erase(ctx, call, EraseRequest{Person: refMarker, Cause: "request"})
+	noErr(t, err)
+	if view.Done[0].Holder != "a-sha" || len(view.RecordsUntil) != 1 || view.RecordsUntil[0] != "2030-04-30" || done.Records[0].Kind != "erasure" {
+		t.Fatalf("%+v, %+v", view, done)
+	}
+	again, _, err := a.Erase(ctx, call, EraseRequest{Person: refMarker, Cause: "request"})
+	noErr(t, err)
+	if again.ID != view.ID {
+		t.Fatal("a repeated call erased again")
+	}
+	for name, f := range map[string]func() error{
+		"provide":  func() error { _, err := a.Provide(ctx, Call{}, provideRequest(refMarker)); return err },
+		"disclose": func() error { _, err := a.Disclose(ctx, refMarker); return err },
+		"secret":   func() error { _, err := a.Secret(ctx, refMarker); return err },
+		"erase": func() error {
+			_, _, err := a.Erase(ctx, Call{}, EraseRequest{Person: refMarker, Cause: "request"})
+			return err
+		},
+	} {
+		if codeOf(f()) != record.CodeErased {
+			t.Errorf("%s: %v", name, f())
+		}
+	}
+	if _, ok, _ := a.Find(ctx, "phone", phoneMarker); ok {
+		t.Error("the phone number still finds somebody")
+	}
+	w.duties()
+	view, err = a.Erasure(ctx, view.ID)
+	noErr(t, err)
+	if len(view.Pending) != 0 || b.People(ctx) != 0 {
+		t.Fatalf("%+v, %d people at b-sha", view, b.People(ctx))
+	}
+	if h, _ := rules.HandleState(w.state(), handles[0].Key); h.Closed != 0 {
+		t.Error("the handle is closed at once")
+	}
+	w.reopen(a) // the closing survives a restart
+	w.pass(29 * time.Minute)
+	w.duties()
+	if h, _ := rules.HandleState(w.state(), handles[0].Key); h.Closed != 0 {
+		t.Error("the handle is closed too early")
+	}
+	w.pass(2 * time.Minute)
+	w.duties()
+	h, err := rules.HandleState(w.state(), handles[0].Key)
+	noErr(t, err)
+	e, err := rules.Load[rules.Erasure](w.state(), rules.KeyErasure(mustID(t, view.ID)))
+	noErr(t, err)
+	if h.Closed == 0 || h.Closed <= heightOf(t, w, view.ID) {
+		t.Errorf("closed at height %d", h.Closed)
+	}
+	if len(e.Done) != 2 {
+		t.Errorf("%+v", e)
+	}
+	w.duties()
+	for _, m := range []*member{a, b} {
+		if ids, _ := m.vault.List("e/"); len(ids) != 0 {
+			t.Errorf("%s keeps %d keys of an erasure that is over", m.id, len(ids))
+		}
+		if ids, _ := m.vault.List("p/"); len(ids) != 0 {
+			t.Errorf("%s keeps %d keys of a person who was erased", m.id, len(ids))
+		}
+		n := 0
+		noErr(t, m.blobs.Scan([]byte("desk/e/"), func(_, _ []byte) error { n++; return nil }))
+		if n != 0 {
+			t.Errorf("%s keeps %d plans of an erasure that is over", m.id, n)
+		}
+	}
+}
+
+func mustID(t *testing.T, s string) record.ID {
+	id, err := parseID(s)
+	noErr(t, err)
+	return id
+}
+
+func heightOf(t *testing.T, w *world, id string) uint64 {
+	index, _, err := w.state().IndexOf(mustID(t, id))
+	noErr(t, err)
+	end, err := w.state().EndWith(index)
+	noErr(t, err)
+	return end.Height
+}
+
+// Who registers again is a new person, also with the secret of before.
+func TestRegisterAgain(t *testing.T) {
+	w := newWorld(t, "a-sha")
+	a := w.members["a-sha"]
+	ref := w.standard()
+	w.consent(ref, "service")
+	secret := secretOf(t, a, ref)
+	_, _, err := a.Erase(ctx, Call{}, EraseRequest{Person: ref, Cause: "withdrawal"})
+	noErr(t, err)
+	_, err = a.Register(ctx, Call{}, Registration{Person: ref, Service: "a-portal", Items: map[string]string{"user-id": "u2"}, Source: "self", Secret: secret})
+	noErr(t, err)
+	done := w.consent2(ref)
+	handles, err := a.Handles(ctx, ref)
+	noErr(t, err)
+	h, _ := rules.HandleState(w.state(), handles[1].Key)
+	if handles[1].Generation != 1 || h == nil || h.Closed != 0 {
+		t.Fatalf("the consent %v went under the handle that is to be closed", done)
+	}
+	dis, err := a.Disclose(ctx, ref)
+	noErr(t, err)
+	if len(dis.Classes) != 1 || len(dis.Classes[0].Items) != 1 || !dis.Own {
+		t.Fatalf("%+v", dis)
+	}
+	w.pass(time.Hour)
+	w.duties()
+	views, err := a.Consents(ctx, ref)
+	noErr(t, err)
+	if len(views) != 1 || !views[0].On {
+		t.Fatalf("%+v", views)
+	}
+}
+
+func (w *world) consent2(ref Ref) *Done {
+	done, err := w.members["a-sha"].Consent(ctx, Call{}, ConsentRequest{Person: ref, Service: "a-portal", Version: "1", Items: []string{"user-id"}, Purposes: []string{"service"}})
+	noErr(w.t, err)
+	return done
+}
+
+// A crash anywhere: the erasure goes on, and ends.
+func TestEraseThroughCrashes(t *testing.T) {
+	for _, fail := range []record.Kind{record.KindErasure, record.KindAttestation, record.KindHandleClose} {
+		for _, after := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%v after %v", fail, after), func(t *testing.T) { crashErase(t, fail, after) })
+		}
+	}
+	t.Run("holder unreachable", func(t *testing.T) {
+		w, a, b := handedOver(t)
+		w.set(func() { w.refuse = func(string, string) error { return errors.New("cut off") } })
+		view, _, err := a.Erase(ctx, Call{}, EraseRequest{Person: refMarker, Cause: "request"})
+		noErr(t, err)
+		w.reopen(a)
+		w.duties()
+		if view, _ = a.Erasure(ctx, view.ID); len(view.Pending) != 1 || view.Pending[0] != "b-sha" || b.People(ctx) != 1 {
+			t.Fatalf("%+v", view)
+		}
+		w.set(func() { w.refuse = nil })
+		w.duties()
+		if view, _ = a.Erasure(ctx, view.ID); len(view.Pending) != 0 || b.People(ctx) != 0 {
+			t.Fatalf("%+v", view)
+		}
+	})
+}
+
+var errCrash = errors.New("crash")
+
+func crashErase(t *testing.T, fail record.Kind, after bool) {
+	w, a, b := handedOver(t)
+	crash := true
+	hook := func(r outbox.Request) error {
+		if r.Records[0].Kind != fail || !crash {
+			return nil
+		}
+		if after { // it took effect, and nobody heard of it
+			w.mu.Lock()
+			key := r.Issuer + "\x00" + r.Client + "\x00" + r.Key
+			if _, ok := w.results[key]; !ok {
+				w.results[key] = keyed{r.Body, &outbox.Result{Key: r.Key, Final: true, Outcomes: w.submit(r.Issuer, r.Records)}}
+			}
+			w.mu.Unlock()
+		}
+		return errCrash
+	}
+	w.set(func() { w.posted = hook })
+	_, _, err := a.Erase(ctx, Call{Client: "app", Key: "k"}, EraseRequest{Person: refMarker, Cause: "request"})
+	if fail != record.KindHandleClose && !errors.Is(err, errCrash) {
+		t.Fatalf("erase: %v", err)
+	}
+	if _, err := a.Disclose(ctx, refMarker); codeOf(err) != record.CodeErased {
+		t.Errorf("disclose after a half erasure: %v", err)
+	}
+	w.pass(time.Hour)
+	w.duties()
+	w.reopen(a)
+	w.reopen(b)
+	if _, err := a.Disclose(ctx, refMarker); codeOf(err) != record.CodeErased {
+		t.Errorf("disclose after a restart: %v", err)
+	}
+	w.set(func() { crash = false })
+	w.duties()
+	w.pass(time.Hour)
+	w.duties()
+	view, _, err := a.Erase(ctx, Call{Client: "app", Key: "k"}, EraseRequest{Person: refMarker, Cause: "request"})
+	noErr(t, err)
+	if len(view.Pending) != 0 || len(view.Done) != 2 || a.People(ctx) != 0 || b.People(ctx) != 0 || len(a.erasing.all()) != 0 {
+		t.Fatalf("%+v; %d and %d people, %d erasures under way", view, a.People(ctx), b.People(ctx), len(a.erasing.all()))
+	}
+	erasures := 0
+	noErr(t, w.state().Listed("erasure/", func(string, []byte) error { erasures++; return nil }))
+	if erasures != 1 {
+		t.Errorf("%d erasures", erasures)
+	}
+}
+
+// A refused erasure leaves the person as before.
+func TestRefusedErase(t *testing.T) {
+	w := newWorld(t, "a-sha")
+	a := w.members["a-sha"]
+	ref := w.standard()
+	_, _, err := a.Erase(ctx, Call{}, EraseRequest{Person: ref, Cause: "whim"})
+	wantCode(t, err, record.CodeRecordMalformed)
+	_, err = a.Disclose(ctx, ref)
+	noErr(t, err)
+	q, release, err := a.use(ref)
+	noErr(t, err)
+	w.must("a-sha", w.c.Erasure(a.numbers(q), "a-sha")) // its numbers are buried already
+	release()
+	_, _, err = a.Erase(ctx, Call{}, EraseRequest{Person: ref, Cause: "request"})
+	wantCode(t, err, record.CodeErased)
+	_, err = a.Disclose(ctx, ref)
+	noErr(t, err)
+}
+
+// After the erasure an adversary has every blob of before and after, and the slot
+// of after: nothing of the content opens. With the slot of before it does.
+func TestAdversary(t *testing.T) {
+	w, a, b := handedOver(t)
+	keep := map[*member]map[string][]byte{a: dump(t, a), b: dump(t, b)}
+	slots := map[*member][]byte{a: slotOf(t, a), b: slotOf(t, b)}
+	_, _, err := a.Erase(ctx, Call{}, EraseRequest{Person: refMarker, Cause: "request"})
+	noErr(t, err)
+	w.duties()
+	w.pass(time.Hour)
+	w.duties()
+	for _, m := range []*member{a, b} {
+		before, after, slot := keep[m], dump(t, m), slotOf(t, m)
+		if got := plunder(t, before, slots[m]); !strings.Contains(got, nameMarker) {
+			t.Fatalf("%s: the control finds nothing, so the search is blind", m.id)
+		} else if m == a && (!strings.Contains(got, phoneMarker) || !strings.Contains(got, refMarker)) {
+			t.Fatalf("%s: the control finds no lookup", m.id)
+		}
+		for what, blobs := range map[string]map[string][]byte{"before": before, "after": after, "both": merge(before, after)} {
+			got := plunder(t, blobs, slot)
+			for _, marker := range []string{nameMarker, phoneMarker, idMarker} {
+				if strings.Contains(got, marker) {
+					t.Errorf("%s: blobs of %s and the slot of after give %q", m.id, what, marker)
+				}
+			}
+		}
+		if got := plunder(t, merge(before, after), slot); !strings.Contains(got, "r/2027-04") && !strings.Contains(got, "z/") {
+			t.Errorf("%s: the record identities that the law wants are gone", m.id)
+		}
+	}
+}
+
+func slotOf(t *testing.T, m *member) []byte {
+	b, err := os.ReadFile(filepath.Join(m.dir, "slot"))
+	noErr(t, err)
+	return b
+}
+
+func dump(t *testing.T, m *member) map[string][]byte {
+	out := map[string][]byte{}
+	noErr(t, m.blobs.Scan([]byte("V/"), func(key, value []byte) error { out[string(key)] = bytes.Clone(value); return nil }))
+	noErr(t, m.blobs.Scan([]byte("desk/"), func(key, value []byte) error { out[string(key)] = bytes.Clone(value); return nil }))
+	return out
+}
+
+func merge(a, b map[string][]byte) map[string][]byte {
+	out := map[string][]byte{}
+	for k, v := range a {
+		out[k] = v
+	}
+	for k, v := range b {
+		out[k] = v
+	}
+	return out
+}
+
+// plunder opens whatever a slot and blobs give: the vault, every class of it, and
+// with these every blob.
+func plunder(t *testing.T, blobs map[string][]byte, slot []byte) string {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "slot")
+	noErr(t, os.WriteFile(path, slot, 0o600))
+	s, err := vault.OpenFileSlot(path)
+	noErr(t, err)
+	mem := &vault.MemoryBlobs{}
+	for k, v := range blobs {
+		if rest, ok := strings.CutPrefix(k, "V/"); ok {
+			mem.Put(rest, v)
+		}
+	}
+	var loot strings.Builder
+	v, err := vault.Open(s, mem, vault.Options{})
+	if err != nil { // blobs of another generation: nothing opens at all
+		return ""
+	}
+	defer v.Close()
+	ids, err := v.List("")
+	noErr(t, err)
+	var identities []seal.Identity
+	for _, id := range ids {
+		value, err := v.Get(id)
+		noErr(t, err)
+		fmt.Fprintf(&loot, "%s=%s\n", id, value)
+		if len(value) == classBytes {
+			i, err := seal.ParseIdentity(value[:95])
+			noErr(t, err)
+			identities = append(identities, i)
+		}
+	}
+	var keys []seal.DataKey
+	for k, file := range blobs {
+		if strings.HasPrefix(k, "desk/k/") {
+			for _, i := range identities {
+				if key, err := seal.UnwrapDataKey(file, i); err == nil {
+					keys = append(keys, key)
+				}
+			}
+		}
+	}
+	for k, value := range blobs {
+		loot.Write(value)
+		for _, key := range keys {
+			openAll(&loot, key, k, value)
+		}
+	}
+	return loot.String()
+}
+
+func openAll(loot *strings.Builder, key seal.DataKey, k string, value []byte) {
+	parts := strings.Split(k, "/")
+	if len(parts) < 3 || parts[0] != "desk" {
+		return
+	}
+	about, _ := parseID(parts[2])
+	sealed := [][]byte{value}
+	var b sealedBlob
+	if canon.Unmarshal(value, &b) == nil {
+		sealed = append(sealed, b.Sealed)
+	}
+	var p parcelBlob
+	if canon.Unmarshal(value, &p) == nil {
+		sealed = append(sealed, p.Sealed)
+	}
+	for _, member := range []string{"a-sha", "b-sha"} {
+		for _, kind := range []string{sealedSheet, sealedOpening, sealedParcel, sealedWaiting, sealedErasure} {
+			for _, s := range sealed {
+				if plain, err := seal.OpenItem(key, seal.AAD{Member: member, Kind: kind, Version: 1, Record: about}, s); err == nil {
+					loot.Write(plain)
+				}
+			}
+		}
+	}
+}
+
+// No personal value is in clear in any file of blobs, vault or ledger, in a log line
+// or an error.
+func TestNothingPersonalInClear(t *testing.T) {
+	w, a, b := handedOver(t)
+	var told []string
+	try := func(err error) {
+		if err != nil {
+			told = append(told, err.Error())
+		}
+	}
+	_, err := a.Register(ctx, Call{}, Registration{Person: "p2", Service: "a-portal", Source: "self", Lookup: map[string]string{"phone": phoneMarker}})
+	try(err)
+	_, err = a.Register(ctx, Call{}, Registration{Person: "p2", Service: "a-portal", Source: "self", Items: map[string]string{"shoe": nameMarker}})
+	try(err)
+	_, err = a.Register(ctx, Call{}, Registration{Person: nameMarker, Service: "a-portal", Source: "self"})
+	try(err)
+	r := provideRequest(refMarker)
+	r.To = "nobody"
+	_, err = a.Provide(ctx, Call{Client: "app", Key: phoneMarker + nameMarker}, r)
+	try(err)
+	r = provideRequest(refMarker)
+	r.Values = map[string]string{"name": nameMarker}
+	w.set(func() { w.refuse = func(string, string) error { return errors.New("cut off") } })
+	done, err := a.Provide(ctx, Call{Client: "app", Key: "x"}, r)
+	noErr(t, err)
+	w.duties()
+	w.set(func() { w.refuse = nil })
+	w.duties() // the parcel waits at b-sha
+	_, err = b.Receive(ctx, Call{}, ReceiveRequest{Intent: nameMarker, HowAcquired: "consent"})
+	try(err)
+	_, err = b.Receive(ctx, Call{}, ReceiveRequest{Intent: done.Records[0].ID})
+	try(err)
+	if len(told) < 5 {
+		t.Fatalf("only %d errors", len(told))
+	}
+	for _, m := range []*member{a, b} {
+		w.close(m)
+	}
+	_, _, err = a2(w, a).Erase(ctx, Call{}, EraseRequest{Person: refMarker, Cause: "request"})
+	noErr(t, err)
+	w.close(a)
+	for _, marker := range markers {
+		if files := find(t, w.dir, marker); len(files) > 0 {
+			t.Errorf("%q is in clear in %q", marker, files)
+		}
+		if bytes.Contains(w.log.Bytes(), []byte(marker)) {
+			t.Errorf("%q is in a log line", marker)
+		}
+		if i := slices.IndexFunc(told, func(s string) bool { return strings.Contains(s, marker) }); i >= 0 {
+			t.Errorf("%q is in an error: %s", marker, told[i])
+		}
+	}
+	// The control: a value written in clear is found.
+	blobs, err := store.OpenBlobs(filepath.Join(w.dir, "a-sha", "blobs"), slog.New(slog.DiscardHandler), store.WithMinFree(0))
+	noErr(t, err)
+	noErr(t, blobs.Put([]byte("control"), []byte("x"+nameMarker)))
+	noErr(t, blobs.Close())
+	if len(find(t, w.dir, nameMarker)) == 0 {
+		t.Error("the search is blind")
+	}
+}
+
+// a2 opens a member's desk again.
+func a2(w *world, m *member) *Desk {
+	w.open(m)
+	return m.Desk
+}

@@ -172,7 +172,7 @@ func (r *Replica) wait(ok func() bool) bool {
 func (r *Replica) gather(first *record.Submitted) (e *record.Entry, rest *record.Submitted) {
 	const room = record.MaxEntry - 16<<10 // header and encoding
 	e = &record.Entry{}
-	list, size := 8<<10, 0
+	list, size := 4<<10, 0
 	next := first
 	for next != nil {
 		n, l := sizeOf(next)
@@ -199,7 +199,7 @@ func (r *Replica) gather(first *record.Submitted) (e *record.Entry, rest *record
 // sizeOf bounds the bytes of a submission in an entry, and in the list of the
 // seal.
 func sizeOf(s *record.Submitted) (entry, list int) {
-	list = 160 + len(s.Submission.Issuer) + 80
+	list = 130 + len(s.Submission.Issuer)
 	entry = list
 	for _, l := range s.Leaves {
 		entry += len(l) + 4

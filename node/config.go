@@ -1,0 +1,91 @@
+package node
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/akashi-ledger/akashi/ledger/record"
+)
+
+// Settings are what an operator sets for one node: the file "config.json" of its
+// data directory.
+type Settings struct {
+	Member      string            `json:"member"`      // our id in the genesis file
+	HTTP        string            `json:"http"`        // host:port of API and pages
+	GRPC        string            `json:"grpc"`        // host:port of Trillian's protocol
+	P2P         string            `json:"p2p"`         // host:port of the consortium's network
+	Peers       map[string]string `json:"peers"`       // addresses that differ from the genesis file, by member
+	AutoReceive bool              `json:"autoReceive"` // confirm hand-overs without being asked
+	OpenEntries bool              `json:"openEntries"` // entry bundles without a token (loopback only)
+}
+
+// LoadSettings reads the settings and reports everything that is wrong at once.
+func LoadSettings(dir string) (*Settings, error) {
+	path := filepath.Join(dir, "config.json")
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	s := new(Settings)
+	d := json.NewDecoder(f)
+	d.DisallowUnknownFields()
+	if err := d.Decode(s); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
+}
+
+func (s *Settings) check() error {
+	var errs []error
+	if !record.ValidID(s.Member) {
+		errs = append(errs, fmt.Errorf("member %q is not an id", s.Member))
+	}
+	seen := map[string]string{}
+	for _, a := range []struct{ name, addr string }{{"http", s.HTTP}, {"grpc", s.GRPC}, {"p2p", s.P2P}} {
+		if _, _, err := net.SplitHostPort(a.addr); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %q is not host:port", a.name, a.addr))
+		}
+		if other, ok := seen[a.addr]; ok && !strings.HasSuffix(a.addr, ":0") {
+			errs = append(errs, fmt.Errorf("%s and %s have the same address", other, a.name))
+		}
+		seen[a.addr] = a.name
+	}
+	if host, _, err := net.SplitHostPort(s.HTTP); err == nil && s.OpenEntries && !loopback(host) {
+		errs = append(errs, errors.New("openEntries is for loopback addresses only"))
+	}
+	return errors.Join(errs...)
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Save writes the settings to a data directory.
+func (s *Settings) Save(dir string) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	b, err := json.MarshalIndent(s, "", " ")
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(dir, "config.json"), append(b, '\n'), 0o600)
+}
+
+// GenesisFile is the name of the genesis leaf in a data directory.
+const GenesisFile = "genesis"
+
+// SaveGenesis writes the genesis leaf to a data directory.
+func SaveGenesis(dir string, leaf []byte) error {
+	return writeFile(filepath.Join(dir, GenesisFile), leaf, 0o600)
+}

@@ -1,0 +1,228 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/akashi-ledger/akashi/crypto/canon"
+	"github.com/akashi-ledger/akashi/crypto/vault"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/node/outbox"
+	"github.com/akashi-ledger/akashi/node/replica"
+	"github.com/akashi-ledger/akashi/node/store"
+	"github.com/akashi-ledger/akashi/node/transport"
+	"github.com/hashicorp/raft"
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// peers maps members to their identities on the network.
+type peers struct {
+	ids     map[string]peer.ID
+	members map[peer.ID]string
+	servers map[string]raft.ServerID
+}
+
+// Names and bounds of the requests between members.
+const (
+	callSubmit = "submit"
+	callCosign = "cosign"
+	callDesk   = "desk"
+)
+
+func (n *Node) openNetwork([]byte) error {
+	n.peers = &peers{ids: map[string]peer.ID{}, members: map[peer.ID]string{}, servers: map[string]raft.ServerID{}}
+	var list []transport.Peer
+	for _, m := range n.Founding.Members {
+		id, err := transport.PeerID(m.Peer[:])
+		if err != nil {
+			return err
+		}
+		n.peers.ids[m.ID], n.peers.members[id], n.peers.servers[m.ID] = id, m.ID, raft.ServerID(id.String())
+		addr := m.Addr
+		if a, ok := n.Settings.Peers[m.ID]; ok {
+			addr = a
+		}
+		list = append(list, transport.Peer{Name: m.ID, PublicKey: m.Peer[:], Addr: addr})
+	}
+	host, err := transport.New(transport.Config{
+		Key: n.keys.Peer.Private(), Listen: n.Settings.P2P, Peers: list, Log: n.Log,
+		Admit: func(id peer.ID) bool { _, ok := n.peers.members[id]; return ok },
+	})
+	if err != nil {
+		return err
+	}
+	n.host = host
+	for _, h := range []struct {
+		name   string
+		limits transport.Limits
+		handle func(ctx context.Context, member string, req []byte) ([]byte, error)
+	}{
+		{callSubmit, transport.Limits{MaxRequest: 1 << 20, MaxResponse: 1 << 10, Concurrency: 32}, n.serveSubmit},
+		{callCosign, transport.Limits{MaxRequest: 1 << 20, MaxResponse: 1 << 10, Concurrency: 8}, n.serveCosign},
+		{callDesk, transport.Limits{MaxRequest: 5 << 20, MaxResponse: 1 << 20, Concurrency: 8}, n.serveDesk},
+	} {
+		handle := h.handle
+		err := host.Handle(h.name, h.limits, func(ctx context.Context, from peer.ID, req []byte) ([]byte, error) {
+			if !n.serving.Load() {
+				return nil, &transport.RemoteError{Code: "starting"}
+			}
+			return handle(ctx, n.peers.members[from], req)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type submitMessage struct {
+	Urgent    bool             `cbor:"1,keyasint,omitempty"`
+	Submitted record.Submitted `cbor:"2,keyasint"`
+}
+
+// serveSubmit queues another member's submission, if we lead.
+func (n *Node) serveSubmit(_ context.Context, _ string, req []byte) ([]byte, error) {
+	r := n.replica.Load()
+	if r == nil {
+		return nil, &transport.RemoteError{Code: "no-leader"}
+	}
+	var m submitMessage
+	if err := canon.Unmarshal(req, &m); err != nil {
+		return nil, &transport.RemoteError{Code: "malformed"}
+	}
+	switch err := r.Submit(&m.Submitted, m.Urgent); {
+	case errors.Is(err, replica.ErrBusy):
+		return nil, &transport.RemoteError{Code: "busy"}
+	case err != nil:
+		return nil, &transport.RemoteError{Code: "no-leader"}
+	}
+	return nil, nil
+}
+
+// leaderLink sends our submissions to whoever leads.
+type leaderLink struct{ n *Node }
+
+// Send implements outbox.Leader.
+func (l leaderLink) Send(ctx context.Context, s *record.Submitted, urgent bool) error {
+	r := l.n.replica.Load()
+	if r == nil {
+		return outbox.ErrNoLeader
+	}
+	leader := r.Leader()
+	if leader == l.n.Settings.Member {
+		switch err := r.Submit(s, urgent); {
+		case errors.Is(err, replica.ErrBusy):
+			return outbox.ErrBusy
+		case err != nil:
+			return outbox.ErrNoLeader
+		}
+		return nil
+	}
+	id, ok := l.n.peers.ids[leader]
+	if !ok {
+		return outbox.ErrNoLeader
+	}
+	_, err := l.n.host.Call(ctx, id, callSubmit, canon.Must(&submitMessage{urgent, *s}))
+	var remote *transport.RemoteError
+	if errors.As(err, &remote) {
+		switch remote.Code {
+		case "busy":
+			return outbox.ErrBusy
+		case "no-leader":
+			return outbox.ErrNoLeader
+		}
+	}
+	return err
+}
+
+func (n *Node) sendCosignatures(ctx context.Context, to string, m []byte) error {
+	_, err := n.host.Call(ctx, n.peers.ids[to], callCosign, m)
+	return err
+}
+
+func (n *Node) serveCosign(_ context.Context, _ string, req []byte) ([]byte, error) {
+	if err := n.cosign.Receive(req); err != nil {
+		return nil, &transport.RemoteError{Code: "malformed", Message: err.Error()}
+	}
+	return nil, nil
+}
+
+type deskMessage struct {
+	What string `cbor:"1,keyasint"`
+	Body []byte `cbor:"2,keyasint"`
+}
+
+// serveDesk hands another member's request to our desk.
+func (n *Node) serveDesk(ctx context.Context, member string, req []byte) ([]byte, error) {
+	var m deskMessage
+	if err := canon.UnmarshalMax(req, 5<<20, &m); err != nil {
+		return nil, &transport.RemoteError{Code: "malformed"}
+	}
+	answer, err := n.desk.Handle(ctx, member, m.What, m.Body)
+	var refusal *record.Refusal
+	if errors.As(err, &refusal) {
+		return nil, &transport.RemoteError{Code: string(refusal.Code), Message: refusal.Detail}
+	}
+	return answer, err
+}
+
+// deskLink reaches the desks of other members.
+type deskLink struct{ n *Node }
+
+// Call implements custody.Network. A refusal at the other end comes back as a
+// *record.Refusal.
+func (l deskLink) Call(ctx context.Context, member, what string, req []byte) ([]byte, error) {
+	body := canon.Must(&deskMessage{what, req})
+	if member == l.n.Settings.Member {
+		return l.n.serveDesk(ctx, member, body)
+	}
+	id, ok := l.n.peers.ids[member]
+	if !ok {
+		return nil, fmt.Errorf("%q is not a member", member)
+	}
+	answer, err := l.n.host.Call(ctx, id, callDesk, body)
+	var remote *transport.RemoteError
+	if errors.As(err, &remote) && record.ValidCode(record.Code(remote.Code)) && !strings.HasPrefix(remote.Code, "transport.") {
+		return nil, &record.Refusal{Code: record.Code(remote.Code), Detail: remote.Message}
+	}
+	return answer, err
+}
+
+// vaultBlobs keeps the vault's blocks among the blobs.
+type vaultBlobs struct {
+	b interface {
+		Get(key []byte) ([]byte, bool, error)
+		Put(key, value []byte) error
+		Delete(keys ...[]byte) error
+		Keys(prefix []byte, fn func(key []byte) error) error
+	}
+}
+
+const vaultPrefix = "V/"
+
+func (v vaultBlobs) Get(key string) ([]byte, error) {
+	b, ok, err := v.b.Get([]byte(vaultPrefix + key))
+	if err == nil && !ok {
+		return nil, vault.ErrNoBlob
+	}
+	return b, err
+}
+
+func (v vaultBlobs) Put(key string, value []byte) error {
+	return v.b.Put([]byte(vaultPrefix+key), value)
+}
+
+func (v vaultBlobs) Delete(key string) error { return v.b.Delete([]byte(vaultPrefix + key)) }
+
+func (v vaultBlobs) List(prefix string) ([]string, error) {
+	var out []string
+	err := v.b.Keys([]byte(vaultPrefix+prefix), func(key []byte) error {
+		out = append(out, string(key[len(vaultPrefix):]))
+		return nil
+	})
+	return out, err
+}
+
+var _ vault.Blobs = vaultBlobs{(*store.Blobs)(nil)}

@@ -1,0 +1,327 @@
+// Package node is one member's machine: it builds the parts, starts them in
+// order, and stops them in the reverse order.
+//
+// # Start
+//
+// Settings, keys and genesis are read and checked against each other; then the
+// ledger state (checked against its last seal), the blobs, the vault, the
+// network, the way into the ledger, the cosigner (checked against the mark of what
+// it last signed), the desk, and last Raft, which begins to deliver entries.
+// The node is ready when it has seen a final checkpoint that is not below its
+// own mark.
+//
+// # Stop
+//
+// A part that must not go on (damage, a failed sync, a fork) calls stop with
+// the reason: the node closes and Wait returns it. Nothing is retried on a file
+// after a failed sync.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/akashi-ledger/akashi/crypto/register"
+	"github.com/akashi-ledger/akashi/crypto/vault"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
+	"github.com/akashi-ledger/akashi/node/cosign"
+	"github.com/akashi-ledger/akashi/node/custody"
+	"github.com/akashi-ledger/akashi/node/outbox"
+	"github.com/akashi-ledger/akashi/node/replica"
+	"github.com/akashi-ledger/akashi/node/store"
+	"github.com/akashi-ledger/akashi/node/transport"
+	"github.com/dgraph-io/badger/v4"
+)
+
+// A Node is a running node.
+type Node struct {
+	Dir      string
+	Settings *Settings
+	Founding *record.Founding
+	Policy   *rules.Policy
+	Clock    *Clock
+	Log      *slog.Logger
+
+	keys    *Keys
+	keysMu  sync.RWMutex
+	db      *badger.DB
+	ledger  *store.Ledger
+	blobs   *store.Blobs
+	vault   *vault.Vault
+	host    *transport.Host
+	peers   *peers
+	cosign  *cosign.Cosigner
+	outbox  *outbox.Outbox
+	desk    *custody.Desk
+	replica atomic.Pointer[replica.Replica]
+	serving atomic.Bool // every part is there: other members' requests are answered
+
+	finalMu  sync.Mutex
+	finalCh  chan struct{} // closed when a height becomes final
+	closing  chan struct{}
+	stopOnce sync.Once
+	stopped  chan struct{}
+	reason   error
+	wg       sync.WaitGroup
+}
+
+// Start opens a member's data directory and starts its node.
+func Start(dir string, log *slog.Logger) (*Node, error) {
+	if log == nil {
+		return nil, errors.New("node: a logger is required")
+	}
+	n := &Node{Dir: dir, Log: log, finalCh: make(chan struct{}), closing: make(chan struct{}), stopped: make(chan struct{})}
+	if err := n.start(); err != nil {
+		n.close()
+		return nil, err
+	}
+	n.wg.Go(n.watch)
+	return n, nil
+}
+
+func (n *Node) start() error {
+	genesis, err := n.read()
+	if err != nil {
+		return err
+	}
+	for _, step := range []struct {
+		what string
+		do   func([]byte) error
+	}{
+		{"ledger", n.openLedger}, {"blobs", n.openBlobs}, {"network", n.openNetwork}, {"outbox", n.openOutbox},
+		{"cosigner", n.openCosigner}, {"desk", n.openDesk}, {"raft", n.openRaft},
+	} {
+		if err := step.do(genesis); err != nil {
+			return fmt.Errorf("start %s: %w", step.what, err)
+		}
+	}
+	n.serving.Store(true)
+	return nil
+}
+
+// read loads what an operator made, and checks that it fits together.
+func (n *Node) read() (genesis []byte, err error) {
+	if n.Settings, err = LoadSettings(n.Dir); err != nil {
+		return nil, err
+	}
+	if n.keys, err = LoadKeys(n.Dir); err != nil {
+		return nil, err
+	}
+	if genesis, err = os.ReadFile(filepath.Join(n.Dir, GenesisFile)); err != nil {
+		return nil, err
+	}
+	rec, err := record.Parse(genesis)
+	if err != nil {
+		return nil, fmt.Errorf("genesis file: %w", err)
+	}
+	g, ok := rec.Body.(*record.Genesis)
+	if !ok {
+		return nil, errors.New("genesis file: not a genesis record")
+	}
+	n.Founding = &g.Founding
+	n.Clock = NewClock(g.Founding.StoryTime, time.UnixMilli(int64(g.Founding.CreatedMs)))
+	for _, m := range g.Founding.Members {
+		if m.ID != n.Settings.Member {
+			continue
+		}
+		want := n.keys.MemberOf(m, g.Founding.Origin)
+		if want.Key != m.Key || want.CosignKey != m.CosignKey || want.Peer != m.Peer || want.Approver != m.Approver || n.keys.Log.Public() != g.Founding.LogKey {
+			return nil, fmt.Errorf("the keys of %s are not those of the genesis file", m.ID)
+		}
+		return genesis, nil
+	}
+	return nil, fmt.Errorf("member %q is not in the genesis file", n.Settings.Member)
+}
+
+func (n *Node) openLedger(genesis []byte) (err error) {
+	if n.db, err = store.OpenState(filepath.Join(n.Dir, "state"), n.Log); err != nil {
+		return err
+	}
+	if n.ledger, err = store.OpenLedger(n.db, genesis, register.Options{}, n.Log); err != nil {
+		return err
+	}
+	n.Policy, err = rules.Load[rules.Policy](n.ledger.State(), rules.KeyPolicy)
+	if n.Clock.Story() { // a story goes on where it was
+		n.Clock.Set(time.UnixMilli(int64(n.ledger.State().TimeMs)))
+	}
+	return err
+}
+
+func (n *Node) openBlobs([]byte) (err error) {
+	if n.blobs, err = store.OpenBlobs(filepath.Join(n.Dir, "blobs"), n.Log); err != nil {
+		return err
+	}
+	slot, err := vault.OpenFileSlot(filepath.Join(n.Dir, "vault.slot"))
+	if err != nil {
+		return err
+	}
+	n.vault, err = vault.Open(slot, vaultBlobs{n.blobs}, vault.Options{})
+	return err
+}
+
+func (n *Node) openCosigner([]byte) (err error) {
+	n.cosign, err = cosign.New(cosign.Config{
+		Self: n.Settings.Member, Key: n.keys.Cosigner, LogKey: n.keys.Log, Policy: n.Policy, Dir: n.Dir,
+		State: n.ledger.State, Now: n.Clock.Now, Leader: n.Leader, Send: n.sendCosignatures,
+		Final: n.onFinal, Stop: n.stop, Log: n.Log,
+	})
+	return err
+}
+
+func (n *Node) openOutbox([]byte) (err error) {
+	n.outbox, err = outbox.Open(outbox.Config{
+		Origin: n.Founding.Origin, Blobs: n.blobs, Key: n.key, Leader: leaderLink{n},
+		NowMs: func() uint64 { return uint64(n.Clock.Now().UnixMilli()) },
+		State: func() outbox.View { return n.ledger.State() }, Tick: n.tick, Stop: n.stop, Log: n.Log,
+	})
+	return err
+}
+
+func (n *Node) openDesk([]byte) (err error) {
+	n.desk, err = custody.New(custody.Config{
+		Self: n.Settings.Member, Origin: n.Founding.Origin, Hosted: n.hosted, Vault: n.vault, Blobs: n.blobs,
+		Poster: n.outbox, Network: deskLink{n}, State: n.FinalState, FreshAt: n.freshAt, Refresh: n.Refresh,
+		Now: n.Clock.Now, AutoReceive: n.Settings.AutoReceive, Log: n.Log,
+	})
+	return err
+}
+
+func (n *Node) openRaft([]byte) error {
+	r, err := replica.New(replica.Config{
+		Self: n.Settings.Member, Origin: n.Founding.Origin, Key: n.keys.Record, Dir: n.Dir, Host: n.host,
+		Servers: n.peers.servers, Ledger: n.ledger, Now: n.Clock.Now, Final: n.cosign.Current, Beat: n.cosign.Beat,
+		Batch: n.onBatch, Leads: func(string) { n.outbox.LeaderChanged() }, Stop: n.stop, Log: n.Log,
+	})
+	if err == nil {
+		n.replica.Store(r)
+	}
+	return err
+}
+
+// onBatch is called by the applying goroutine for every batch.
+func (n *Node) onBatch(b *store.Batch) {
+	n.cosign.Derived(b.End)
+	n.outbox.Applied(b)
+}
+
+// onFinal is called when a checkpoint becomes final, in order.
+func (n *Node) onFinal(f *cosign.Final) {
+	n.ledger.Final(f.End.Height)
+	n.outbox.Final(f.End.Height, f.End.TimeMs)
+	n.finalMu.Lock()
+	close(n.finalCh)
+	n.finalCh = make(chan struct{})
+	n.finalMu.Unlock()
+}
+
+// stop halts the node for a reason. It does not wait.
+func (n *Node) stop(reason error) {
+	n.stopOnce.Do(func() {
+		n.reason = reason
+		if reason != nil {
+			n.Log.Error("the node stops", "why", reason.Error())
+		}
+		close(n.closing)
+		go func() {
+			n.close()
+			close(n.stopped)
+		}()
+	})
+}
+
+// Close stops the node and waits.
+func (n *Node) Close() error {
+	n.stop(nil)
+	return n.Wait()
+}
+
+// Wait returns when the node has stopped, with the reason where a part of it
+// had to halt.
+func (n *Node) Wait() error {
+	<-n.stopped
+	return n.reason
+}
+
+// Done is closed when the node begins to stop.
+func (n *Node) Done() <-chan struct{} { return n.closing }
+
+func (n *Node) close() {
+	if r := n.replica.Load(); r != nil {
+		logClose(n.Log, "raft", r.Close())
+	}
+	if n.desk != nil {
+		logClose(n.Log, "desk", n.desk.Close())
+	}
+	if n.outbox != nil {
+		logClose(n.Log, "outbox", n.outbox.Close())
+	}
+	if n.cosign != nil {
+		logClose(n.Log, "cosigner", n.cosign.Close())
+	}
+	if n.host != nil {
+		logClose(n.Log, "network", n.host.Close())
+	}
+	n.wg.Wait()
+	if n.vault != nil {
+		logClose(n.Log, "vault", n.vault.Close())
+	}
+	if n.blobs != nil {
+		logClose(n.Log, "blobs", n.blobs.Close())
+	}
+	if n.db != nil {
+		logClose(n.Log, "ledger state", n.db.Close())
+	}
+}
+
+func logClose(log *slog.Logger, what string, err error) {
+	if err != nil {
+		log.Warn("not closed cleanly", "part", what, "err", err)
+	}
+}
+
+// watchdog bounds.
+const (
+	probeEvery = 5 * time.Second
+	probeLimit = 20 * time.Second
+)
+
+// watch runs what happens by the clock: the desk's duties, and a watchdog that
+// stops a node whose disk hangs (Raft's heartbeats go on then, and a hung leader
+// would keep its followers).
+func (n *Node) watch() {
+	second, probe := time.NewTicker(time.Second), time.NewTicker(probeEvery)
+	defer second.Stop()
+	defer probe.Stop()
+	for {
+		select {
+		case <-n.closing:
+			return
+		case <-second.C:
+			n.desk.Tick(context.Background())
+		case <-probe.C:
+			done := make(chan error, 1)
+			go func() {
+				done <- writeFile(filepath.Join(n.Dir, "probe"), []byte(time.Now().Format(time.RFC3339)), 0o600)
+			}()
+			select {
+			case err := <-done:
+				if err != nil {
+					n.stop(fmt.Errorf("watchdog: %w", err))
+				}
+			case <-time.After(probeLimit):
+				n.Log.Error("watchdog: the disk has not answered", "seconds", probeLimit.Seconds())
+				os.Exit(3) // closing would wait for the same disk
+			case <-n.closing:
+				return
+			}
+		}
+	}
+}

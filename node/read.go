@@ -1,0 +1,173 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/node/cosign"
+	"github.com/akashi-ledger/akashi/node/custody"
+	"github.com/akashi-ledger/akashi/node/outbox"
+	"github.com/akashi-ledger/akashi/node/store"
+)
+
+// Self returns the member's id.
+func (n *Node) Self() string { return n.Settings.Member }
+
+// Origin returns the log's name.
+func (n *Node) Origin() string { return n.Founding.Origin }
+
+// Leader returns the member that leads Raft, "" where none is known.
+func (n *Node) Leader() string {
+	if r := n.replica.Load(); r != nil {
+		return r.Leader()
+	}
+	return ""
+}
+
+// Final returns the highest final checkpoint, nil before the first.
+func (n *Node) Final() *cosign.Final {
+	if n.cosign == nil {
+		return nil
+	}
+	return n.cosign.Current()
+}
+
+// FinalState returns the ledger at the highest final checkpoint, nil before the
+// first. Everything that is shown to the outside comes from it.
+func (n *Node) FinalState() *store.State {
+	f := n.Final()
+	if f == nil {
+		return nil
+	}
+	if st, ok := n.ledger.At(f.End.Height); ok {
+		return st
+	}
+	return nil
+}
+
+// Newest returns the newest derived state, which may not be final.
+func (n *Node) Newest() *store.State { return n.ledger.State() }
+
+// FinalChanged returns a channel that is closed when the next checkpoint
+// becomes final.
+func (n *Node) FinalChanged() <-chan struct{} {
+	n.finalMu.Lock()
+	defer n.finalMu.Unlock()
+	return n.finalCh
+}
+
+// Desk returns what the member does for people.
+func (n *Node) Desk() *custody.Desk { return n.desk }
+
+// Outbox returns the way into the ledger.
+func (n *Node) Outbox() *outbox.Outbox { return n.outbox }
+
+// Blobs returns the member's local storage: tokens, sessions, settings.
+func (n *Node) Blobs() *store.Blobs { return n.blobs }
+
+func (n *Node) freshAt() uint64 {
+	if f := n.Final(); f != nil {
+		return f.FreshAt()
+	}
+	return 0
+}
+
+// ErrNotFresh says that no fresh cosignatures came in time.
+var ErrNotFresh = errors.New("no k members cosigned within the last seconds")
+
+// Refresh asks members to cosign now, and waits until the final checkpoint is
+// fresh.
+func (n *Node) Refresh(ctx context.Context) error {
+	since := uint64(n.Clock.Now().Unix())
+	n.cosign.Beat()
+	for {
+		ch := n.FinalChanged()
+		if n.freshAt() >= since {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ErrNotFresh
+		case <-n.closing:
+			return ErrNotFresh
+		case <-time.After(2 * time.Second):
+			return ErrNotFresh
+		case <-ch:
+		}
+	}
+}
+
+// Ready reports whether the node can serve: it has a final checkpoint, and
+// knows a leader.
+func (n *Node) Ready() error {
+	switch {
+	case n.Final() == nil:
+		return errors.New("no final checkpoint yet")
+	case n.Leader() == "":
+		return errors.New("no leader")
+	}
+	return nil
+}
+
+// key returns the signing key of an issuer of ours.
+func (n *Node) key(issuer string) (sign.Key, bool) {
+	n.keysMu.RLock()
+	defer n.keysMu.RUnlock()
+	if issuer == n.Settings.Member {
+		return n.keys.Record, true
+	}
+	k, ok := n.keys.Parties[issuer]
+	return k, ok
+}
+
+func (n *Node) hosted() []string {
+	n.keysMu.RLock()
+	defer n.keysMu.RUnlock()
+	ids := make([]string, 0, len(n.keys.Parties))
+	for id := range n.keys.Parties {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// Host makes a signing key for a party and keeps it: durable before the public
+// half is returned. A party that has a key keeps it.
+func (n *Node) Host(party string) (sign.PublicKey, error) {
+	if !record.ValidID(party) || party == n.Settings.Member {
+		return sign.PublicKey{}, record.Refuse(record.CodeRecordMalformed, "party %q", party)
+	}
+	n.keysMu.Lock()
+	defer n.keysMu.Unlock()
+	if k, ok := n.keys.Parties[party]; ok {
+		return k.Public(), nil
+	}
+	k := sign.NewKey()
+	n.keys.Parties[party] = k
+	if err := n.keys.Save(n.Dir); err != nil {
+		delete(n.keys.Parties, party)
+		return sign.PublicKey{}, err
+	}
+	return k.Public(), nil
+}
+
+// Sign lets the member's record key sign a ballot (domain "governance").
+func (n *Node) Sign(d sign.Domain, payload []byte) sign.Signature {
+	return n.keys.Record.Sign(d, n.Origin(), payload)
+}
+
+// tick submits a tick record, so that time passes in an idle log. It returns
+// when the record is final, or after 30 s.
+func (n *Node) tick() {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	_, err := n.outbox.Submit(ctx, outbox.Request{Issuer: n.Settings.Member, Urgent: true,
+		Records: []*record.Record{{Kind: record.KindTick, ID: NewID(), Issuer: n.Settings.Member, Body: &record.Tick{}}}})
+	if err != nil {
+		n.Log.Debug("tick", "err", err)
+	}
+}

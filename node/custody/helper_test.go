@@ -26,7 +26,7 @@ import (
 
 // world is a consortium in memory with a real ledger state and one desk a member.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	c       *ledgertest.Consortium
 	db      *badger.DB
@@ -81,7 +81,7 @@ func (l *lockedBuffer) Bytes() []byte {
 	return bytes.Clone(l.b.Bytes())
 }
 
-func newWorld(t *testing.T, members ...string) *world {
+func newWorld(t testing.TB, members ...string) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), c: ledgertest.New(t, ledgertest.Options{}), results: map[string]keyed{}, members: map[string]*member{},
 		log: &lockedBuffer{}, hosted: map[string][]string{}}
@@ -359,7 +359,7 @@ func wantCode(t *testing.T, err error, code record.Code) {
 	}
 }
 
-func noErr(t *testing.T, err error) {
+func noErr(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

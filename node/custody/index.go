@@ -298,8 +298,13 @@ func contentName(service, holder, owner string) string {
 	if holder == owner {
 		return "c/" + service
 	}
-	return "c/" + service + "@" + holder
+	return receivedName(service, holder)
 }
+
+// receivedName is the content class of what a holder received under a service: a
+// class of its own even where the holder offers the service, so that an erasure
+// at the provider destroys it here too.
+func receivedName(service, holder string) string { return "c/" + service + "@" + holder }
 
 // recordName is the record class of today's month in JST.
 func (d *Desk) recordName() string { return "r/" + d.Now().In(record.JST).Format("2006-01") }

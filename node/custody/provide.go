@@ -28,7 +28,7 @@ import (
 func (d *Desk) Provide(ctx context.Context, c Call, r ProvideRequest) (*Done, error) {
 	r.Items = set(r.Items)
 	body := d.bodyOf("provide", jsonOf(r))
-	st, err := d.freshState(ctx)
+	st, err := d.state()
 	if err != nil {
 		return nil, err
 	}
@@ -48,6 +48,9 @@ func (d *Desk) Provide(ctx context.Context, c Call, r ProvideRequest) (*Done, er
 			d.send1(res.Outcomes[0].ID)
 		}
 		return done, err
+	}
+	if st, err = d.freshState(ctx); err != nil {
+		return nil, err
 	}
 	h := &handOver{ProvideRequest: r, from: from, service: s}
 	p, err := d.prepare(ctx, st, h)
@@ -295,6 +298,9 @@ func finer(levels []string, level, finest string) bool {
 func (d *Desk) sheetsFor(st *store.State, h *handOver) ([]*sheet, error) {
 	first := contentName(h.service.ID, h.from, h.service.Owner)
 	classes := []*class{d.classOf(h.person, first)}
+	if received := receivedName(h.service.ID, h.from); received != first {
+		classes = append(classes, d.classOf(h.person, received))
+	}
 	for _, c := range d.classesOf(h.person, "c/") {
 		s, err := rules.Load[rules.Service](st, rules.KeyService(c.name[2:]))
 		if err != nil {

@@ -158,16 +158,12 @@ func (d *Desk) receiving(st *store.State, id record.ID, in *rules.Intent, r *Rec
 	if err != nil || h == nil {
 		return nil, nil, nil, orElse(err, record.Refuse(record.CodeHandleUnknown, ""))
 	}
-	s, err := d.service(st, h.For)
-	if err != nil {
-		return nil, nil, nil, err
-	}
 	defer d.lock("person of " + string(in.Handle[:]))()
 	ref, known, err := d.recipientOf(st, in.Handle, h)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	classes, entries, err := d.missing(ref, d.recordName(), contentName(h.For, in.To, s.Owner))
+	classes, entries, err := d.missing(ref, d.recordName(), receivedName(h.For, in.To))
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -1,0 +1,104 @@
+package rest
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/node/custody"
+	"github.com/akashi-ledger/akashi/node/outbox"
+	"github.com/akashi-ledger/akashi/node/store"
+)
+
+// A Backend is what the API needs of one member's node. All of it is required.
+type Backend struct {
+	Self     string
+	Founding *record.Founding
+	Clock    Clock
+	Desk     Desk
+	Outbox   Outbox
+
+	Final   func() *Final                                      // what is final now, nil before the first
+	Changed func() <-chan struct{}                             // closed when the next checkpoint becomes final
+	Closing <-chan struct{}                                    // closed when the node begins to stop
+	Leader  func() string                                      // who leads, "" where nobody does
+	Ready   func() error                                       // why the node cannot serve
+	Refresh func(context.Context) error                        // asks for fresh cosignatures
+	Host    func(party string) (sign.PublicKey, error)         // makes a party's signing key
+	Sign    func(d sign.Domain, payload []byte) sign.Signature // with the member's record key
+}
+
+// Final is the highest final checkpoint and the ledger at it.
+type Final struct {
+	State   *store.State
+	Note    func() []byte // the signed note
+	FreshAt uint64        // k-th newest cosignature, Unix seconds
+}
+
+// Clock is the consortium's clock at this node (node.Clock).
+type Clock interface {
+	Now() time.Time
+	Set(time.Time) bool
+	Story() bool
+}
+
+// Outbox is the way into the ledger (outbox.Outbox).
+type Outbox interface {
+	Submit(ctx context.Context, r outbox.Request) (*outbox.Result, error)
+	SubmitCommitted(ctx context.Context, r outbox.Request) (*outbox.Result, error)
+	Held() int
+}
+
+// Desk is what the member does for people (custody.Desk).
+type Desk interface {
+	People
+	Consents
+	HandOvers
+	Evidence
+	Erasures
+	Sensors
+}
+
+// People is registration and what is held.
+type People interface {
+	Register(ctx context.Context, c custody.Call, r custody.Registration) (*custody.Done, error)
+	PutItems(ctx context.Context, c custody.Call, ref custody.Ref, service string, items map[string]string) error
+	Disclose(ctx context.Context, ref custody.Ref) (*custody.Disclosure, error)
+	Secret(ctx context.Context, ref custody.Ref) (sign.Secret, error)
+}
+
+// Consents are given and withdrawn.
+type Consents interface {
+	Consent(ctx context.Context, c custody.Call, r custody.ConsentRequest) (*custody.Done, error)
+	Withdraw(ctx context.Context, c custody.Call, r custody.WithdrawRequest) (*custody.Done, error)
+	Consents(ctx context.Context, ref custody.Ref) ([]custody.ConsentView, error)
+}
+
+// HandOvers are provisions between members.
+type HandOvers interface {
+	Provide(ctx context.Context, c custody.Call, r custody.ProvideRequest) (*custody.Done, error)
+	Receive(ctx context.Context, c custody.Call, r custody.ReceiveRequest) (*custody.Done, error)
+	Undeliver(ctx context.Context, c custody.Call, intent string, reason record.Code) (*custody.Done, error)
+	ApproveOnward(ctx context.Context, c custody.Call, intent, to string) error
+}
+
+// Evidence is what people and auditors read.
+type Evidence interface {
+	Events(ctx context.Context, ref custody.Ref) ([]custody.Event, error)
+	Handles(ctx context.Context, ref custody.Ref) ([]custody.HandleOf, error)
+	Openings(ctx context.Context, who string, from, to uint64) iter.Seq2[custody.RecordOpening, error]
+}
+
+// Erasures destroy keys.
+type Erasures interface {
+	Erase(ctx context.Context, c custody.Call, r custody.EraseRequest) (*custody.ErasureView, *custody.Done, error)
+	Erasure(ctx context.Context, id string) (*custody.ErasureView, error)
+}
+
+// Sensors commit readings.
+type Sensors interface {
+	CommitReadings(ctx context.Context, c custody.Call, readings []custody.Reading) (*custody.CommittedReadings, error)
+	ProveReading(ctx context.Context, c custody.Call, index uint64) (*custody.ReadingProof, error)
+}

@@ -1,0 +1,72 @@
+package rest
+
+import (
+	"net/http"
+
+	"github.com/akashi-ledger/akashi/api/tiles"
+	"github.com/akashi-ledger/akashi/api/token"
+	"github.com/akashi-ledger/akashi/node"
+	"github.com/akashi-ledger/akashi/node/custody"
+	"github.com/akashi-ledger/akashi/node/outbox"
+	"github.com/akashi-ledger/akashi/node/store"
+)
+
+var (
+	_ Desk   = (*custody.Desk)(nil)
+	_ Outbox = (*outbox.Outbox)(nil)
+)
+
+// New returns the API of a node.
+func New(n *node.Node, o Options) (http.Handler, error) {
+	return NewHandler(Backend{
+		Self: n.Self(), Founding: n.Founding, Clock: n.Clock, Desk: n.Desk(), Outbox: n.Outbox(),
+		Final: func() *Final { return finalOf(n) }, Changed: n.FinalChanged, Closing: n.Done(),
+		Leader: n.Leader, Ready: n.Ready, Refresh: n.Refresh, Host: n.Host, Sign: n.Sign,
+	}, o)
+}
+
+// finalOf pairs a checkpoint with the ledger at it.
+func finalOf(n *node.Node) *Final {
+	for range 8 { // another may become final between the two looks
+		f, st := n.Final(), n.FinalState()
+		if f == nil || st == nil {
+			return nil
+		}
+		if f.End.Height == st.Height {
+			return &Final{State: st, Note: f.Note, FreshAt: f.FreshAt()}
+		}
+	}
+	return nil
+}
+
+// Tiles returns the node's log for everything below /log/. Entry bundles are for
+// admin, app and auditor, or for everyone where the node's settings say so.
+func Tiles(n *node.Node, o Options) http.Handler {
+	return tiles.New(logOf{n}, tiles.Options{Log: o.Log, Entries: func(r *http.Request) tiles.Access {
+		if n.Settings.OpenEntries {
+			return tiles.Public
+		}
+		return entryAccess(o.Tokens, r)
+	}})
+}
+
+func entryAccess(tokens *token.Store, r *http.Request) tiles.Access {
+	switch c, ok := Caller(tokens, r); {
+	case !ok:
+		return tiles.Unknown
+	case (admin | app | auditor).has(c.Role):
+		return tiles.Allowed
+	}
+	return tiles.Refused
+}
+
+type logOf struct{ n *node.Node }
+
+// Final implements tiles.Source.
+func (l logOf) Final() (note []byte, st *store.State, ok bool) {
+	f := finalOf(l.n)
+	if f == nil {
+		return nil, nil, false
+	}
+	return f.Note(), f.State, true
+}

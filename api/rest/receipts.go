@@ -1,0 +1,302 @@
+package rest
+
+import (
+	"encoding/hex"
+	"errors"
+
+	"github.com/akashi-ledger/akashi/api/token"
+	"github.com/akashi-ledger/akashi/crypto/merkle"
+	"github.com/akashi-ledger/akashi/crypto/register"
+	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/receipt"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
+	"github.com/akashi-ledger/akashi/node/custody"
+)
+
+// source reads a final checkpoint as package receipt wants it.
+type source struct{ f *Final }
+
+func (f *Final) source() receipt.Source { return source{f} }
+
+func (s source) Note() ([]byte, error)                { return s.f.Note(), nil }
+func (s source) Leaf(index uint64) ([]byte, error)    { return s.f.State.Leaf(index) }
+func (s source) Path(i uint64) ([]merkle.Hash, error) { return s.f.State.Inclusion(i, s.f.State.Size) }
+func (s source) Prove(key []byte) (register.Proof, error) {
+	return s.f.State.Prove(key)
+}
+
+// policy returns the policy under which what is handed out must verify.
+func (f *Final) policy() (*sign.Policy, error) {
+	p, err := rules.Load[rules.Policy](f.State, rules.KeyPolicy)
+	if err != nil {
+		return nil, err
+	}
+	if p == nil {
+		return nil, errors.New("no policy in the register")
+	}
+	return p.Sign(), nil
+}
+
+// checked verifies a file as its reader will, before it is handed out.
+func (c *call) checked(b []byte, name string) (any, error) {
+	p, err := c.final.policy()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := receipt.Verify(b, p); err != nil {
+		return nil, errors.Join(errors.New("a file that was just made does not verify"), err)
+	}
+	return file{media: "application/json", name: name, bytes: b}, nil
+}
+
+func (c *call) receipt() (any, error) {
+	index, rec, err := c.located()
+	if err != nil {
+		return nil, err
+	}
+	if rec == nil || index == 0 {
+		return nil, fault(codeNoReceipt)
+	}
+	var o receipt.Options
+	if o.Status, err = c.flag("status"); err != nil {
+		return nil, err
+	}
+	if err := c.disclosed(index, rec, &o); err != nil {
+		return nil, err
+	}
+	if o.Screen, err = c.screenOf(rec); err != nil {
+		return nil, err
+	}
+	b, err := receipt.Build(c.final.source(), index, o)
+	if errors.Is(err, receipt.ErrKeyChanged) {
+		if o.KeyIndex, err = c.keyBefore(index, rec.Issuer); err == nil {
+			b, err = receipt.Build(c.final.source(), index, o)
+		}
+	}
+	if errors.Is(err, receipt.ErrNoReceipt) {
+		return nil, fault(codeNoReceipt)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.checked(b, hex.EncodeToString(rec.ID[:])+".akashi.json")
+}
+
+// disclosed adds what the caller may see of the sealed part. A subject gets only
+// receipts of their own records, an auditor the public part: openings are
+// handed to auditors elsewhere.
+func (c *call) disclosed(index uint64, rec *record.Record, o *receipt.Options) error {
+	if c.caller.Role == token.Auditor {
+		return nil
+	}
+	var opening *custody.RecordOpening
+	for found, err := range c.Desk.Openings(c.ctx, "receipt for "+string(c.caller.Role), index, index+1) {
+		if err != nil {
+			return err
+		}
+		opening = &found
+	}
+	if c.caller.Role == token.Subject {
+		mine, err := c.concerns(rec, opening)
+		if err != nil {
+			return err
+		}
+		if !mine {
+			return fault(codeRole)
+		}
+	}
+	if opening == nil {
+		return nil
+	}
+	if rec.Commitment != nil {
+		o.Opening = &receipt.Opening{Nonce: opening.Part.Nonce[:], Part: opening.Part.Part}
+	}
+	if opening.Items != nil {
+		o.Items = &receipt.Opening{Nonce: opening.Items.Nonce[:], Part: opening.Items.Part}
+	}
+	return nil
+}
+
+// concerns reports whether a record is about the subject who asks: its sealed
+// part says so, or it stands under one of their handles.
+func (c *call) concerns(rec *record.Record, opening *custody.RecordOpening) (bool, error) {
+	if opening != nil && rec.Commitment != nil {
+		part, err := record.DecodePart(rec.Kind, opening.Part.Part)
+		if err != nil {
+			return false, err
+		}
+		return personIn(part) == c.caller.Person, nil
+	}
+	h, ok := handleIn(rec.Body)
+	if !ok {
+		return false, nil
+	}
+	handles, err := c.Desk.Handles(c.ctx, custody.Ref(c.caller.Person))
+	for _, mine := range handles {
+		if mine.Key == h {
+			return true, err
+		}
+	}
+	return false, err
+}
+
+func personIn(part any) string {
+	switch p := part.(type) {
+	case *record.ConsentPart:
+		return p.Person
+	case *record.HandOverPart:
+		return p.Person
+	case *record.ReceivedPart:
+		return p.Person
+	case *record.NotePart:
+		return p.Person
+	}
+	return ""
+}
+
+// handleIn returns the handle that a record names.
+func handleIn(b record.Body) (sign.PublicKey, bool) {
+	switch b := b.(type) {
+	case *record.Consent:
+		return b.Handle, true
+	case *record.Revocation:
+		return b.Handle, true
+	case *record.Stop:
+		return b.Handle, true
+	case *record.HandleOpen:
+		return b.Handle, true
+	case *record.HandleMove:
+		return b.New, true
+	case *record.HandleClose:
+		return b.Handle, true
+	case *record.Provision:
+		return b.Handle, true
+	case *record.OptOut:
+		return b.Handle, true
+	case *record.Exception:
+		return b.Handle, true
+	case *record.Denial:
+		return b.Handle, true
+	}
+	return sign.PublicKey{}, false
+}
+
+// screenOf returns the screen of a record's terms, nil where it has none.
+func (c *call) screenOf(rec *record.Record) ([]byte, error) {
+	var hash record.Digest
+	switch b := rec.Body.(type) {
+	case *record.Consent:
+		hash = b.Terms
+	case *record.Revocation:
+		hash = b.Terms
+	case *record.Stop:
+		if len(b.Terms) != len(hash) {
+			return nil, nil
+		}
+		hash = record.Digest(b.Terms)
+	case *record.Provision:
+		h, err := rules.HandleState(c.final.State, b.Handle)
+		if err != nil || h == nil {
+			return nil, err
+		}
+		s, err := rules.Load[rules.Service](c.final.State, rules.KeyService(h.For))
+		if err != nil || s == nil || b.Terms == 0 || int(b.Terms) > len(s.Terms) {
+			return nil, err
+		}
+		hash = s.Terms[b.Terms-1].Hash
+	default:
+		return nil, nil
+	}
+	p, err := c.published(hash)
+	if err != nil {
+		return nil, err
+	}
+	return p.bytes, nil
+}
+
+// keyBefore finds the leaf that gave an issuer the key with which it signed a
+// leaf: the last one before the leaf's batch. It reads the log from the
+// beginning, which is rare: only where the issuer's key has changed since.
+func (c *call) keyBefore(index uint64, issuer string) (*uint64, error) {
+	end, err := c.final.State.EndWith(index)
+	if err != nil {
+		return nil, err
+	}
+	at := uint64(0) // genesis
+	err = c.final.State.Range(0, end.First, func(i uint64, leaf []byte) error {
+		if k := kindOf(leaf); k != record.KindKey && k != record.KindParty {
+			return c.ctx.Err()
+		}
+		rec, err := record.Parse(leaf)
+		if err != nil {
+			return err
+		}
+		switch b := rec.Body.(type) {
+		case *record.KeyChange:
+			if rec.Issuer == issuer {
+				at = i
+			}
+		case *record.Party:
+			if b.ID == issuer && !b.Leave {
+				at = i
+			}
+		}
+		return nil
+	})
+	return &at, err
+}
+
+func (c *call) completeness() (any, error) {
+	ref, err := c.person()
+	if err != nil {
+		return nil, err
+	}
+	handles, err := c.Desk.Handles(c.ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	if len(handles) == 0 {
+		return nil, fault(codeNoHandle)
+	}
+	type place struct {
+		id         string
+		generation uint64
+	}
+	keys := map[place]sign.PublicKey{}
+	for _, h := range handles {
+		keys[place{h.For, h.Generation}] = h.Key
+	}
+	st := c.final.State
+	b, err := receipt.BuildComplete(c.final.source(), receipt.CompleteOptions{
+		Handle: func(id string, generation uint64) (sign.PublicKey, error) {
+			k, ok := keys[place{id, generation}]
+			if !ok {
+				return k, fault(codeNoHandle)
+			}
+			return k, nil
+		},
+		Events: func(h sign.PublicKey, n uint64) ([][]byte, error) {
+			leaves := make([][]byte, 0, min(n, 1<<16))
+			for i := uint64(1); i <= n; i++ {
+				index, ok, err := st.EventIndex(h, i)
+				if err != nil {
+					return nil, err
+				}
+				if !ok {
+					return nil, errors.New("an event of a handle is not indexed")
+				}
+				leaf, err := st.Leaf(index)
+				if err != nil {
+					return nil, err
+				}
+				leaves = append(leaves, leaf)
+			}
+			return leaves, nil
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c.checked(b, "completeness.akashi.json")
+}

@@ -16,7 +16,8 @@
 //
 // # What it does not do
 //
-// It keeps no state between calls but the connection. Answers to reads that
+// It keeps no state between calls but the connection and the highest height that it
+// has seen. Answers to reads that
 // carry no proof (lists, views, progress) are the word of one node.
 package client
 
@@ -32,9 +33,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/akashi-ledger/akashi/api/rest"
 	"github.com/akashi-ledger/akashi/crypto/sign"
 )
 
@@ -43,6 +47,22 @@ type Options struct {
 	Token    string         // bearer token; "" for what is public
 	Policies []*sign.Policy // whose signatures count, one for each policy epoch; none: proofs are refused
 	HTTP     *http.Client   // nil: one with a limit of 60 s a request
+	Seen     *Seen          // shared by clients of several members that go on from each other's writes; nil: its own
+}
+
+// Seen is the highest height of the log that any of several clients has met.
+// Each hands it to its member, which answers when it has come so far: nobody
+// reads behind a write that they made at another member.
+type Seen struct{ height atomic.Uint64 }
+
+func (s *Seen) meet(header string) {
+	h, err := strconv.ParseUint(header, 10, 63)
+	for err == nil {
+		old := s.height.Load()
+		if old >= h || s.height.CompareAndSwap(old, h) {
+			return
+		}
+	}
 }
 
 // A Client speaks to one node, for one party. It is safe for concurrent use.
@@ -52,6 +72,7 @@ type Client struct {
 	policies []*sign.Policy
 	http     *http.Client
 	as, key  string
+	seen     *Seen
 }
 
 // ErrInsecure says that a token would travel in clear.
@@ -67,12 +88,15 @@ func New(base string, o Options) (*Client, error) {
 		return nil, ErrInsecure
 	}
 	u.Path = strings.TrimSuffix(u.Path, "/")
+	if o.Seen == nil {
+		o.Seen = new(Seen)
+	}
 	if o.HTTP == nil {
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		transport.MaxIdleConnsPerHost = 16
 		o.HTTP = &http.Client{Timeout: time.Minute, Transport: transport, CheckRedirect: refuseRedirect}
 	}
-	return &Client{base: u, token: o.Token, policies: o.Policies, http: o.HTTP}, nil
+	return &Client{base: u, token: o.Token, policies: o.Policies, http: o.HTTP, seen: o.Seen}, nil
 }
 
 // refuseRedirect keeps tokens at the node that they are for.
@@ -198,6 +222,9 @@ func (c *Client) request(ctx context.Context, method, path string, query url.Val
 	if c.as != "" {
 		req.Header.Set("Akashi-As", c.as)
 	}
+	if h := c.seen.height.Load(); h > 0 {
+		req.Header.Set(rest.HeaderAfter, strconv.FormatUint(h, 10))
+	}
 	return req, nil
 }
 
@@ -207,6 +234,7 @@ func (c *Client) do(req *http.Request, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer resp.Body.Close()
+	c.seen.meet(resp.Header.Get(rest.HeaderHeight))
 	b, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	switch {
 	case err != nil:

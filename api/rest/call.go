@@ -83,6 +83,10 @@ func (c *call) run() (any, error) {
 	if err := c.parameters(); err != nil {
 		return nil, err
 	}
+	if err := c.catchUp(); err != nil {
+		return nil, err
+	}
+	defer c.sayHeight()
 	if c.final = c.Final(); c.final == nil && !c.route.early {
 		return nil, fault(codeNotFinal)
 	}

@@ -78,6 +78,7 @@ type fleet struct {
 	dir     string
 	base    int
 	members []*process
+	seen    client.Seen
 
 	mu   sync.Mutex
 	died func(i int, err error) // told once for each that ends by itself
@@ -209,7 +210,7 @@ func (f *fleet) client(i int, token string) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client.New("http://"+address(f.base, i, portHTTP), client.Options{Token: token, Policies: policies})
+	return client.New("http://"+address(f.base, i, portHTTP), client.Options{Token: token, Policies: policies, Seen: &f.seen})
 }
 
 // localMembers counts the members of a consortium that stands in dir: 0 where

@@ -1,0 +1,382 @@
+package web
+
+import (
+	"bytes"
+	"embed"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/akashi-ledger/akashi/ledger/record"
+)
+
+//go:embed templates
+var templates embed.FS
+
+// pages are the templates by name, each with the frame around it.
+type pages map[string]*template.Template
+
+func parsePages() (pages, error) {
+	out := pages{}
+	for _, name := range []string{"public", "mine", "receipt", "verify", "problem"} {
+		t, err := template.ParseFS(templates, "templates/frame.html", "templates/parts.html", "templates/"+name+".html")
+		if err != nil {
+			return nil, err
+		}
+		out[name] = t
+	}
+	return out, nil
+}
+
+// page is what every template gets.
+type page struct {
+	Lang    Language
+	Path    string
+	Title   string
+	Script  bool // the page checks receipts
+	Board   *Board
+	Session bool
+	Form    string // token of the session's forms
+	Once    string
+	Said    string // key of a word to say once
+	Problem string // key
+	View    *View
+	Cards   []card
+	Others  []Service
+	Days    []day
+	Older   uint64 // index from which the older events go on; 0: none
+	Receipt *slip
+}
+
+// T returns a text of the catalogue.
+func (p *page) T(key string, values ...any) string { return p.Lang.text(key, values...) }
+
+// Has reports whether the catalogue has a text for a code of the ledger.
+func (p *page) Has(key string) bool { _, ok := catalogue[key]; return ok }
+
+// State is the word for a state, or its code where there is no word.
+func (p *page) State(state string) string {
+	if key := "state." + state; p.Has(key) {
+		return p.T(key)
+	}
+	return state
+}
+
+func (p *page) Name(t record.Text) template.HTML     { return p.Lang.of(t) }
+func (p *page) Plain(t record.Text) string           { return p.Lang.plain(t) }
+func (p *page) Names(ts []record.Text) template.HTML { return p.Lang.list(ts) }
+func (p *page) Visible(s string) template.HTML       { return visible(s) }
+func (p *page) Clock(ms int64) string                { return p.Lang.clock(ms) }
+func (p *page) Hour(ms int64) string                 { return p.Lang.hour(ms) }
+func (p *page) Day(ms int64) string                  { return p.Lang.day(ms) }
+func (p *page) Until(day string) string              { return p.Lang.until(day) }
+
+// Machine writes a time for machines.
+func (p *page) Machine(ms int64) string {
+	return time.UnixMilli(ms).In(record.JST).Format(time.RFC3339)
+}
+
+// Comma writes a number in groups of three.
+func (p *page) Comma(n uint64) string {
+	s := strconv.FormatUint(n, 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// Initial is the first character of a name, for its tile.
+func (p *page) Initial(t record.Text) string {
+	for _, r := range p.Lang.plain(t) {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return string(unicode.ToUpper(r))
+		}
+	}
+	return "・"
+}
+
+// Signed counts the members whose signature stands under the checkpoint.
+func (p *page) Signed() int {
+	n := 0
+	for _, m := range p.Board.Log.Members {
+		if m.TimeMs != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// Root is the checkpoint's root in hexadecimal digits.
+func (p *page) Root() string { return hex.EncodeToString(p.Board.Log.Root[:]) }
+
+// Count counts consents that are on, or off.
+func (p *page) Count(on bool) int {
+	n := 0
+	for _, c := range p.View.Consents {
+		if (c.State == "active") == on {
+			n++
+		}
+	}
+	return n
+}
+
+// HandOvers counts the hand-overs that were not refused.
+func (p *page) HandOvers() int {
+	n := 0
+	for _, e := range p.View.Events {
+		if e.HandOver() {
+			n++
+		}
+	}
+	return n
+}
+
+// HandOver reports whether data was to leave.
+func (e Event) HandOver() bool {
+	return e.Kind == "provision" || e.Kind == "provision.optout" || e.Kind == "provision.exception"
+}
+
+// card is one service with what the person said to it.
+type card struct {
+	Service
+	Consents []Consent
+	On       bool
+}
+
+// day is one day of the history.
+type day struct {
+	Ms     int64
+	Events []Event
+}
+
+// slip is a receipt as its file tells it.
+type slip struct {
+	Index uint64
+	Title string
+	Rows  []row
+	Story bool
+}
+
+// row is a line of a receipt: a label and a value, or a sentence.
+type row struct {
+	Label, Value string
+	Japanese     bool // in an English page
+	Code         bool
+}
+
+// page fills what every page needs. It shows even where the node has nothing to
+// say: the board is then empty.
+func (s *server) page(w http.ResponseWriter, r *http.Request) *page {
+	p := &page{Lang: s.choose(w, r), Path: r.URL.Path, Said: s.said(w, r)}
+	board, err := s.backend.Board(r.Context())
+	if err != nil {
+		s.Log.Warn("page: board", "err", err)
+		board = new(Board)
+	}
+	p.Board = board
+	return p
+}
+
+// session adds the session to a page.
+func (p *page) session(token string) {
+	p.Session, p.Form, p.Once = true, formToken(token), once()
+}
+
+func (s *server) show(w http.ResponseWriter, status int, name string, p *page) {
+	var b bytes.Buffer
+	if err := s.pages[name].ExecuteTemplate(&b, "frame", p); err != nil {
+		s.Log.Error("page: template", "page", name, "err", err)
+		http.Error(w, "akashi: this page could not be drawn", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Language", string(p.Lang))
+	w.Header().Add("Vary", "Accept-Language, Cookie")
+	w.WriteHeader(status)
+	b.WriteTo(w)
+}
+
+func (s *server) home(w http.ResponseWriter, r *http.Request) {
+	token, person, err := s.who(r)
+	if err != nil {
+		s.fail(w, r, "session", err)
+		return
+	}
+	p := s.page(w, r)
+	if token == "" {
+		p.Title = p.T("public.title")
+		s.show(w, http.StatusOK, "public", p)
+		return
+	}
+	if p.View, err = s.backend.View(r.Context(), person); err != nil {
+		s.fail(w, r, "view", err)
+		return
+	}
+	p.session(token)
+	p.Title = p.T("me.h1")
+	p.Cards, p.Others = cards(p.Board.Services, p.View.Consents)
+	before, _ := strconv.ParseUint(r.URL.Query().Get("before"), 10, 64)
+	p.Days, p.Older = days(p.View.Events, before)
+	s.show(w, http.StatusOK, "mine", p)
+}
+
+// cards groups consents by service. A consent to a service that the board does
+// not list is shown under its id: nothing is hidden.
+func cards(services []Service, consents []Consent) (mine []card, others []Service) {
+	by := map[string][]Consent{}
+	for _, c := range consents {
+		by[c.Service] = append(by[c.Service], c)
+	}
+	for _, s := range services {
+		if cs := by[s.ID]; cs != nil {
+			mine = append(mine, newCard(s, cs))
+			delete(by, s.ID)
+		} else {
+			others = append(others, s)
+		}
+	}
+	rest := make([]string, 0, len(by))
+	for id := range by {
+		rest = append(rest, id)
+	}
+	slices.Sort(rest)
+	for _, id := range rest {
+		mine = append(mine, newCard(Service{ID: id, Name: record.Text{Ja: id}}, by[id]))
+	}
+	return mine, others
+}
+
+// newCard adds the purposes of a service that the person was never asked for.
+func newCard(s Service, cs []Consent) card {
+	c := card{Service: s, Consents: cs}
+	for _, p := range s.Purposes {
+		if !slices.ContainsFunc(cs, func(c Consent) bool { return c.Purpose.Code == p.Code }) {
+			c.Consents = append(c.Consents, Consent{Service: s.ID, Purpose: p, State: "never"})
+		}
+	}
+	for _, x := range cs {
+		c.On = c.On || x.State == "active"
+	}
+	return c
+}
+
+// eventsShown is the length of one page of the history.
+const eventsShown = 12
+
+// days groups events below an index by day, and says where the older ones go on.
+func days(events []Event, before uint64) (out []day, older uint64) {
+	shown, last := 0, ""
+	for _, e := range events {
+		if before != 0 && e.Index >= before {
+			continue
+		}
+		if shown == eventsShown {
+			return out, out[len(out)-1].Events[len(out[len(out)-1].Events)-1].Index
+		}
+		date := time.UnixMilli(e.TimeMs).In(record.JST).Format(time.DateOnly)
+		if date != last {
+			out, last = append(out, day{Ms: e.TimeMs}), date
+		}
+		d := &out[len(out)-1]
+		d.Events = append(d.Events, e)
+		shown++
+	}
+	return out, 0
+}
+
+// receiptSuffix ends the address of a receipt's file.
+const receiptSuffix = ".akashi.json"
+
+func (s *server) receipt(w http.ResponseWriter, r *http.Request) {
+	digits, download := strings.CutSuffix(r.PathValue("id"), receiptSuffix)
+	index, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil || strconv.FormatUint(index, 10) != digits {
+		s.notFound(w, r)
+		return
+	}
+	token, person, err := s.who(r)
+	if err == nil && token == "" {
+		err = ErrNoSession
+	}
+	if err != nil {
+		s.fail(w, r, "session", err)
+		return
+	}
+	b, err := s.backend.Receipt(r.Context(), person, index)
+	if err != nil {
+		s.fail(w, r, "receipt", err)
+		return
+	}
+	if download {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="receipt-%d%s"`, index, receiptSuffix))
+		w.Write(b)
+		return
+	}
+	p := s.page(w, r)
+	p.session(token)
+	if p.Receipt, err = readSlip(b, p.Lang); err != nil {
+		s.fail(w, r, "receipt", err)
+		return
+	}
+	p.Receipt.Index, p.Title, p.Script = index, p.Receipt.Title, true
+	s.show(w, http.StatusOK, "receipt", p)
+}
+
+// readSlip takes the words out of a receipt. They are what the file says, not
+// what was verified.
+func readSlip(b []byte, l Language) (*slip, error) {
+	var f struct {
+		Human struct {
+			Ja []string `json:"ja"`
+			En []string `json:"en"`
+		} `json:"human"`
+		StoryTime bool `json:"storyTime"`
+	}
+	if err := json.Unmarshal(b, &f); err != nil {
+		return nil, fmt.Errorf("receipt: %w", err)
+	}
+	lines, colon := f.Human.Ja, "："
+	if l == English {
+		lines, colon = f.Human.En, ": "
+	}
+	if len(lines) == 0 {
+		return nil, fmt.Errorf("receipt: no words in %s", l)
+	}
+	s := &slip{Title: lines[0], Story: f.StoryTime}
+	if l == English {
+		s.Title = strings.TrimPrefix(s.Title, "Receipt: ")
+	}
+	for _, line := range lines[1:] {
+		label, value, ok := strings.Cut(line, colon)
+		if !ok || utf8.RuneCountInString(label) > 28 {
+			label, value = "", line
+		}
+		_, err := hex.DecodeString(value)
+		s.Rows = append(s.Rows, row{label, value, l == English && strings.ContainsFunc(value, han), err == nil && len(value) > 8})
+	}
+	return s, nil
+}
+
+func han(r rune) bool { return unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana) }
+
+func (s *server) verify(w http.ResponseWriter, r *http.Request) {
+	token, _, err := s.who(r)
+	p := s.page(w, r)
+	if err == nil && token != "" {
+		p.session(token)
+	}
+	p.Title, p.Script = p.T("verify.h1"), true
+	s.show(w, http.StatusOK, "verify", p)
+}
+
+// Steps are the steps of verifying, in the order of assets/verify.js.
+func (p *page) Steps() []string { return []string{"form", "place", "signed", "state", "keys"} }

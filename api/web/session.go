@@ -1,0 +1,167 @@
+package web
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"time"
+)
+
+// Cookies. None has a domain: they stay with this host.
+const (
+	cookieSession = "akashi_session"
+	cookieSaid    = "akashi_said" // what the last change came to, shown once
+	cookieLang    = "akashi_lang"
+)
+
+func (s *server) cookie(name, value string, life time.Duration) *http.Cookie {
+	if s.Secure {
+		name = "__Host-" + name
+	}
+	// Lax, not Strict: a person comes by a link from their member's own site.
+	c := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: s.Secure,
+		SameSite: http.SameSiteLaxMode, MaxAge: int(life / time.Second)}
+	if value == "" {
+		c.MaxAge = -1
+	}
+	return c
+}
+
+func (s *server) read(r *http.Request, name string) string {
+	if s.Secure {
+		name = "__Host-" + name
+	}
+	c, err := r.Cookie(name)
+	if err != nil {
+		return ""
+	}
+	return c.Value
+}
+
+func (s *server) forget(w http.ResponseWriter) { http.SetCookie(w, s.cookie(cookieSession, "", 0)) }
+
+// who returns the token and the person of a request, "" without a session.
+func (s *server) who(r *http.Request) (token, person string, err error) {
+	if token = s.read(r, cookieSession); token == "" {
+		return "", "", nil
+	}
+	person, err = s.backend.Person(r.Context(), token)
+	return token, person, err
+}
+
+// enter redeems a one-time link. What only looks ahead does not use it up.
+func (s *server) enter(w http.ResponseWriter, r *http.Request) {
+	code := r.URL.Query().Get("code")
+	if r.Method == http.MethodHead || r.Header.Get("Sec-Purpose") != "" || r.Header.Get("Purpose") == "prefetch" {
+		s.problem(w, r, http.StatusServiceUnavailable, "error.busy") // which a browser that looks ahead drops
+		return
+	}
+	if code == "" || len(code) > 200 {
+		s.problem(w, r, http.StatusUnauthorized, "error.link")
+		return
+	}
+	token, err := s.backend.Enter(r.Context(), code, s.Life)
+	if errors.Is(err, ErrNoSession) {
+		s.problem(w, r, http.StatusUnauthorized, "error.link")
+		return
+	}
+	if err != nil {
+		s.fail(w, r, "enter", err)
+		return
+	}
+	http.SetCookie(w, s.cookie(cookieSession, token, s.Life))
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+func (s *server) leave(w http.ResponseWriter, r *http.Request) {
+	token, ok := s.posted(w, r)
+	if !ok {
+		return
+	}
+	if err := s.backend.Leave(r.Context(), token); err != nil {
+		s.fail(w, r, "leave", err)
+		return
+	}
+	s.forget(w)
+	s.say(w, "left")
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+// formToken is what a form of a session carries: nobody without the cookie can
+// make it, and it does not reveal the cookie.
+func formToken(session string) string {
+	mac := hmac.New(sha256.New, []byte(session))
+	mac.Write([]byte("akashi form"))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// posted returns the session of a form that a page of ours was sent with.
+func (s *server) posted(w http.ResponseWriter, r *http.Request) (token string, ok bool) {
+	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
+	token = s.read(r, cookieSession)
+	if token == "" {
+		s.problem(w, r, http.StatusUnauthorized, "error.session")
+		return "", false
+	}
+	if subtle.ConstantTimeCompare([]byte(r.PostFormValue("form")), []byte(formToken(token))) != 1 {
+		s.problem(w, r, http.StatusForbidden, "error.form")
+		return "", false
+	}
+	return token, true
+}
+
+// stop turns one purpose off and shows the consents again.
+func (s *server) stop(w http.ResponseWriter, r *http.Request) {
+	token, ok := s.posted(w, r)
+	if !ok {
+		return
+	}
+	person, err := s.backend.Person(r.Context(), token)
+	if err != nil {
+		s.fail(w, r, "stop", err)
+		return
+	}
+	wish := Withdrawal{Service: r.PostFormValue("service"), Purpose: r.PostFormValue("purpose"), Once: r.PostFormValue("once")}
+	if wish.Service == "" || wish.Purpose == "" || wish.Once == "" || len(wish.Service)+len(wish.Purpose)+len(wish.Once) > 256 {
+		s.problem(w, r, http.StatusUnprocessableEntity, "error.form")
+		return
+	}
+	final, err := s.backend.Withdraw(r.Context(), person, wish)
+	if err != nil {
+		s.fail(w, r, "stop", err)
+		return
+	}
+	if final {
+		s.say(w, "stopped")
+	} else {
+		s.say(w, "waiting")
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+// say leaves a word for the next page. It is a cookie and not part of the
+// address, so that nobody can make up a link that says it.
+func (s *server) say(w http.ResponseWriter, what string) {
+	http.SetCookie(w, s.cookie(cookieSaid, what, time.Minute))
+}
+
+// said takes the word, "" where there is none.
+func (s *server) said(w http.ResponseWriter, r *http.Request) string {
+	what := s.read(r, cookieSaid)
+	if what == "" {
+		return ""
+	}
+	http.SetCookie(w, s.cookie(cookieSaid, "", 0))
+	switch what {
+	case "stopped", "waiting", "left":
+		return "said." + what
+	}
+	return ""
+}
+
+// once draws an idempotency key for a form.
+func once() string { return rand.Text() }

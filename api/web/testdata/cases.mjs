@@ -1,0 +1,23 @@
+// Runs cases of verify.js: [{name, file, policy, result, step, code}], with the
+// file in base64. It returns what went wrong, as texts. The same code runs in
+// Chromium and, where there is one, in node.
+export async function run({ verify, parsePolicy }, { verifyPlain, verify: any }, cases, signatures) {
+  const bytes = (s) => Uint8Array.from(atob(s), (c) => c.charCodeAt(0));
+  const faults = [];
+  for (const c of cases) {
+    let got;
+    try {
+      got = await verify(bytes(c.file), [parsePolicy(c.policy)]);
+    } catch (e) {
+      got = { result: "threw", reason: String(e) };
+    }
+    const differs = got.result !== c.result || (c.code && got.code !== c.code) || (c.step && got.step !== c.step) || (c.status && got.status?.state !== c.status);
+    if (differs) faults.push(`${c.name}: ${got.result} ${got.step} ${got.code} ${got.status?.state} (${got.reason}), want ${c.result} ${c.step} ${c.code} ${c.status}`);
+  }
+  for (const s of signatures) {
+    const args = [bytes(s.key), bytes(s.message), bytes(s.sig)];
+    if (verifyPlain(...args) !== s.ok) faults.push(`plain signature ${s.name}: want ${s.ok}`);
+    if ((await any(...args)) !== s.ok) faults.push(`signature ${s.name}: want ${s.ok}`);
+  }
+  return faults;
+}

@@ -1,0 +1,189 @@
+package web
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/akashi-ledger/akashi/ledger/record"
+)
+
+// A Language of the pages.
+type Language string
+
+// The languages; the first is the source.
+const (
+	Japanese Language = "ja"
+	English  Language = "en"
+)
+
+var languages = []Language{Japanese, English}
+
+// entry is one text of the catalogue.
+type entry map[Language]string
+
+//go:embed catalogue.json
+var catalogueJSON []byte
+
+// catalogue holds every text of the pages and of their modules, by key.
+var catalogue = func() map[string]entry {
+	var c map[string]entry
+	if err := json.Unmarshal(catalogueJSON, &c); err != nil {
+		panic("web: catalogue: " + err.Error())
+	}
+	return c
+}()
+
+// modulePrefix begins the keys that modules use. They are served apart, so that
+// no page of the server holds the word for "verified".
+const modulePrefix = "js."
+
+// module returns the texts that modules use, as an ES module.
+func (l Language) module() []byte {
+	texts := map[string]string{}
+	for k, e := range catalogue {
+		if name, ok := strings.CutPrefix(k, modulePrefix); ok {
+			texts[name] = e[l]
+		}
+	}
+	b, err := json.Marshal(texts)
+	if err != nil {
+		panic("web: catalogue: " + err.Error())
+	}
+	return []byte("export default " + string(b) + ";\n")
+}
+
+// text returns a text with {name} replaced; values come in pairs.
+func (l Language) text(key string, values ...any) string {
+	e, ok := catalogue[key]
+	if !ok || strings.HasPrefix(key, modulePrefix) {
+		return "‹" + key + "›" // a test fails on this
+	}
+	s := e[l]
+	for i := 0; i+1 < len(values); i += 2 {
+		s = strings.ReplaceAll(s, "{"+fmt.Sprint(values[i])+"}", fmt.Sprint(values[i+1]))
+	}
+	return s
+}
+
+// choose takes ?lang=, then the cookie, then Accept-Language.
+func (s *server) choose(w http.ResponseWriter, r *http.Request) Language {
+	if l := Language(r.URL.Query().Get("lang")); known(l) {
+		http.SetCookie(w, s.cookie(cookieLang, string(l), 365*24*time.Hour))
+		return l
+	}
+	if l := Language(s.read(r, cookieLang)); known(l) {
+		return l
+	}
+	// The order of the header is the order of preference in practice.
+	for _, part := range strings.Split(r.Header.Get("Accept-Language"), ",") {
+		tag, q, _ := strings.Cut(strings.TrimSpace(part), ";")
+		primary, _, _ := strings.Cut(strings.ToLower(tag), "-")
+		if l := Language(primary); known(l) && strings.TrimSpace(q) != "q=0" {
+			return l
+		}
+	}
+	return Japanese
+}
+
+func known(l Language) bool { return l == Japanese || l == English }
+
+// of returns a name of the ledger in this language, else in Japanese and marked
+// as such.
+func (l Language) of(t record.Text) template.HTML {
+	s, mark := t.Ja, ""
+	switch {
+	case l == English && t.En != "":
+		s = t.En
+	case l != Japanese:
+		mark = ` lang="ja"`
+	}
+	return template.HTML("<bdi" + mark + ">" + string(visible(s)) + "</bdi>")
+}
+
+// list joins names.
+func (l Language) list(ts []record.Text) template.HTML {
+	parts := make([]string, len(ts))
+	for i, t := range ts {
+		parts[i] = string(l.of(t))
+	}
+	sep := "、"
+	if l == English {
+		sep = ", "
+	}
+	return template.HTML(strings.Join(parts, sep))
+}
+
+// plain is of for attributes.
+func (l Language) plain(t record.Text) string {
+	if l == English && t.En != "" {
+		return t.En
+	}
+	return t.Ja
+}
+
+// visible escapes text that others wrote, and shows the characters by which one
+// name can pass for another: those without shape, and those that turn the
+// direction. Nothing else changes: variants of a kanji stay as they are.
+func visible(s string) template.HTML {
+	var b strings.Builder
+	from := 0
+	for i, r := range s {
+		if !hidden(r) {
+			continue
+		}
+		b.WriteString(template.HTMLEscapeString(s[from:i]))
+		fmt.Fprintf(&b, `<span class="inv">U+%04X</span>`, r)
+		from = i + len(string(r))
+	}
+	b.WriteString(template.HTMLEscapeString(s[from:]))
+	return template.HTML(b.String())
+}
+
+func hidden(r rune) bool {
+	switch {
+	case r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0x200e, r == 0x200f, r == 0x061c: // direction
+		return true
+	case r == 0x200b, r == 0x2060, r == 0xfeff, r == 0x00ad, r == 0x180e, r == 0x3164, r == 0x115f, r == 0x1160: // no shape
+		return true
+	}
+	return unicode.IsControl(r)
+}
+
+// clock writes a time with its zone.
+func (l Language) clock(ms int64) string {
+	t := time.UnixMilli(ms).In(record.JST)
+	if l == English {
+		return t.Format("2 January 2006, 15:04") + " JST"
+	}
+	return t.Format("2006年1月2日 15:04")
+}
+
+// hour writes the time of a day.
+func (l Language) hour(ms int64) string { return time.UnixMilli(ms).In(record.JST).Format("15:04") }
+
+// day writes the day of a time.
+func (l Language) day(ms int64) string {
+	t := time.UnixMilli(ms).In(record.JST)
+	if l == English {
+		return t.Format("Monday, 2 January 2006")
+	}
+	return t.Format("2006年1月2日") + "（" + []string{"日", "月", "火", "水", "木", "金", "土"}[t.Weekday()] + "）"
+}
+
+// until writes a last day.
+func (l Language) until(day string) string {
+	t, err := time.Parse(time.DateOnly, day)
+	if err != nil {
+		return day
+	}
+	if l == English {
+		return t.Format("2 January 2006")
+	}
+	return t.Format("2006年1月2日")
+}

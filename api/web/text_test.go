@@ -1,0 +1,65 @@
+package web
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Every text has both languages with the same places to fill, every key that
+// pages and modules use is there, and none is there for nothing.
+func TestCatalogue(t *testing.T) {
+	place := regexp.MustCompile(`\{\w+\}`)
+	for key, e := range catalogue {
+		ja, en := place.FindAllString(e[Japanese], -1), place.FindAllString(e[English], -1)
+		slices.Sort(ja)
+		slices.Sort(en)
+		if e[Japanese] == "" || len(e) != 2 || !slices.Equal(ja, en) {
+			t.Errorf("%s: %v", key, e)
+		}
+	}
+	used := map[string]bool{}
+	prefixes := []string{"state."} // keys that end in a code
+	scan := func(name, src, prefix string, patterns ...string) {
+		for _, p := range patterns {
+			for _, m := range regexp.MustCompile(p).FindAllStringSubmatch(src, -1) {
+				if key := prefix + m[1]; strings.HasSuffix(key, ".") {
+					prefixes = append(prefixes, key)
+				} else if _, ok := catalogue[key]; !ok {
+					t.Errorf("%s: no text %q", name, key)
+				} else {
+					used[key] = true
+				}
+			}
+		}
+	}
+	files, err := templates.ReadDir("templates")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		b, _ := templates.ReadFile("templates/" + f.Name())
+		scan(f.Name(), string(b), "", `\.T "([^"]+)"`, `\(print "([^"]+)"`)
+	}
+	b, _ := assets.ReadFile("assets/page.js")
+	scan("page.js", string(b), modulePrefix, `\bt\("([^"]+)"`, `\bt\([\w.! |]+\? "([^"]+)"`, `\bt\([\w.! |&=]+\? "[^"]+" : "([^"]+)"`)
+	for _, key := range []string{"error.notfound", "error.session", "error.link", "error.form", "error.erased", "error.notfinal", "error.busy", "error.node"} {
+		used[key+".title"], used[key+".p"] = true, true
+	}
+	for _, key := range []string{"public.title", "said.stopped", "said.waiting", "said.left"} {
+		used[key] = true
+	}
+	for _, s := range []string{"notfinal", "nopolicy", "unread"} { // results of verify.js
+		used[modulePrefix+s], used[modulePrefix+s+".p"] = true, true
+	}
+	used[modulePrefix+"ok"], used[modulePrefix+"ng"] = true, true // states of a step
+	for key := range catalogue {
+		if !used[key] && !slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(key, p) }) {
+			t.Errorf("%s is used nowhere", key)
+		}
+	}
+	if got := Japanese.text("no.such"); got != "‹no.such›" {
+		t.Errorf("a missing text shows as %q", got)
+	}
+}

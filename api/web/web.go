@@ -1,0 +1,184 @@
+// Package web is the small portal of a node: one person's consents, history
+// and receipts, and a page on which anyone can verify a receipt.
+//
+// # Invariants
+//
+//   - The server never says that something was verified. It writes 「まだ確かめて
+//     いません」; only code on the reader's machine (assets/verify.js) says more.
+//   - Everything that changes is a POST with a token of the session in the form,
+//     from this origin. Every page works without JavaScript, except verifying,
+//     which then is the business of `akashi verify`.
+//   - No request goes to another host, and no script or style is inline: see
+//     policy.
+//   - Every page ends with what it cannot show.
+//   - Stopping takes one tap.
+//
+// # What it does not do
+//
+// It keeps no state: sessions and everything shown are the backend's. Giving a
+// consent needs the consent screen, which is not here.
+package web
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+)
+
+// Options of New.
+type Options struct {
+	Log    *slog.Logger  // required; gets no personal data
+	Life   time.Duration // of a session; 30 minutes where 0
+	Secure bool          // the pages are reached over TLS: cookies are for TLS only
+}
+
+// policy lets a page load its own parts and nothing else.
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+//go:embed assets
+var assets embed.FS
+
+// server serves the pages.
+type server struct {
+	backend Backend
+	Options
+	pages pages
+	files map[string]file // by URL path
+}
+
+// file is an asset with its entity tag.
+type file struct {
+	kind, tag string
+	body      []byte
+}
+
+// New returns the pages' handler: /, /enter, /leave, /consents/stop,
+// /receipts/…, /verify and /assets/….
+func New(b Backend, o Options) (http.Handler, error) {
+	if b == nil || o.Log == nil {
+		return nil, errors.New("web: backend and logger are needed")
+	}
+	if o.Life == 0 {
+		o.Life = 30 * time.Minute
+	}
+	if o.Life < time.Minute || o.Life > 12*time.Hour {
+		return nil, fmt.Errorf("web: sessions of %v, want 1 minute to 12 hours", o.Life)
+	}
+	s := &server{backend: b, Options: o}
+	var err error
+	if s.pages, err = parsePages(); err != nil {
+		return nil, fmt.Errorf("web: templates: %w", err)
+	}
+	if s.files, err = loadFiles(); err != nil {
+		return nil, fmt.Errorf("web: assets: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", s.home)
+	mux.HandleFunc("GET /enter", s.enter)
+	mux.HandleFunc("POST /leave", s.leave)
+	mux.HandleFunc("POST /consents/stop", s.stop)
+	mux.HandleFunc("GET /receipts/{id}", s.receipt)
+	mux.HandleFunc("GET /verify", s.verify)
+	mux.HandleFunc("GET /assets/{name}", s.asset)
+	mux.HandleFunc("/", s.notFound)
+	origin := http.NewCrossOriginProtection()
+	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.problem(w, r, http.StatusForbidden, "error.form")
+	}))
+	return headers(origin.Handler(mux)), nil
+}
+
+func headers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// loadFiles reads the assets, and makes a module of texts for each language.
+func loadFiles() (map[string]file, error) {
+	out := map[string]file{}
+	add := func(name, kind string, body []byte) {
+		sum := sha256.Sum256(body)
+		out["/assets/"+name] = file{kind, `"` + hex.EncodeToString(sum[:16]) + `"`, body}
+	}
+	err := fs.WalkDir(assets, "assets", func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		kind, ok := map[string]string{".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}[path.Ext(name)]
+		if !ok {
+			return fmt.Errorf("no media type for %s", name)
+		}
+		b, err := assets.ReadFile(name)
+		add(strings.TrimPrefix(name, "assets/"), kind, b)
+		return err
+	})
+	for _, l := range languages {
+		add("text-"+string(l)+".js", "text/javascript; charset=utf-8", l.module())
+	}
+	return out, err
+}
+
+func (s *server) asset(w http.ResponseWriter, r *http.Request) {
+	f, ok := s.files[r.URL.Path]
+	if !ok {
+		s.notFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", f.kind)
+	w.Header().Set("ETag", f.tag)
+	w.Header().Set("Cache-Control", "no-cache") // kept, and asked for again: a node has one version
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.body))
+}
+
+func (s *server) notFound(w http.ResponseWriter, r *http.Request) {
+	s.problem(w, r, http.StatusNotFound, "error.notfound")
+}
+
+// problem shows what happened, what stayed safe and what to do.
+func (s *server) problem(w http.ResponseWriter, r *http.Request, status int, key string) {
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "3")
+	}
+	p := s.page(w, r)
+	p.Title = p.T(key + ".title")
+	p.Problem = key
+	s.show(w, status, "problem", p)
+}
+
+// fail shows an error of the backend.
+func (s *server) fail(w http.ResponseWriter, r *http.Request, what string, err error) {
+	switch {
+	case errors.Is(err, ErrNoSession):
+		s.forget(w)
+		s.problem(w, r, http.StatusUnauthorized, "error.session")
+	case errors.Is(err, ErrNotFound):
+		s.notFound(w, r)
+	case errors.Is(err, ErrErased):
+		s.problem(w, r, http.StatusGone, "error.erased")
+	case errors.Is(err, ErrNotFinal):
+		s.problem(w, r, http.StatusServiceUnavailable, "error.notfinal")
+	case errors.Is(err, ErrBusy):
+		s.problem(w, r, http.StatusServiceUnavailable, "error.busy")
+	default:
+		s.Log.Error("page", "what", what, "err", err)
+		s.problem(w, r, http.StatusInternalServerError, "error.node")
+	}
+}

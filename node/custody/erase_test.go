@@ -2,6 +2,7 @@ package custody
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -455,4 +456,53 @@ func TestNothingPersonalInClear(t *testing.T) {
 func a2(w *world, m *member) *Desk {
 	w.open(m)
 	return m.Desk
+}
+
+// An erasure waits for what is under way, and what comes after it is refused.
+func TestEraseWaits(t *testing.T) {
+	w := newWorld(t, "a-sha")
+	a := w.members["a-sha"]
+	ref := w.standard()
+	_, release, err := a.use(ref)
+	noErr(t, err)
+	early := false
+	var over bool
+	w.set(func() {
+		w.posted = func(outbox.Request) error {
+			w.set(func() { early = early || !over })
+			return nil
+		}
+	})
+	short, cancel := context.WithCancel(ctx)
+	ended := make(chan error)
+	go func() {
+		_, _, err := a.Erase(short, Call{}, EraseRequest{Person: ref, Cause: "request"})
+		ended <- err
+	}()
+	for !a.goingOut(ref) {
+		time.Sleep(time.Millisecond)
+	}
+	wantCode(t, a.PutItems(ctx, Call{}, ref, "a-portal", map[string]string{"name": "x"}), record.CodeErased)
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) || a.goingOut(ref) {
+		t.Fatalf("given up: %v", err)
+	}
+	go func() {
+		_, _, err := a.Erase(ctx, Call{}, EraseRequest{Person: ref, Cause: "request"})
+		ended <- err
+	}()
+	for !a.goingOut(ref) {
+		time.Sleep(time.Millisecond)
+	}
+	select {
+	case err := <-ended:
+		t.Fatalf("ended beside an operation: %v", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	w.set(func() { over = true })
+	release()
+	noErr(t, <-ended)
+	if early {
+		t.Error("posted beside an operation")
+	}
 }

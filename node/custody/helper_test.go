@@ -40,8 +40,9 @@ type world struct {
 	members map[string]*member
 	log     *lockedBuffer
 	hosted  map[string][]string
-	refuse  func(member, what string) error // of the network
-	posted  func(outbox.Request) error      // before a submission takes effect
+	refuse  func(member, what string) error    // of the network
+	answer  func(what string, b []byte) []byte // of the network: changed on its way
+	posted  func(outbox.Request) error         // before a submission takes effect
 	calls   []sentCall
 }
 
@@ -284,7 +285,7 @@ func (n *network) Call(ctx context.Context, to, what string, req []byte) ([]byte
 	if m := n.w.members[to]; m != nil {
 		desk = m.Desk
 	}
-	refuse := n.w.refuse
+	refuse, change := n.w.refuse, n.w.answer
 	n.w.calls = append(n.w.calls, sentCall{n.m.id, to, what, bytes.Clone(req)})
 	n.w.mu.Unlock()
 	if refuse != nil {
@@ -295,7 +296,11 @@ func (n *network) Call(ctx context.Context, to, what string, req []byte) ([]byte
 	if desk == nil {
 		return nil, errors.New("unreachable")
 	}
-	return desk.Handle(ctx, n.m.id, what, req)
+	b, err := desk.Handle(ctx, n.m.id, what, req)
+	if change != nil {
+		b = change(what, b)
+	}
+	return b, err
 }
 
 // vaultBlobs keeps a vault's blocks among the blobs.

@@ -206,6 +206,11 @@ func TestLyingParcel(t *testing.T) {
 	body := canon.Must(&parcel{Items: []parcelItem{{Code: "user-id", Value: "x"}, {Code: "name", Value: nameMarker}}})
 	file, err := seal.SealParcel(seal.ParcelHeader{Intent: id, Sender: "a-sha", Recipient: "b-sha"}, body, to)
 	noErr(t, err)
+	for _, lie := range []deliverRequest{{Part: *o.Items, Items: *o.Items}, {Part: o.Part, Items: o.Part}} {
+		lie.Intent, lie.Parcel = id, file
+		_, err = b.Handle(ctx, "a-sha", callDeliver, canon.Must(&lie))
+		wantCode(t, err, record.CodeIntentItems)
+	}
 	_, err = b.Handle(ctx, "a-sha", callDeliver, canon.Must(&deliverRequest{Intent: id, Part: o.Part, Items: *o.Items, Parcel: file}))
 	noErr(t, err)
 	_, err = b.Receive(ctx, Call{}, ReceiveRequest{Intent: done.Records[0].ID, HowAcquired: "consent"})

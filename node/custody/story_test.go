@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/akashi-ledger/akashi/crypto/canon"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node/outbox"
@@ -486,6 +487,18 @@ func TestOnward(t *testing.T) {
 	_, err = c.Receive(ctx, Call{}, ReceiveRequest{Intent: second.Records[0].ID, HowAcquired: "consent"})
 	noErr(t, err)
 	wantHeld(t, c, "a-portal", map[string]string{"user-id": idMarker})
+	w.set(func() {
+		w.answer = func(what string, b []byte) []byte { // the owner says that another choice was made
+			if what == callOpening {
+				o, _ := commit(&record.ConsentPart{Items: []string{"name", "user-id"}, Person: "p", TimeMs: 1})
+				b = canon.Must(&o)
+			}
+			return b
+		}
+	})
+	_, err = b.Provide(ctx, Call{}, onward)
+	wantCode(t, err, record.CodeItemNotConsented)
+	w.set(func() { w.answer = nil })
 	onward.Items = []string{"name"} // not chosen, says the opening that was asked for
 	onward.Values = map[string]string{"name": "x"}
 	_, err = b.Provide(ctx, Call{}, onward)

@@ -30,7 +30,7 @@ const (
 // commands make every command of the binary. A further one (in a file of its
 // own) needs a line here.
 var commands = []func(*env) *cobra.Command{
-	devCommand,
+	demoCommand, devCommand,
 	verifyCommand, auditCommand, exportCommand,
 	benchCommand, initCommand, genesisCommand, serveCommand, tokenCommand, statusCommand, versionCommand,
 }

@@ -171,8 +171,13 @@ func (w *wait) end() time.Duration {
 	return time.Since(w.begin)
 }
 
-// seconds shows a duration to a tenth of a second.
-func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+// seconds shows a duration to a tenth of a second, a short one in milliseconds.
+func seconds(d time.Duration) string {
+	if d < 100*time.Millisecond {
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
 
 // columns returns how many columns of a terminal a text takes: two for wide
 // characters, none for marks and variation selectors. Colours take none.

@@ -41,6 +41,22 @@ type Played struct {
 type Report struct {
 	Steps                   []*Played
 	Played, Skipped, Faults int
+
+	refs map[holdingAt]custody.Ref
+}
+
+// Ref returns by which reference an organisation knows a person: the story's id
+// where it registered the person, else the one that it made up when it received
+// the data.
+func (r *Report) Ref(organisation, person string) custody.Ref {
+	return refAt(r.refs, organisation, person)
+}
+
+func refAt(refs map[holdingAt]custody.Ref, organisation, person string) custody.Ref {
+	if ref, ok := refs[holdingAt{organisation, person}]; ok {
+		return ref
+	}
+	return custody.Ref(person)
 }
 
 // runner is a story on its way through a consortium.
@@ -54,7 +70,8 @@ type runner struct {
 	left    []*Step            // all that were skipped
 	names   map[string]*asMade // what accepted steps called "as"
 	secrets map[string]sign.Secret
-	held    map[holdingAt]map[string]bool // items registered, by service
+	held    map[holdingAt]map[string]bool // items registered with a service
+	refs    map[holdingAt]custody.Ref     // by which an organisation knows a person of whom it received data
 }
 
 // asMade is what an accepted step has made and later steps name.
@@ -67,7 +84,8 @@ type asMade struct {
 	to       string
 }
 
-type holdingAt struct{ service, person string }
+// holdingAt is a person at a service or an organisation.
+type holdingAt struct{ at, person string }
 
 // Run plays a story on a consortium and compares every answer with what the story
 // expects and with the naive twin. What this version has no action or rule for is
@@ -79,11 +97,11 @@ func Run(ctx context.Context, story *Story, system System, progress func(*Played
 		return nil, err
 	}
 	r := &runner{Story: story, cast: cast, system: system, skipped: map[string]*Step{}, names: map[string]*asMade{},
-		secrets: map[string]sign.Secret{}, held: map[holdingAt]map[string]bool{}}
+		secrets: map[string]sign.Secret{}, held: map[holdingAt]map[string]bool{}, refs: map[holdingAt]custody.Ref{}}
 	if err := r.prologue(ctx); err != nil {
 		return nil, fmt.Errorf("prologue: %w", err)
 	}
-	report := new(Report)
+	report := &Report{refs: r.refs}
 	for i := range story.Steps {
 		p := &Played{Step: &story.Steps[i], Number: i + 1}
 		begin := time.Now()

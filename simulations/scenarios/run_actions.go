@@ -12,6 +12,7 @@ import (
 
 	"github.com/akashi-ledger/akashi/api/client"
 	"github.com/akashi-ledger/akashi/api/rest"
+	"github.com/akashi-ledger/akashi/ledger/receipt"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node/custody"
 )
@@ -244,7 +245,7 @@ func (m *moved) provide(ctx context.Context) error {
 		service = c.service
 	}
 	from := m.actor()
-	r := custody.ProvideRequest{Person: custody.Ref(p.Person), Service: service, To: p.To, Items: p.Items, Purpose: p.Purpose,
+	r := custody.ProvideRequest{Person: m.refAt(from, p.Person), Service: service, To: p.To, Items: p.Items, Purpose: p.Purpose,
 		Levels: p.Levels, Values: map[string]string{}, Contract: p.Contract, Method: p.Method}
 	for item, v := range p.Values {
 		r.Values[item] = v
@@ -298,6 +299,9 @@ func (m *moved) receive(ctx context.Context) error {
 			return err
 		}
 		m.records(d, made.person)
+		if err := m.learnRef(ctx, d.Records[0].ID, made.person); err != nil {
+			return err
+		}
 		// The alarm is judged by the ledger's times of both records. (The deadline
 		// in the record is rounded up to a full hour, so that it says less.)
 		if d.Records[0].TimeMs-made.timeMs > uint64(m.receiveHours())*3_600_000 {
@@ -305,6 +309,30 @@ func (m *moved) receive(ctx context.Context) error {
 		}
 		return nil
 	}
+}
+
+// refAt is an organisation's own reference of a person.
+func (m *moved) refAt(organisation, person string) custody.Ref { return refAt(m.refs, organisation, person) }
+
+// learnRef reads from the recipient's receiving record by which reference it
+// knows the person.
+func (m *moved) learnRef(ctx context.Context, id, person string) error {
+	f, err := m.as(m.actor()).Receipt(ctx, id, false)
+	if err != nil {
+		return fmt.Errorf("receiving record: %w", err)
+	}
+	var file struct {
+		Opening receipt.Opening `json:"opening"`
+	}
+	if err := json.Unmarshal(f.Bytes, &file); err != nil {
+		return err
+	}
+	part, err := record.DecodePart(record.KindReceived, file.Opening.Part)
+	if err != nil {
+		return fmt.Errorf("receiving record: %w", err)
+	}
+	m.refs[holdingAt{m.actor(), person}] = custody.Ref(part.(*record.ReceivedPart).Person)
+	return nil
 }
 
 func (m *moved) approveOnward(ctx context.Context) error {
@@ -318,7 +346,7 @@ func (m *moved) approveOnward(ctx context.Context) error {
 
 func (m *moved) forwardStop(ctx context.Context) error {
 	p := m.params.(*ForwardStop)
-	d, err := m.at(p.To).Erase(ctx, custody.Ref(p.Person), "request")
+	d, err := m.at(p.To).Erase(ctx, m.refAt(p.To, p.Person), "request")
 	if err == nil {
 		m.p.Records, m.p.Person = d.Records, p.Person
 	}

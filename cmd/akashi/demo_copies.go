@@ -1,0 +1,274 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/akashi-ledger/akashi/crypto/register"
+	"github.com/akashi-ledger/akashi/crypto/vault"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/node"
+	"github.com/akashi-ledger/akashi/node/custody"
+	"github.com/akashi-ledger/akashi/node/outbox"
+	"github.com/akashi-ledger/akashi/node/store"
+)
+
+// slotFile is the effaceable root key of a member's vault.
+const slotFile = "vault.slot"
+
+// copyTree copies a directory as it is, while its node runs.
+func copyTree(from, to string) error {
+	return filepath.WalkDir(from, func(name string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it went away meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, name)
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, rel)
+		if entry.IsDir() {
+			return os.MkdirAll(target, 0o700)
+		}
+		if !entry.Type().IsRegular() {
+			return nil
+		}
+		err = copyFile(name, target)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(holes{out}, in)
+	size, at := in.Seek(0, io.SeekCurrent)
+	return errors.Join(err, at, out.Truncate(size), out.Close())
+}
+
+// holes writes a file without its blocks of zeros: much of a log is space that
+// was set aside.
+type holes struct{ f *os.File }
+
+func (h holes) Write(b []byte) (int, error) {
+	if len(bytes.TrimLeft(b, "\x00")) > 0 {
+		return h.f.Write(b)
+	}
+	_, err := h.f.Seek(int64(len(b)), io.SeekCurrent)
+	return len(b), err
+}
+
+// copyMember copies a member's directory while its node runs. Vault blocks and
+// the slot with their key must be of one moment: where the slot changes
+// meanwhile, the copy is made again.
+func copyMember(from, to string) error {
+	slot := func() ([]byte, error) { return os.ReadFile(filepath.Join(from, slotFile)) }
+	for range 20 {
+		before, err := slot()
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(os.RemoveAll(to), copyTree(from, to)); err != nil {
+			return err
+		}
+		after, err := slot()
+		if err != nil {
+			return err
+		}
+		if bytes.Equal(before, after) {
+			return nil
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	return fmt.Errorf("%s does not come to rest", from)
+}
+
+// isGone reports whether a copy gives nothing of a person because the keys are
+// gone: the vault does not open with this slot, or it knows nobody of that name.
+func isGone(err error) bool {
+	var refusal *record.Refusal
+	return errors.Is(err, vault.ErrBlock) || errors.Is(err, vault.ErrStale) ||
+		errors.As(err, &refusal) && (refusal.Code == record.CodeErased || refusal.Code == custody.CodePersonUnknown)
+}
+
+// contains looks for words in every file of a directory, byte by byte.
+func contains(dir string, words ...string) (found []string, err error) {
+	err = filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		for _, w := range words {
+			if !slices.Contains(found, w) && bytes.Contains(b, []byte(w)) {
+				found = append(found, w)
+			}
+		}
+		return nil
+	})
+	return found, err
+}
+
+// disclose opens the copy of a member's directory with the product's own code, as
+// somebody who stole it would, and returns what can be read of a person. An error
+// means that nothing can.
+func disclose(ctx context.Context, dir string, ref custody.Ref) (items map[string]string, err error) {
+	desk, stop, err := openCopy(dir)
+	defer stop()
+	if err != nil {
+		return nil, err
+	}
+	d, err := desk.Disclose(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	items = map[string]string{}
+	for _, c := range d.Classes {
+		for _, it := range c.Items {
+			items[it.Code] = it.Value
+		}
+	}
+	if len(items) == 0 {
+		err = errors.New("nothing is held")
+	}
+	return items, err
+}
+
+func openCopy(dir string) (desk *custody.Desk, stop func(), err error) {
+	var stops []func() error
+	stop = func() {
+		for i := len(stops) - 1; i >= 0; i-- {
+			stops[i]()
+		}
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	settings, err := node.LoadSettings(dir)
+	if err != nil {
+		return nil, stop, err
+	}
+	keys, err := node.LoadKeys(dir)
+	if err != nil {
+		return nil, stop, err
+	}
+	genesis, err := os.ReadFile(filepath.Join(dir, node.GenesisFile))
+	if err != nil {
+		return nil, stop, err
+	}
+	db, err := store.OpenState(filepath.Join(dir, "state"), quiet)
+	if err != nil {
+		return nil, stop, err
+	}
+	stops = append(stops, db.Close)
+	ledger, err := store.OpenLedger(db, genesis, register.Options{}, quiet)
+	if err != nil {
+		return nil, stop, err
+	}
+	blobs, err := store.OpenBlobs(filepath.Join(dir, "blobs"), quiet)
+	if err != nil {
+		return nil, stop, err
+	}
+	stops = append(stops, blobs.Close)
+	slot, err := vault.OpenFileSlot(filepath.Join(dir, slotFile))
+	if err != nil {
+		return nil, stop, err
+	}
+	v, err := vault.Open(slot, copiedVault{blobs}, vault.Options{})
+	if err != nil {
+		slot.Close()
+		return nil, stop, err
+	}
+	stops = append(stops, v.Close)
+	hosted := []string{}
+	for id := range keys.Parties {
+		hosted = append(hosted, id)
+	}
+	now := time.UnixMilli(int64(ledger.State().TimeMs))
+	desk, err = custody.New(custody.Config{Self: settings.Member, Origin: genesisOrigin(genesis), Hosted: func() []string { return hosted },
+		Vault: v, Blobs: blobs, Poster: nobody{}, Network: nobody{}, State: ledger.State, FreshAt: func() uint64 { return 0 },
+		Refresh: func(context.Context) error { return errCopy }, Now: func() time.Time { return now }, Log: quiet})
+	if err == nil {
+		stops = append(stops, desk.Close)
+	}
+	return desk, stop, err
+}
+
+func genesisOrigin(leaf []byte) string {
+	if rec, err := record.Parse(leaf); err == nil {
+		if g, ok := rec.Body.(*record.Genesis); ok {
+			return g.Founding.Origin
+		}
+	}
+	return ""
+}
+
+// copiedVault is where a node keeps the blocks of its vault: below "V/" among the
+// blobs (vault.Blobs).
+type copiedVault struct{ b *store.Blobs }
+
+const vaultPrefix = "V/"
+
+func (v copiedVault) Get(key string) ([]byte, error) {
+	b, ok, err := v.b.Get([]byte(vaultPrefix + key))
+	if err == nil && !ok {
+		return nil, vault.ErrNoBlob
+	}
+	return b, err
+}
+
+func (v copiedVault) Put(key string, value []byte) error {
+	return v.b.Put([]byte(vaultPrefix+key), value)
+}
+func (v copiedVault) Delete(key string) error { return v.b.Delete([]byte(vaultPrefix + key)) }
+
+func (v copiedVault) List(prefix string) (keys []string, err error) {
+	err = v.b.Keys([]byte(vaultPrefix+prefix), func(key []byte) error {
+		keys = append(keys, string(key[len(vaultPrefix):]))
+		return nil
+	})
+	return keys, err
+}
+
+var errCopy = errors.New("a copy speaks to nobody")
+
+// nobody is the consortium as a copy sees it.
+type nobody struct{}
+
+func (nobody) Call(context.Context, string, string, []byte) ([]byte, error) { return nil, errCopy }
+func (nobody) Submit(context.Context, outbox.Request) (*outbox.Result, error) {
+	return nil, errCopy
+}
+func (nobody) SubmitCommitted(context.Context, outbox.Request) (*outbox.Result, error) {
+	return nil, errCopy
+}
+
+// whatIs says what a copy gave, for people.
+func whatIs(items map[string]string, err error) string {
+	if err != nil {
+		return fmt.Sprintf("unreadable (%v)", err)
+	}
+	return fmt.Sprintf("%d items readable", len(items))
+}

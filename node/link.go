@@ -225,4 +225,6 @@ func (v vaultBlobs) List(prefix string) ([]string, error) {
 	return out, err
 }
 
-var _ vault.Blobs = vaultBlobs{(*store.Blobs)(nil)}
+// VaultBlobs returns where a node keeps its vault's blocks among its blobs: for
+// tools that open a copy of a data directory.
+func VaultBlobs(b *store.Blobs) vault.Blobs { return vaultBlobs{b} }

@@ -16,13 +16,20 @@ var (
 	_ Outbox = (*outbox.Outbox)(nil)
 )
 
+// API is the interface of one node, an http.Handler.
+type API = server
+
 // New returns the API of a node.
-func New(n *node.Node, o Options) (http.Handler, error) {
-	return NewHandler(Backend{
+func New(n *node.Node, o Options) (*API, error) {
+	h, err := NewHandler(Backend{
 		Self: n.Self(), Founding: n.Founding, Clock: n.Clock, Desk: n.Desk(), Outbox: n.Outbox(),
 		Final: func() *Final { return finalOf(n) }, Changed: n.FinalChanged, Closing: n.Done(),
 		Leader: n.Leader, Ready: n.Ready, Refresh: n.Refresh, Host: n.Host, Sign: n.Sign,
 	}, o)
+	if err != nil {
+		return nil, err
+	}
+	return h.(*server), nil
 }
 
 // finalOf pairs a checkpoint with the ledger at it.

@@ -211,3 +211,6 @@ func wantsEnglish(r *http.Request) bool {
 	}
 	return en > 0 && en > ja
 }
+
+// CodeOf returns the stable code under which an error is answered.
+func CodeOf(err error) string { return codeOf(err).code }

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 
@@ -58,10 +59,53 @@ func (c *call) receipt() (any, error) {
 	if rec == nil || index == 0 {
 		return nil, fault(codeNoReceipt)
 	}
-	var o receipt.Options
-	if o.Status, err = c.flag("status"); err != nil {
+	status, err := c.flag("status")
+	if err != nil {
 		return nil, err
 	}
+	b, err := c.receiptOf(index, rec, status)
+	if err != nil {
+		return nil, err
+	}
+	return c.checked(b, hex.EncodeToString(rec.ID[:])+".akashi.json")
+}
+
+// Receipt returns the receipt of a record that concerns a person, with the status
+// now, as the person's own token would get it. CodeOf tells why there is none.
+func (s *server) Receipt(ctx context.Context, person custody.Ref, index uint64) ([]byte, error) {
+	c := &call{server: s, ctx: ctx, caller: token.Caller{Role: token.Subject, Person: string(person)}, final: s.Final()}
+	if c.final == nil {
+		return nil, fault(codeNotFinal)
+	}
+	if index >= c.final.State.Size {
+		return nil, fault(codeBeyond)
+	}
+	leaf, err := c.final.State.Leaf(index)
+	if err != nil {
+		return nil, err
+	}
+	if index == 0 || record.IsSeal(leaf) {
+		return nil, fault(codeNoReceipt)
+	}
+	rec, err := record.Parse(leaf)
+	if err != nil {
+		return nil, err
+	}
+	b, err := c.receiptOf(index, rec, true)
+	if err != nil {
+		return nil, err
+	}
+	f, err := c.checked(b, "")
+	if err != nil {
+		return nil, err
+	}
+	return f.(file).bytes, nil
+}
+
+// receiptOf builds the receipt of a record as the caller may have it.
+func (c *call) receiptOf(index uint64, rec *record.Record, status bool) ([]byte, error) {
+	o := receipt.Options{Status: status}
+	var err error
 	if err := c.disclosed(index, rec, &o); err != nil {
 		return nil, err
 	}
@@ -77,17 +121,14 @@ func (c *call) receipt() (any, error) {
 	if errors.Is(err, receipt.ErrNoReceipt) {
 		return nil, fault(codeNoReceipt)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return c.checked(b, hex.EncodeToString(rec.ID[:])+".akashi.json")
+	return b, err
 }
 
 // disclosed adds what the caller may see of the sealed part. A subject gets only
-// receipts of their own records, an auditor the public part: openings are
-// handed to auditors elsewhere.
+// receipts of their own records; managers and auditors get the public part, and auditors
+// openings elsewhere.
 func (c *call) disclosed(index uint64, rec *record.Record, o *receipt.Options) error {
-	if c.caller.Role == token.Auditor {
+	if !(admin | app | subject).has(c.caller.Role) {
 		return nil
 	}
 	var opening *custody.RecordOpening

@@ -47,6 +47,9 @@ func handlerOf(n *node.Node, dir string, log *slog.Logger) (http.Handler, error)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", api)
+	if err := mountPages(mux, n, api, o.Tokens, log); err != nil {
+		return nil, err
+	}
 	mux.Handle("/log/", rest.Tiles(n, o))
 	return mux, nil
 }

@@ -90,9 +90,16 @@ func (c *call) run() (any, error) {
 	if c.final = c.Final(); c.final == nil && !c.route.early {
 		return nil, fault(codeNotFinal)
 	}
+	requests, bodies := int64(c.MaxRequests), c.MaxBodyBytes
+	if c.route.bulk { // an eighth is left for revocations, erasures and reads
+		requests, bodies = requests-requests/8, bodies-bodies/8
+	}
+	if c.requests.Load() > requests {
+		return nil, fault(codeBusy)
+	}
 	if n := c.reserve(); n > 0 {
 		defer c.bodies.Add(-n)
-		if c.bodies.Add(n) > c.MaxBodyBytes {
+		if c.bodies.Add(n) > bodies {
 			return nil, fault(codeBusy)
 		}
 	}

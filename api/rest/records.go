@@ -47,7 +47,7 @@ func recordRoutes() []*route {
 		&route{method: "GET", path: "/v1/records/{record}/receipt", name: "receipt", tag: "records", text: Sentence{"控え", "The receipt of a record"},
 			roles: known, query: []parameter{{"status", "true: with the status at the same checkpoint"}}, result: "application/json", handle: (*call).receipt},
 		&route{method: "POST", path: "/v1/records", name: "submit", tag: "records", text: Sentence{"記録をまとめて送る", "Submit up to 1000 records"},
-			roles: admin | app, body: RecordsForm{}, media: "application/cbor", limit: maxRecordsBody, result: RecordsDone{}, writes: true, handle: (*call).submit},
+			roles: admin | app, body: RecordsForm{}, media: "application/cbor", limit: maxRecordsBody, result: RecordsDone{}, writes: true, bulk: true, handle: (*call).submit},
 		&route{method: "GET", path: "/v1/openings", name: "openings", tag: "records", text: Sentence{"監査のための開示(記録されます)", "Openings for auditors; the access is recorded"},
 			roles: auditor, query: []parameter{{"from", "index of the first leaf; 0 where absent"}, {"to", "index after the last; the final size where absent"}},
 			result: "application/x-ndjson", handle: (*call).openings},

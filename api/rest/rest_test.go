@@ -478,7 +478,7 @@ func TestRecords(t *testing.T) {
 	}
 	tick, twice := leaf("a-sha", m.c.Tick()), leaf("a-sha", m.c.Filing("f-1", 0, "nothing"))
 	unpadded := bytes.TrimRight(tick, "\x00")
-	d, a := post([][]byte{tick, twice, unpadded, {}, leaf("b-sha", m.c.Tick()), leaf("a-sha", m.c.Party("shop")), leaf("a-sha", m.c.Tick())}, "Idempotency-Key", `quote"\`)
+	d, a := post([][]byte{tick, twice, unpadded, {0xff}, leaf("b-sha", m.c.Tick()), leaf("a-sha", m.c.Party("shop")), leaf("a-sha", m.c.Tick())}, "Idempotency-Key", `quote"\`)
 	if a.StatusCode != 200 || !d.Final || len(d.Records) != 7 || d.Key != `quote"\` {
 		t.Fatalf("%d %s", a.StatusCode, a.body)
 	}

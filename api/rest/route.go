@@ -25,6 +25,7 @@ type route struct {
 	writes       bool   // enters records: Idempotency-Key, Akashi-As and wait
 	early        bool   // answers before anything is final
 	explain      bool   // the request is public by its nature
+	bulk         bool   // gives way to everything else where there is too much
 	handle       func(*call) (any, error)
 
 	schema *huma.Schema // of body

@@ -80,7 +80,7 @@ func sensorRoutes() []*route {
 		{method: "POST", path: "/v1/sensors/{id}/retire", name: "retire-sensor", tag: "sensors", text: Sentence{"センサーをやめる", "Retire a sensor"},
 			roles: admin | manager, body: RetireForm{}, result: custody.Done{}, writes: true, explain: true, handle: (*call).retireSensor},
 		{method: "POST", path: "/v1/readings", name: "readings", tag: "sensors", text: Sentence{"センサーの値を記録", "Commit readings"},
-			roles: staff, body: ReadingsForm{}, result: ReadingsDone{}, limit: 2 << 20, writes: true, handle: (*call).readings},
+			roles: staff, body: ReadingsForm{}, result: ReadingsDone{}, limit: 2 << 20, writes: true, bulk: true, handle: (*call).readings},
 		{method: "GET", path: "/v1/readings/{id}/proof", name: "reading-proof", tag: "sensors", text: Sentence{"センサーの値の証明", "Prove a reading"},
 			roles: staff | auditor, query: []parameter{{"as", "the party whose tree it is; the member where absent"}}, result: ReadingView{}, handle: (*call).readingProof},
 	}

@@ -148,7 +148,7 @@ func quickList(b []byte) ([][]byte, bool) {
 			return nil, false
 		}
 		end := bytes.IndexByte(p.b, '"')
-		if end < 0 || len(list) == record.MaxRecords+1 {
+		if end <= 0 || len(list) > record.MaxRecords {
 			return nil, false
 		}
 		at := len(buf)

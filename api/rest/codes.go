@@ -108,7 +108,7 @@ var codesOfNode = map[string]entry{
 	"outbox.storage":         row(http.StatusServiceUnavailable, "保存できなかったため、何も送っていません。", "The request could not be stored; nothing was sent.", hintRetry),
 	"outbox.closed":          row(http.StatusServiceUnavailable, "このノードは止まるところです。", "This node is stopping.", Sentence{"少し待つか、ほかのノードに送ってください。", "Wait a moment, or ask another node."}),
 	"outbox.stopped":         row(http.StatusInternalServerError, "保存に失敗し、このノードは書き込みを止めました。", "This node stopped writing after its storage failed.", hintOperator),
-	"outcome.unknown":        row(http.StatusGatewayTimeout, "結果がまだわかりません。", "The outcome is not known yet.", hintAgain),
+	"outcome.unknown":        row(http.StatusServiceUnavailable, "結果がまだわかりません。", "The outcome is not known yet.", hintAgain),
 	"idempotency-key.reused": row(http.StatusConflict, "この Idempotency-Key は別の内容に使われています。", "The Idempotency-Key stands for another request.", Sentence{"新しい鍵で送るか、前と同じ内容を送ってください。", "Use a new key, or send what was sent before."}),
 	"request.too-large":      row(http.StatusRequestEntityTooLarge, "一度に送れる量を超えています。", "The request does not fit one submission.", Sentence{"小さく分けて送ってください。", "Send it in smaller parts."}),
 	"final.stale":            row(http.StatusServiceUnavailable, "確定の確認が新しくないため、いまはデータを渡せません。", "No final checkpoint is fresh enough to hand data out.", hintRetry),

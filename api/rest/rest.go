@@ -32,7 +32,7 @@ type Options struct {
 
 // Defaults of Options, and bounds.
 const (
-	defaultWriteWait    = 70 * time.Second // a submission lives for 60
+	defaultWriteWait    = 8 * time.Second // then the outcome is unknown: the caller asks again with the same key
 	defaultMaxRequests  = 4096
 	defaultMaxBodyBytes = 256 << 20
 	defaultMaxStreams   = 64

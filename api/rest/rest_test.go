@@ -447,7 +447,7 @@ func TestRefusals(t *testing.T) {
 		{record.Refuse(custody.CodePersonUnknown, "山田 太郎"), 404, "person.unknown"},
 		{outbox.ErrBusy, 503, "outbox.busy"},
 		{outbox.ErrKeyReused, 409, "idempotency-key.reused"},
-		{&outbox.UnknownError{Key: "k9"}, 504, "outcome.unknown"},
+		{&outbox.UnknownError{Key: "k9"}, 503, "outcome.unknown"},
 		{fmt.Errorf("read something: broken"), 500, "internal"},
 	} {
 		m.desk.err = c.err
@@ -455,7 +455,7 @@ func TestRefusals(t *testing.T) {
 		if a.StatusCode != c.status || a.code() != c.code || a.Header.Get("Content-Language") != "en" || strings.Contains(string(a.body), "山田") || strings.Contains(string(a.body), "something") {
 			t.Errorf("%v: %d %s", c.err, a.StatusCode, a.body)
 		}
-		if strings.Contains(c.code, "unknown") && c.status == 504 && !strings.Contains(string(a.body), `"idempotencyKey":"k9"`) {
+		if strings.Contains(c.code, "unknown") && c.status == 503 && !strings.Contains(string(a.body), `"idempotencyKey":"k9"`) {
 			t.Errorf("no key to ask again: %s", a.body)
 		}
 	}

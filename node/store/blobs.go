@@ -69,6 +69,7 @@ func OpenBlobs(dir string, log *slog.Logger, opts ...OpenOption) (*Blobs, error)
 	o := openOptionsOf(opts)
 	db, err := openBadger(dir, log, o, badger.Open, badger.DefaultOptions(dir).
 		WithDetectConflicts(true).
+		WithMemTableSize(24<<20). // a set of MaxSetBytes must fit 15 % of it
 		WithIndexCacheSize(16<<20))
 	if err != nil {
 		return nil, err

@@ -80,6 +80,7 @@ type Ledger struct {
 	opts    register.Options
 	current atomic.Pointer[State]
 	raft    uint64 // last applied Raft index
+	hot     *hot
 
 	mu     sync.RWMutex
 	states map[uint64]*State // by height, the last keepStates
@@ -92,7 +93,7 @@ var ErrDamaged = errors.New("stored ledger state is damaged")
 // OpenLedger opens the state in db. An empty db is founded with the genesis
 // leaf; any other must have been founded with the same.
 func OpenLedger(db *badger.DB, genesis []byte, opts register.Options, log *slog.Logger) (*Ledger, error) {
-	l := &Ledger{db: db, log: log, opts: opts, states: map[uint64]*State{}}
+	l := &Ledger{db: db, log: log, opts: opts, states: map[uint64]*State{}, hot: newHot()}
 	at, err := l.applied()
 	if err != nil {
 		return nil, err
@@ -205,7 +206,7 @@ type Batch struct {
 func (l *Ledger) Apply(raftIndex uint64, entry []byte) (*Batch, error) {
 	st := l.State()
 	view := st.View()
-	res, err := rules.Apply(view, rules.Prev{Size: st.Size, Root: merkle.Hash(st.Root)}, entry)
+	res, err := rules.Apply(applyView{view, l.hot}, rules.Prev{Size: st.Size, Root: merkle.Hash(st.Root)}, entry)
 	view.Close()
 	if err != nil {
 		return nil, fmt.Errorf("apply Raft entry %d: %w", raftIndex, err)
@@ -261,6 +262,7 @@ func (l *Ledger) commit(st *State, res *rules.Result, raftIndex uint64) (*State,
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	l.raft = raftIndex
+	l.hot.written(res.Writes)
 	l.show(next)
 	return next, nil
 }

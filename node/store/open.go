@@ -92,6 +92,7 @@ func OpenState(dir string, log *slog.Logger, opts ...OpenOption) (*badger.DB, er
 	o := openOptionsOf(opts)
 	return openBadger(dir, log, o, badger.OpenManaged, badger.DefaultOptions(dir).
 		WithDetectConflicts(false).
+		WithMemTableSize(32<<20).
 		WithIndexCacheSize(32<<20))
 }
 
@@ -104,7 +105,6 @@ func openBadger(dir string, log *slog.Logger, o openOptions, open func(badger.Op
 		WithSyncWrites(o.sync).
 		WithCompression(options.None).
 		WithBlockCacheSize(0). // see the comment above
-		WithMemTableSize(32 << 20).
 		WithNumMemtables(3).
 		WithValueThreshold(MaxValueBytes + 1). // smaller ones stay inline
 		WithValueLogFileSize(16 << 20).        // stays empty

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/akashi-ledger/akashi/node/custody"
 	"github.com/akashi-ledger/akashi/simulations/scenarios"
 	"github.com/spf13/cobra"
 )
@@ -64,6 +65,8 @@ type production struct {
 	tokens  map[string]string
 	begin   time.Time
 	report  *scenarios.Report
+	guest   string // a person who can open the pages, at the member guestAt
+	guestAt int
 	promise []promise
 }
 
@@ -206,9 +209,14 @@ func (d *production) closing() int {
 
 // stayUp keeps the consortium running until Ctrl-C.
 func (d *production) stayUp(ctx context.Context) {
-	d.s.line("")
-	d.s.line("  %s", d.s.paint(cyan, browserURL(d.base, 0)))
-	d.s.line("  %s", d.s.paint(faint, "ブラウザーで開けます。Ctrl-C で終わります  open it in a browser; Ctrl-C ends everything"))
+	d.s.title("ブラウザーで見る", "In a browser")
+	d.s.line("  %s  %s", d.s.paint(cyan, browserURL(d.base, 0)), d.s.paint(faint, "だれでも  anyone"))
+	if link, err := d.stage.clients[d.guestAt].Link(ctx, custody.Ref(d.guest), time.Hour); err == nil {
+		d.s.line("  %s", d.s.paint(cyan, browserURL(d.base, d.guestAt)+"enter?code="+link.Code))
+		name := d.story.Person(d.guest).Name
+		d.s.pairs(pair{"    ", name + "として、一度だけ、一時間以内", "as " + d.guest + ", once, within an hour"})
+	}
+	d.s.line("  %s", d.s.paint(faint, "Ctrl-C ですべて終わります  Ctrl-C ends everything"))
 	<-ctx.Done()
 	d.s.line("")
 }

@@ -63,21 +63,34 @@ func copyFile(from, to string) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(holes{out}, in)
-	size, at := in.Seek(0, io.SeekCurrent)
-	return errors.Join(err, at, out.Truncate(size), out.Close())
+	info, err := in.Stat()
+	if err == nil {
+		err = out.Truncate(info.Size())
+	}
+	if err == nil {
+		err = eachPart(in, func(at int64, part *io.SectionReader) error {
+			_, err := io.Copy(io.NewOffsetWriter(out, at), part)
+			return err
+		})
+	}
+	return errors.Join(err, out.Close())
 }
 
-// holes writes a file without its blocks of zeros: much of a log is space that
-// was set aside.
-type holes struct{ f *os.File }
-
-func (h holes) Write(b []byte) (int, error) {
-	if len(bytes.TrimLeft(b, "\x00")) > 0 {
-		return h.f.Write(b)
+// eachPart calls do for the parts of a file that are no holes.
+func eachPart(f *os.File, do func(at int64, part *io.SectionReader) error) error {
+	for at := int64(0); ; {
+		begin, end, err := nextData(f, at)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = do(begin, io.NewSectionReader(f, begin, end-begin))
+		}
+		if err != nil {
+			return err
+		}
+		at = end
 	}
-	_, err := h.f.Seek(int64(len(b)), io.SeekCurrent)
-	return len(b), err
 }
 
 // copyMember copies a member's directory while its node runs. Vault blocks and
@@ -113,22 +126,42 @@ func isGone(err error) bool {
 		errors.As(err, &refusal) && (refusal.Code == record.CodeErased || refusal.Code == custody.CodePersonUnknown)
 }
 
-// contains looks for words in every file of a directory, byte by byte.
+// contains looks for words in every file of a directory, byte by byte. Holes are
+// left out: no word reaches into one.
 func contains(dir string, words ...string) (found []string, err error) {
+	longest := 0
+	for _, w := range words {
+		longest = max(longest, len(w))
+	}
+	buf := make([]byte, 1<<20+longest)
+	look := func(_ int64, part *io.SectionReader) error {
+		for kept := 0; ; { // the end of one piece is the beginning of the next
+			n, err := io.ReadFull(part, buf[kept:])
+			piece := buf[:kept+n]
+			for _, w := range words {
+				if !slices.Contains(found, w) && bytes.Contains(piece, []byte(w)) {
+					found = append(found, w)
+				}
+			}
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			kept = copy(buf, piece[len(piece)-longest:])
+		}
+	}
 	err = filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
 			return err
 		}
-		b, err := os.ReadFile(name)
+		f, err := os.Open(name)
 		if err != nil {
 			return err
 		}
-		for _, w := range words {
-			if !slices.Contains(found, w) && bytes.Contains(b, []byte(w)) {
-				found = append(found, w)
-			}
-		}
-		return nil
+		defer f.Close()
+		return eachPart(f, look)
 	})
 	return found, err
 }

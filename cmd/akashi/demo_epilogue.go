@@ -33,7 +33,11 @@ func (d *production) epilogue(ctx context.Context) error {
 
 // proveAll asks for the proof that a person's records are all there are.
 func (d *production) proveAll(ctx context.Context) error {
-	person, service := d.protagonist()
+	consent, service := d.protagonist(ctx)
+	if consent == nil {
+		return nil // nobody consents in this story as it was played
+	}
+	person := consent.Person
 	app, err := d.fleet.client(d.stage.member(service.Member), d.tokens["app"])
 	if err != nil {
 		return err
@@ -68,11 +72,19 @@ func (d *production) proveAll(ctx context.Context) error {
 // erase destroys the keys of a person's data and looks for the data in copies of
 // all data directories, from before and after.
 func (d *production) erase(ctx context.Context) error {
-	person, service := d.protagonist()
+	consent, service := d.protagonist(ctx)
+	if consent == nil {
+		return nil // nobody consents in this story as it was played
+	}
+	person := consent.Person
 	owner := d.stage.member(service.Member)
 	other := d.others(person)
+	d.guest, d.guestAt = other, owner
 	if err := d.register(ctx, service, other); err != nil {
 		return fmt.Errorf("register %s: %w", other, err)
+	}
+	if err := d.hold(ctx, d.stage.As(service.Member), service, person); err != nil {
+		return fmt.Errorf("items of %s: %w", person, err)
 	}
 	before, after := filepath.Join(d.dir, "copies", "before"), filepath.Join(d.dir, "copies", "after")
 	defer os.RemoveAll(filepath.Join(d.dir, "copies"))
@@ -104,13 +116,52 @@ func (d *production) erase(ctx context.Context) error {
 	return d.compare(ctx, copies{before: before, after: after, person: person, other: other, owner: owner, service: service})
 }
 
-// register brings another person in, whose data must stay readable.
+// register brings another person in, who consents to the screen of the day and
+// whose data must stay readable.
 func (d *production) register(ctx context.Context, service *scenarios.Service, person string) error {
-	items := map[string]string{}
-	for _, item := range service.RegistrationFields {
-		items[item] = d.story.Value(d.story.Person(person), item)
+	c := d.stage.As(service.Member)
+	if err := d.hold(ctx, c, service, person); err != nil {
+		return err
 	}
-	_, err := d.stage.As(service.Member).Register(ctx, custody.Registration{Person: custody.Ref(person), Service: service.ID, Items: items, Source: "self"})
+	view, err := c.Service(ctx, service.ID)
+	if err != nil {
+		return err
+	}
+	var now *scenarios.Terms // the newest version in effect
+	for _, v := range view.Terms {
+		if t := service.Version(v.Version); t != nil && !t.Effective.After(d.stage.now) && (now == nil || t.Effective.After(now.Effective)) {
+			now = t
+		}
+	}
+	if now == nil {
+		return errors.New("no terms are in effect")
+	}
+	_, err = c.Consent(ctx, custody.ConsentRequest{Person: custody.Ref(person), Service: service.ID, Version: now.Version,
+		Items: append(slices.Clone(now.Items.Required), now.Items.Optional...), Purposes: now.Purposes, Language: "ja", Foreign: true, Sensitive: true})
+	return err
+}
+
+// hold lets a member hold items of a person, where it does not hold any.
+func (d *production) hold(ctx context.Context, c *client.Client, service *scenarios.Service, person string) error {
+	ref := custody.Ref(person)
+	if held, err := c.Person(ctx, ref); err == nil {
+		for _, class := range held.Classes {
+			if len(class.Items) > 0 {
+				return nil
+			}
+		}
+	}
+	of := func(items []string) map[string]string {
+		values := map[string]string{}
+		for _, item := range items {
+			values[item] = d.story.Value(d.story.Person(person), item)
+		}
+		return values
+	}
+	_, err := c.Register(ctx, custody.Registration{Person: ref, Service: service.ID, Items: of(service.RegistrationFields), Source: "self"})
+	if err == nil && len(service.RegistrationFields) == 0 { // it asks for nothing at registration, and comes to hold items later
+		err = c.PutItems(ctx, ref, service.ID, of(service.Terms[0].Items.Required))
+	}
 	return err
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/akashi-ledger/akashi/api/client"
@@ -202,23 +201,19 @@ func (p *playbill) verifyAll(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// protagonist is the person of whom the story tells most, with the service of
-// their first consent.
-func (d *production) protagonist() (person string, service *scenarios.Service) {
-	for i := range d.story.Steps {
-		step := &d.story.Steps[i]
-		params, err := step.Decode()
+// protagonist is the first person who consents in the story as it was played and
+// whose data is still there, with the consent and its service.
+func (d *production) protagonist(ctx context.Context) (*scenarios.GiveConsent, *scenarios.Service) {
+	for _, x := range d.report.Steps {
+		params, err := x.Step.Decode()
 		c, ok := params.(*scenarios.GiveConsent)
-		if err == nil && ok && !step.Expect.Refused() {
-			return c.Person, d.story.Service(c.Service)
+		if err != nil || !ok || x.Skipped != "" || !x.Got.Accepted() {
+			continue
+		}
+		service := d.story.Service(c.Service)
+		if _, err := d.stage.As(service.Member).Person(ctx, custody.Ref(c.Person)); err == nil {
+			return c, service
 		}
 	}
-	return "", nil
-}
-
-// sortedFiles lists the files of a directory.
-func sortedFiles(dir, pattern string) []string {
-	list, _ := filepath.Glob(filepath.Join(dir, pattern))
-	slices.Sort(list)
-	return list
+	return nil, nil
 }

@@ -33,7 +33,7 @@ var roleOrder = []string{"platform", "company", "agency", "city", "store"}
 func (s *Story) Cast() (*Cast, error) {
 	var there []*Member
 	for i := range s.Members {
-		if m := &s.Members[i]; m.Joined.String() != lateDate && m.Country == "JP" {
+		if m := &s.Members[i]; !m.Joined.Start().After(s.Steps[0].When) && m.Country == "JP" {
 			there = append(there, m)
 		}
 	}
@@ -62,7 +62,7 @@ func (s *Story) Founding(c *Cast) record.Founding {
 	for _, id := range c.Members {
 		m := s.Member(id)
 		f.Members = append(f.Members, record.MemberInfo{ID: m.ID, Name: m.Name.record(), Regime: regime(m.Regime), Country: m.Country,
-			Categories: ascending(m.Categories)})
+			Categories: s.categories(m)})
 	}
 	for _, a := range s.Attributes {
 		f.Attributes = append(f.Attributes, record.Attribute{Code: a.Code, Class: a.Class, Granularity: a.Granularity,
@@ -93,15 +93,28 @@ func (s *Story) begin() time.Time {
 
 func (s *Story) receiveHours() int { return cmp.Or(s.Consortium.Parameters.ReceiveHours, 24) }
 
-// approverCategory is the category by which the story's approvers of sensors are
-// known.
+// approvers is the category of those who approve sensors where the story has no
+// word for it.
+const approvers = "sensor-approver"
+
+// approverCategory is the category by which approvers of sensors are known: public
+// bodies, where all of the story's are.
 func (s *Story) approverCategory() string {
 	for _, sensor := range s.Sensors {
-		if m := s.Member(sensor.ApprovedBy); m != nil && len(m.Categories) > 0 {
-			return m.Categories[0]
+		if m := s.Member(sensor.ApprovedBy); m == nil || !slices.Contains(m.Categories, "public-body") {
+			return approvers
 		}
 	}
 	return "public-body"
+}
+
+// categories are those of an organisation in the ledger.
+func (s *Story) categories(m *Member) []string {
+	all := slices.Clone(m.Categories)
+	if s.approverCategory() == approvers && slices.ContainsFunc(s.Sensors, func(x Sensor) bool { return x.ApprovedBy == m.ID }) {
+		all = append(all, approvers)
+	}
+	return ascending(all)
 }
 
 // regime returns the ledger's word for a regime of law.
@@ -121,8 +134,8 @@ func ascending(ids []string) []string {
 }
 
 // party returns how an organisation without a node is admitted.
-func (m *Member) party() rest.PartyForm {
-	return rest.PartyForm{ID: m.ID, Name: m.Name.record(), Regime: regime(m.Regime), Country: m.Country, Categories: ascending(m.Categories)}
+func (s *Story) party(m *Member) rest.PartyForm {
+	return rest.PartyForm{ID: m.ID, Name: m.Name.record(), Regime: regime(m.Regime), Country: m.Country, Categories: s.categories(m)}
 }
 
 // form returns how a service is opened.

@@ -69,6 +69,7 @@ type runner struct {
 	skipped map[string]*Step   // by the name that they would have given
 	left    []*Step            // all that were skipped
 	names   map[string]*asMade // what accepted steps called "as"
+	here    map[string]bool    // organisations that have arrived
 	secrets map[string]sign.Secret
 	held    map[holdingAt]map[string]bool // items registered with a service
 	refs    map[holdingAt]custody.Ref     // by which an organisation knows a person of whom it received data
@@ -80,6 +81,7 @@ type asMade struct {
 	timeMs   uint64
 	person   string
 	service  string
+	version  string
 	purposes []string
 	to       string
 }
@@ -97,7 +99,7 @@ func Run(ctx context.Context, story *Story, system System, progress func(*Played
 		return nil, err
 	}
 	r := &runner{Story: story, cast: cast, system: system, skipped: map[string]*Step{}, names: map[string]*asMade{},
-		secrets: map[string]sign.Secret{}, held: map[holdingAt]map[string]bool{}, refs: map[holdingAt]custody.Ref{}}
+		here: map[string]bool{}, secrets: map[string]sign.Secret{}, held: map[holdingAt]map[string]bool{}, refs: map[holdingAt]custody.Ref{}}
 	if err := r.prologue(ctx); err != nil {
 		return nil, fmt.Errorf("prologue: %w", err)
 	}
@@ -126,26 +128,34 @@ func Run(ctx context.Context, story *Story, system System, progress func(*Played
 	return report, nil
 }
 
-// prologue brings in what the stories take for granted: organisations without a
-// node, and services.
+// prologue sets the clock before the first step.
 func (r *runner) prologue(ctx context.Context) error {
 	if err := r.system.SetTime(ctx, r.Steps[0].When.Add(-time.Minute)); err != nil {
 		return err
 	}
+	return r.arrivals(ctx, r.Steps[0].When)
+}
+
+// arrivals brings in what the stories take for granted: organisations without a
+// node, from the day on which they join, and everybody's services.
+func (r *runner) arrivals(ctx context.Context, now time.Time) error {
 	for i := range r.Members {
 		m := &r.Members[i]
-		if r.cast.Host[m.ID] == m.ID || m.Joined.String() == lateDate {
+		if r.here[m.ID] || m.Joined.Start().After(now) || m.Joined.String() == lateDate {
 			continue
 		}
-		host := r.cast.Host[m.ID]
-		if _, err := r.system.As(host).As(host).AdmitParty(ctx, m.party()); err != nil {
-			return fmt.Errorf("admit %s: %w", m.ID, err)
+		r.here[m.ID] = true
+		if host := r.cast.Host[m.ID]; host != m.ID {
+			if _, err := r.as(host).AdmitParty(ctx, r.party(m)); err != nil {
+				return fmt.Errorf("admit %s: %w", m.ID, err)
+			}
 		}
-	}
-	for i := range r.Services {
-		v := &r.Services[i]
-		if _, err := r.as(v.Member).OpenService(ctx, v.form()); err != nil {
-			return fmt.Errorf("open service %s: %w", v.ID, err)
+		for j := range r.Services {
+			if v := &r.Services[j]; v.Member == m.ID {
+				if _, err := r.as(m.ID).OpenService(ctx, v.form()); err != nil {
+					return fmt.Errorf("open service %s: %w", v.ID, err)
+				}
+			}
 		}
 	}
 	return nil
@@ -171,6 +181,9 @@ func (r *runner) step(ctx context.Context, p *Played) error {
 		return err
 	}
 	m := &moved{runner: r, p: p, alarms: map[string]bool{}}
+	if err := r.arrivals(ctx, step.When); err != nil {
+		return err
+	}
 	err := m.do(ctx)
 	p.Got = Outcome{Step: step.ID, When: step.When, Value: m.value}
 	for a := range m.alarms {
@@ -246,7 +259,7 @@ func (r *runner) why(step *Step) string {
 	if err != nil {
 		return err.Error()
 	}
-	if why := unplayable(params); why != "" {
+	if why := r.unplayable(step, params); why != "" {
 		return "not in this version: " + why
 	}
 	// Where the twin, which has seen only what was played, answers otherwise than

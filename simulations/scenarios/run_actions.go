@@ -50,10 +50,12 @@ var reasons = []string{
 var alarms = []string{"unmatched-provision"}
 
 // unplayable says what a step asks for that this version does not have.
-func unplayable(params any) string {
+func (r *runner) unplayable(step *Step, params any) string {
 	switch p := params.(type) {
 	case *Provide:
 		switch {
+		case !r.onScreen(step.By.Member, p.Consent):
+			return "a hand-over by who is neither the service's owner nor on its screen"
 		case p.Basis != "" && p.Basis != "consent":
 			return "a hand-over on the basis " + p.Basis
 		case p.Dataset != "":
@@ -75,6 +77,20 @@ func unplayable(params any) string {
 		}
 	}
 	return ""
+}
+
+// onScreen reports whether a provider owns the service of a consent or stands on
+// its screen: the ledger wants one of them.
+func (r *runner) onScreen(provider, consent string) bool {
+	c := r.names[consent]
+	if c == nil || c.service == "" {
+		return true // it is refused for another reason
+	}
+	v := r.Service(c.service)
+	t := v.Version(c.version)
+	m := r.Member(provider)
+	return v.Member == provider || slices.Contains(t.Recipients.Named, provider) ||
+		m != nil && slices.ContainsFunc(m.Categories, func(x string) bool { return slices.Contains(t.Recipients.Categories, x) })
 }
 
 // words are the ledger's codes that say a story's reason more exactly.
@@ -194,8 +210,10 @@ func (m *moved) register(ctx context.Context, person, service string, items []st
 
 func (m *moved) giveConsent(ctx context.Context) error {
 	p := m.params.(*GiveConsent)
-	if m.held[holdingAt{p.Service, p.Person}] == nil { // who consents to a service is known to it
-		if err := m.register(ctx, p.Person, p.Service, nil, "self"); err != nil {
+	if m.held[holdingAt{p.Service, p.Person}] == nil { // who consents to a service registers with it
+		fields := m.Service(p.Service).RegistrationFields
+		asked := slices.DeleteFunc(slices.Clone(p.Items), func(item string) bool { return !slices.Contains(fields, item) })
+		if err := m.register(ctx, p.Person, p.Service, asked, "self"); err != nil {
 			return fmt.Errorf("register first: %w", err)
 		}
 	}
@@ -209,7 +227,7 @@ func (m *moved) giveConsent(ctx context.Context) error {
 		return err
 	}
 	m.records(d, p.Person)
-	m.made = &asMade{person: p.Person, service: p.Service, purposes: p.Purposes}
+	m.made = &asMade{person: p.Person, service: p.Service, version: p.Version, purposes: p.Purposes}
 	return nil
 }
 
@@ -312,7 +330,9 @@ func (m *moved) receive(ctx context.Context) error {
 }
 
 // refAt is an organisation's own reference of a person.
-func (m *moved) refAt(organisation, person string) custody.Ref { return refAt(m.refs, organisation, person) }
+func (m *moved) refAt(organisation, person string) custody.Ref {
+	return refAt(m.refs, organisation, person)
+}
 
 // learnRef reads from the recipient's receiving record by which reference it
 // knows the person.
@@ -439,7 +459,7 @@ func sigOf(b *rest.VoteDone, member string) []byte {
 
 func (m *moved) joinMember(ctx context.Context) error {
 	p := m.params.(*JoinMember)
-	d, err := m.at(m.actor()).AdmitParty(ctx, m.Member(p.Member).party())
+	d, err := m.at(m.actor()).AdmitParty(ctx, m.party(m.Member(p.Member)))
 	if err == nil {
 		m.records(d, "")
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -365,4 +366,55 @@ func TestClusterLosesQuorum(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// TestClusterDerivesAgain: a member whose ledger state was damaged while it was
+// down sets it aside, derives everything from its Raft log, and comes to the same
+// roots.
+func TestClusterDerivesAgain(t *testing.T) {
+	c := found(t, false)
+	c.start(c.ids...)
+	c.ready()
+	for range 10 {
+		c.post("a-sha", &record.Record{Kind: record.KindTick, Body: &record.Tick{}})
+	}
+	for name, damage := range map[string]func(file string, size int64) error{
+		"cut":     func(file string, size int64) error { return os.Truncate(file, 200) },
+		"zeroed":  func(file string, size int64) error { return os.WriteFile(file, make([]byte, size), 0o600) },
+		"no list": func(file string, _ int64) error { return os.Remove(filepath.Join(filepath.Dir(file), "MANIFEST")) },
+	} {
+		c.stop("c-sha")
+		mems, err := filepath.Glob(filepath.Join(c.dirs["c-sha"], "state", "*.mem"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ssts, err := filepath.Glob(filepath.Join(c.dirs["c-sha"], "state", "*.sst"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files := append(mems, ssts...)
+		if len(files) == 0 {
+			t.Fatalf("%s: no files to damage", name)
+		}
+		for _, file := range files {
+			info, err := os.Stat(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := damage(file, info.Size()); err != nil && !errors.Is(err, os.ErrNotExist) {
+				t.Fatal(err)
+			}
+		}
+		c.start("c-sha")
+		c.ready()
+		c.post("c-sha", &record.Record{Kind: record.KindTick, Body: &record.Tick{}})
+		c.settle()
+		if a, b := c.nodes["a-sha"].Newest().End, c.nodes["c-sha"].Newest().End; a != b {
+			t.Errorf("%s: %+v and %+v", name, a, b)
+		}
+	}
+	aside, err := filepath.Glob(filepath.Join(c.dirs["c-sha"], "state.damaged-*"))
+	if err != nil || len(aside) == 0 {
+		t.Errorf("no damaged state was kept: %v", err)
+	}
 }

@@ -141,11 +141,14 @@ func (n *Node) read() (genesis []byte, err error) {
 	return nil, fmt.Errorf("member %q is not in the genesis file", n.Settings.Member)
 }
 
-func (n *Node) openLedger(genesis []byte) (err error) {
-	if n.db, err = store.OpenState(filepath.Join(n.Dir, "state"), n.Log); err != nil {
-		return err
+func (n *Node) openLedger(genesis []byte) error {
+	err := n.openState(genesis)
+	if errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrCorrupt) {
+		if err = n.setAside(err); err == nil {
+			err = n.openState(genesis)
+		}
 	}
-	if n.ledger, err = store.OpenLedger(n.db, genesis, register.Options{}, n.Log); err != nil {
+	if err != nil {
 		return err
 	}
 	n.Policy, err = rules.Load[rules.Policy](n.ledger.State(), rules.KeyPolicy)
@@ -153,6 +156,27 @@ func (n *Node) openLedger(genesis []byte) (err error) {
 		n.Clock.Set(time.UnixMilli(int64(n.ledger.State().TimeMs)))
 	}
 	return err
+}
+
+func (n *Node) openState(genesis []byte) (err error) {
+	if n.db, err = store.OpenState(filepath.Join(n.Dir, "state"), n.Log, store.WithoutSync()); err != nil {
+		return err
+	}
+	n.ledger, err = store.OpenLedger(n.db, genesis, register.Options{}, n.Log)
+	return err
+}
+
+// setAside moves a damaged ledger state out of the way. The Raft log, which is
+// synced and kept whole, then delivers every batch again; what comes out is
+// compared with the mark of what was last cosigned before anything is signed.
+func (n *Node) setAside(why error) error {
+	if n.db != nil {
+		logClose(n.Log, "damaged ledger state", n.db.Close())
+		n.db, n.ledger = nil, nil
+	}
+	aside := filepath.Join(n.Dir, "state.damaged-"+time.Now().UTC().Format("20060102T150405.000000000"))
+	n.Log.Error("the ledger state is damaged: it is derived again from the Raft log", "why", why.Error(), "kept", aside)
+	return os.Rename(filepath.Join(n.Dir, "state"), aside)
 }
 
 func (n *Node) openBlobs([]byte) (err error) {

@@ -43,7 +43,7 @@ const (
 const minFreeToApply = 128 << 20
 
 // keepStates is how many heights back reads at an exact height are served.
-const keepStates = 256
+const keepStates = record.CitedWindow + 8
 
 // End is the log at the end of one batch.
 type End struct {
@@ -72,8 +72,10 @@ type applied struct {
 // Order of effects of Apply: rules, register tree, seal, log tree (all in
 // memory, on copies), then one Badger transaction, then the new state is shown
 // to readers. A crash before the transaction leaves the last batch; Raft then
-// delivers the entry again. The transaction need not be synced: the Raft log is
-// what is durable, and it is kept until the state is.
+// delivers the entry again. The transaction is not synced: the Raft log is what
+// is durable. After a power failure the state may lack commits, at the end or (a
+// memtable that was rotated is not synced either) in the middle; load looks for
+// that, and the node derives a damaged state anew from the Raft log.
 type Ledger struct {
 	db      *badger.DB
 	log     *slog.Logger
@@ -146,6 +148,9 @@ func (l *Ledger) load(at applied) error {
 		return err
 	}
 	st.End = *end
+	if err := st.whole(); err != nil {
+		return err
+	}
 	tail, err := st.leafHashes(end.Size/merkle.TileWidth*merkle.TileWidth, end.Size)
 	if err != nil {
 		return err
@@ -173,7 +178,7 @@ func (l *Ledger) load(at applied) error {
 // State returns the newest state.
 func (l *Ledger) State() *State { return l.current.Load() }
 
-// At returns the state at a height: the last 256 are kept.
+// At returns the state at a height: those since the last final one are kept.
 func (l *Ledger) At(height uint64) (*State, bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()

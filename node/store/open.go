@@ -68,9 +68,9 @@ type openOptions struct {
 	minFreeBytes uint64
 }
 
-// WithoutSync leaves commits in the page cache: for restoring into a fresh
-// directory, where the restore as a whole is synced or repeated. Badger's
-// rotation of memtables does not sync, so after power loss such a database may
+// WithoutSync leaves commits in the page cache: for the ledger state, which can
+// be derived again from the Raft log, and for restoring into a fresh directory,
+// where the restore as a whole is synced or repeated. Badger's rotation of memtables does not sync, so after power loss such a database may
 // lack commits in the middle.
 func WithoutSync() OpenOption { return func(o *openOptions) { o.sync = false } }
 
@@ -92,7 +92,7 @@ func OpenState(dir string, log *slog.Logger, opts ...OpenOption) (*badger.DB, er
 	o := openOptionsOf(opts)
 	return openBadger(dir, log, o, badger.OpenManaged, badger.DefaultOptions(dir).
 		WithDetectConflicts(false).
-		WithMemTableSize(32<<20).
+		WithMemTableSize(24<<20). // the largest batch is about 2 MB; a transaction may take 15 % of this
 		WithIndexCacheSize(32<<20))
 }
 
@@ -105,7 +105,7 @@ func openBadger(dir string, log *slog.Logger, o openOptions, open func(badger.Op
 		WithSyncWrites(o.sync).
 		WithCompression(options.None).
 		WithBlockCacheSize(0). // see the comment above
-		WithNumMemtables(3).
+		WithNumMemtables(2).
 		WithValueThreshold(MaxValueBytes + 1). // smaller ones stay inline
 		WithValueLogFileSize(16 << 20).        // stays empty
 		WithNumVersionsToKeep(1).              // managed mode: of those up to the discard timestamp

@@ -273,6 +273,28 @@ func (s *State) end(height uint64) (*End, error) {
 	return e, nil
 }
 
+// whole wants the end of every batch since genesis. A batch is one transaction, so
+// where its end is, all of it is.
+func (s *State) whole() error {
+	txn := s.ledger.db.NewTransactionAt(s.ts, false)
+	defer txn.Discard()
+	opts := badger.DefaultIteratorOptions
+	opts.PrefetchValues, opts.Prefix = false, []byte{prefixEnd}
+	it := txn.NewIterator(opts)
+	defer it.Close()
+	next := uint64(0)
+	for it.Rewind(); it.Valid(); it.Next() {
+		if h := binary.BigEndian.Uint64(it.Item().Key()[1:]); h != next {
+			return fmt.Errorf("%w: batch %d is missing", ErrDamaged, next)
+		}
+		next++
+	}
+	if next != s.Height+1 {
+		return fmt.Errorf("%w: batch %d is missing", ErrDamaged, next)
+	}
+	return nil
+}
+
 // EndWith returns the end of the batch that holds a leaf.
 func (s *State) EndWith(index uint64) (*End, error) {
 	if index >= s.Size {

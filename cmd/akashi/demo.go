@@ -135,7 +135,7 @@ func (d *production) opening() {
 	d.s.line("%s  %s", d.s.paint(bold, "証 akashi"), d.s.paint(faint, "demo"))
 	d.s.pairs(pair{"  ", c.Name.JA, c.Name.EN})
 	d.s.pairs(pair{"  ", c.Summary.JA, c.Summary.EN})
-	d.s.line("  %s", d.s.paint(faint, "人も会社も作りもの、日付は物語のものです  people and companies are invented, dates are the story's"))
+	d.s.pairs(pair{"  ", "人も会社も作りもの、日付は物語のものです", "people and companies are invented, dates are the story's"})
 }
 
 // found founds the consortium and starts its members.
@@ -164,15 +164,17 @@ func (d *production) found(ctx context.Context) error {
 	if d.stage, err = newStage(d.fleet, d.cast, d.tokens["admin"]); err != nil {
 		return err
 	}
+	var list []pair
 	for i, id := range d.cast.Members {
 		m := d.story.Member(id)
-		d.s.line("  %s %s %s  %s", cell(id, 8), cell(m.Name.JA, 26), cell(m.Name.EN, 38), d.s.paint(faint, "http://"+address(d.base, i, portHTTP)))
+		list = append(list, pair{"  " + cell(id, 9) + " ", m.Name.JA, m.Name.EN + "  http://" + address(d.base, i, portHTTP)})
 	}
 	for _, m := range d.story.Members {
-		if host := d.cast.Host[m.ID]; host != m.ID && m.Joined.String() != "2099-12-31" {
-			d.s.line("  %s %s %s  %s", cell(m.ID, 8), cell(m.Name.JA, 26), cell(m.Name.EN, 38), d.s.paint(faint, "through "+host))
+		if host := d.cast.Host[m.ID]; host != m.ID && !m.Joined.Start().After(d.story.Steps[0].When) {
+			list = append(list, pair{"  " + cell(m.ID, 9) + " ", m.Name.JA, m.Name.EN + "  through " + host})
 		}
 	}
+	d.s.pairs(list...)
 	agree, err := d.stage.agree(ctx)
 	if err != nil {
 		return err

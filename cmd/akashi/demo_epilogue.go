@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -281,12 +282,15 @@ func (d *production) proveReading(ctx context.Context) error {
 	if r == nil {
 		return fmt.Errorf("reading: %w", err)
 	}
-	values := "—"
+	var values []string
 	if r.Reading != nil {
-		values = fmt.Sprint(r.Reading.Values)
+		for _, name := range slices.Sorted(maps.Keys(r.Reading.Values)) {
+			values = append(values, fmt.Sprintf("%s %v", name, r.Reading.Values[name]))
+		}
 	}
-	d.promised(err == nil && r.Reading != nil, fmt.Sprintf("センサー%sの値%sを、値から確定点まで証明した（%d個のうちの1個）", r.Sensor, strings.TrimPrefix(values, "map"), r.Size),
-		fmt.Sprintf("reading of %s %s proven up to the final checkpoint (one of %d)", r.Sensor, strings.TrimPrefix(values, "map"), r.Size))
+	value := strings.Join(values, ", ")
+	d.promised(err == nil && r.Reading != nil, fmt.Sprintf("センサー%sの値（%s）を、値から確定点まで証明した。%d個のうちの1個", r.Sensor, value, r.Size),
+		fmt.Sprintf("a reading of %s (%s), one of %d, proven up to the final checkpoint", r.Sensor, value, r.Size))
 	return nil
 }
 

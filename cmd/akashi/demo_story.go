@@ -44,49 +44,50 @@ func (p *playbill) show(x *scenarios.Played) {
 		mark = s.paint(faint, "·")
 	}
 	head := fmt.Sprintf("%s  %s  %s", step.When.Format("2006-01-02 15:04"), pad(step.ID, 3), cell(who(step.By), whoWidth))
-	what := cell(action.JA, jaWidth) + " " + cell(step.Action, enWidth)
-	if x.Skipped != "" {
-		head, what = s.paint(faint, head), s.paint(faint, what)
+	faded := func(text string) string {
+		if x.Skipped != "" {
+			return s.paint(faint, text)
+		}
+		return text
 	}
-	answer := p.answer(x)
 	if s.width >= leastAside {
+		what := cell(action.JA, jaWidth) + " " + cell(step.Action, enWidth)
 		room := s.width - 2 - 2 - whenWidth - 2 - 3 - 2 - whoWidth - 2 - jaWidth - 1 - enWidth - 2
-		s.line("  %s %s  %s  %s", mark, head, what, p.fit(answer, room))
+		s.line("  %s %s  %s  %s", mark, faded(head), faded(what), p.fit(p.answer(x), room))
 	} else {
-		s.line("  %s %s  %s", mark, head, what)
-		s.line("      %s", p.fit(answer, s.width-6))
+		s.line("  %s %s  %s", mark, faded(head), faded(cut(action.JA, s.width-columns(head)-6)))
+		s.line("      %s  %s", faded(step.Action), p.fit(p.answer(x), s.width-8-len(step.Action)))
 	}
 	if x.Fault != "" {
 		s.wrapped("      ", s.paint(red, x.Fault))
 	}
 }
 
-// answer is what the system said, as text without colours and its colour.
-func (p *playbill) answer(x *scenarios.Played) (a struct {
+// An answer is what the system said, and its colour.
+type answer struct {
 	text string
 	ink  ink
-}) {
-	switch {
-	case x.Skipped != "":
-		a.text, a.ink = "— "+x.Skipped, faint
-	case !x.Got.Accepted():
-		code, _ := scenarios.LookUp(scenarios.Reasons, x.Got.Reasons[0])
-		a.text, a.ink = fmt.Sprintf("断る %s  refused: %s", code.JA, strings.Join(x.Got.Reasons, ", ")), yellow
-	case len(x.Got.Alarms) > 0:
-		code, _ := scenarios.LookUp(scenarios.Alarms, x.Got.Alarms[0])
-		a.text, a.ink = fmt.Sprintf("受け付け・警告 %s  alarm: %s", code.JA, strings.Join(x.Got.Alarms, ", ")), yellow
-	case x.Got.Value != nil:
-		a.text = fmt.Sprintf("答え  answer: %v", x.Got.Value)
-	default:
-		a.text = "受け付け  accepted"
-	}
-	return a
 }
 
-func (p *playbill) fit(a struct {
-	text string
-	ink  ink
-}, room int) string {
+func (p *playbill) answer(x *scenarios.Played) answer {
+	switch {
+	case x.Skipped == scenarios.NotHere:
+		return answer{"— この版にない  " + x.Skipped, faint}
+	case x.Skipped != "":
+		return answer{"— " + x.Skipped, faint}
+	case !x.Got.Accepted():
+		code, _ := scenarios.LookUp(scenarios.Reasons, x.Got.Reasons[0])
+		return answer{fmt.Sprintf("refused %s %s", strings.Join(x.Got.Reasons, ", "), code.JA), yellow}
+	case len(x.Got.Alarms) > 0:
+		code, _ := scenarios.LookUp(scenarios.Alarms, x.Got.Alarms[0])
+		return answer{fmt.Sprintf("accepted, alarm %s %s", strings.Join(x.Got.Alarms, ", "), code.JA), yellow}
+	case x.Got.Value != nil:
+		return answer{fmt.Sprintf("answer %v", x.Got.Value), ""}
+	}
+	return answer{"accepted 受け付け", ""}
+}
+
+func (p *playbill) fit(a answer, room int) string {
 	text := cut(a.text, max(room, 20))
 	if a.ink == "" {
 		return text

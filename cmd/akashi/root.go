@@ -78,9 +78,9 @@ Start with:  akashi demo`,
 }
 
 func unknownCommand(cmd *cobra.Command, name string) error {
-	hint := "akashi help lists the commands"
+	hint := cmd.CommandPath() + " --help lists the commands"
 	if s := cmd.SuggestionsFor(name); len(s) > 0 {
-		hint = "did you mean akashi " + s[0] + "?"
+		hint = "did you mean " + cmd.CommandPath() + " " + s[0] + "?"
 	}
 	return wrongUse(fmt.Errorf("unknown command %q", name), hint)
 }

@@ -75,7 +75,7 @@ func (s *screen) tick(ok bool) string {
 func (s *screen) line(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fmt.Fprintf(s.w, format+"\n", args...)
+	fmt.Fprintln(s.w, strings.TrimRight(fmt.Sprintf(format, args...), " "))
 }
 
 // title begins a part, with a blank line before it.

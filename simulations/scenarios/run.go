@@ -237,11 +237,13 @@ func (r *runner) twin(step, with *Step) Outcome {
 
 func sameAs(s *Step) func(Step) bool { return func(o Step) bool { return o.ID == s.ID } }
 
+// NotHere is why a step is skipped whose action this version does not have.
+const NotHere = "not in this version"
+
 // why says why this version does not play a step, "" where it does.
 func (r *runner) why(step *Step) string {
 	if _, ok := actions[step.Action]; !ok {
-		a, _ := LookUp(Actions, step.Action)
-		return "not in this version: " + a.EN
+		return NotHere
 	}
 	if why := r.needs(step); why != "" {
 		return why
@@ -260,7 +262,7 @@ func (r *runner) why(step *Step) string {
 		return err.Error()
 	}
 	if why := r.unplayable(step, params); why != "" {
-		return "not in this version: " + why
+		return NotHere + ": " + why
 	}
 	// Where the twin, which has seen only what was played, answers otherwise than
 	// the story, the step depends on what was skipped.

@@ -87,14 +87,17 @@ const (
 )
 
 // Store issues and looks up tokens.
-type Store struct{ blobs Blobs }
+type Store struct {
+	blobs  Blobs
+	recent recent
+}
 
 // New returns the tokens that are kept in b.
 func New(b Blobs) *Store {
 	if b == nil {
 		panic("token: storage is required")
 	}
-	return &Store{b}
+	return &Store{blobs: b}
 }
 
 type stored struct {
@@ -160,6 +163,10 @@ func (s *Store) Lookup(text string) (Caller, error) {
 	if !wellFormed(text) {
 		return Caller{}, ErrUnknown
 	}
+	now := time.Now()
+	if c, ok := s.recent.get(text, now); ok {
+		return c, nil
+	}
 	value, ok, err := s.blobs.Get(keyOf(prefixToken, text))
 	if err != nil {
 		return Caller{}, fmt.Errorf("look a token up: %w", err)
@@ -167,11 +174,19 @@ func (s *Store) Lookup(text string) (Caller, error) {
 	if !ok {
 		return Caller{}, ErrUnknown
 	}
-	return open(text, value)
+	c, err := open(text, value)
+	if err == nil {
+		s.recent.put(text, c, now)
+	}
+	return c, err
 }
 
 // Revoke ends a token; one that is not known is no error.
-func (s *Store) Revoke(text string) error { return s.blobs.Delete(keyOf(prefixToken, text)) }
+func (s *Store) Revoke(text string) error {
+	err := s.blobs.Delete(keyOf(prefixToken, text))
+	s.recent.forget(text)
+	return err
+}
 
 // Redeem uses a one-time code: of any number of calls one gets the person, the
 // others ErrUnknown.

@@ -53,6 +53,7 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("only %d lines of the example ran", ran)
 	}
 	checkReceipts(t)
+	checkExport(t)
 }
 
 // runFor runs the program within a time and returns what it prints and its exit
@@ -66,7 +67,8 @@ func runFor(t *testing.T, most time.Duration, args ...string) (string, int) {
 	if ctx.Err() != nil {
 		t.Fatalf("%q took longer than %v:\n%s", args, most, out.String())
 	}
-	return out.String(), report(&out, err)
+	code := report(&out, err)
+	return out.String(), code
 }
 
 // checkReceipts verifies all files that the demo left together.
@@ -122,5 +124,91 @@ func TestReadmeLinks(t *testing.T) {
 				t.Errorf("%s: %s has no %s", page, m[2], m[1])
 			}
 		}
+	}
+}
+
+// checkExport copies the demo's log once more: an export that was cut off, or
+// whose files were damaged, becomes whole again, and one of another log is
+// refused.
+func checkExport(t *testing.T) {
+	policies, err := readPolicies([]string{"demo/policy"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := func(from string) (*export, error) {
+		x := &export{log: &logSource{logFiles: dirLog(from)}, dir: "again", policies: policies}
+		return x, x.run(t.Context())
+	}
+	same := func(what string) {
+		t.Helper()
+		err := filepath.WalkDir("demo/log", func(name string, entry os.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			want, err := os.ReadFile(name)
+			if err != nil {
+				return err
+			}
+			got, err := os.ReadFile(filepath.Join("again", strings.TrimPrefix(name, "demo/log")))
+			if err == nil && !bytes.Equal(got, want) {
+				err = errors.New(name + " differs")
+			}
+			return err
+		})
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if x, err := again("demo/log"); err != nil || x.fetched == 0 {
+		t.Fatal("export:", err)
+	}
+	same("first export")
+	if x, err := again("demo/log"); err != nil || x.fetched != 0 {
+		t.Errorf("a whole export fetches %d bundles again: %v", x.fetched, err)
+	}
+	bundles, err := filepath.Glob("again/tile/entries/*.p/*")
+	if err != nil || len(bundles) == 0 {
+		t.Fatal(bundles, err)
+	}
+	damage(t, bundles[0])
+	if err := os.Remove("again/checkpoint"); err != nil {
+		t.Fatal(err)
+	}
+	if x, err := again("demo/log"); err != nil || x.fetched == 0 {
+		t.Error("after damage:", err)
+	}
+	same("after damage")
+	if err := os.RemoveAll("again"); err != nil {
+		t.Fatal(err)
+	}
+	var f *failure
+	if _, err := again("demo/log-tampered"); !errors.As(err, &f) || f.code != exitUnmet {
+		t.Errorf("a log that does not lead to its root: %v", err)
+	}
+	if _, err := os.Stat("again/checkpoint"); err == nil {
+		t.Error("a refused export has a checkpoint")
+	}
+	if out, code := runFor(t, time.Minute, "audit", "demo/log", "--policy", "demo/policy", "--since", "demo/log/checkpoint"); code != 0 {
+		t.Errorf("audit since its own checkpoint exits %d:\n%s", code, out)
+	}
+	if out, code := runFor(t, time.Minute, "audit", "demo/log-tampered", "--policy", "demo/policy", "--since", "demo/log/checkpoint"); code != exitUnmet ||
+		!strings.Contains(out, "are not those of demo/log/checkpoint") {
+		t.Errorf("audit of a changed log since an earlier checkpoint exits %d:\n%s", code, out)
+	}
+	if out, code := runFor(t, time.Minute, "audit", "demo/log", "--policy", "demo/policy", "--json"); code != 0 || !strings.Contains(out, `"format": "akashi-audit/v1"`) {
+		t.Errorf("audit --json exits %d:\n%s", code, out)
+	}
+}
+
+// damage changes a byte in the middle of a file.
+func damage(t *testing.T, name string) {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)/2] ^= 1
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -72,7 +72,7 @@ Start with:  akashi demo`,
 	})
 	err := root.ExecuteContext(ctx)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return nil // Ctrl-C ends a command; it is no failure of its own
+		return notPossible(errors.New("interrupted"))
 	}
 	return err
 }

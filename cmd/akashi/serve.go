@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/akashi-ledger/akashi/api/client"
@@ -105,6 +106,7 @@ func serve(ctx context.Context, e *env, o serveOptions) error {
 	if err != nil {
 		return err
 	}
+	stopParts = sync.OnceFunc(stopParts) // before the node closes, on every way out
 	defer stopParts()
 	pid := filepath.Join(o.dir, "pid")
 	if err := os.WriteFile(pid, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
@@ -129,6 +131,7 @@ func serve(ctx context.Context, e *env, o serveOptions) error {
 	if server.Shutdown(grace) != nil {
 		server.Close() // streams do not end by themselves
 	}
+	stopParts()
 	if reason := errors.Join(err, n.Close()); reason != nil && !errors.Is(reason, http.ErrServerClosed) {
 		return notPossible(fmt.Errorf("the node stopped: %w", reason))
 	}

@@ -6,7 +6,7 @@ export GOTOOLCHAIN := local
 
 ARGS     ?=
 FUZZTIME ?= 30s
-BENCHDIR ?= build/bench
+RECORDS ?= 1000000
 # Two packages at a time suits a machine of two cores; set P for a bigger one.
 P        ?= 2
 GOTEST   := go test -p $(P) -timeout 10m
@@ -47,17 +47,17 @@ check: format vet ## the fast part of test, for every save
 
 race: go-version race-ready ## race detector over crypto, ledger and one cluster in a process
 	CGO_ENABLED=1 $(GOTEST) -race ./crypto/... ./ledger/...
-	CGO_ENABLED=1 $(GOTEST) -race -short -run '^TestCluster' ./node/... ./simulations/cluster/...
+	CGO_ENABLED=1 $(GOTEST) -race -short -run '^TestCluster' ./node/...
 
 fuzz: go-version ## every fuzz target for FUZZTIME (30s)
 	.ci/fuzz each $(FUZZTIME)
 
-bench: build ## micro-benchmarks, then the load generator (ARGS go to akashi bench)
+bench: build ## micro-benchmarks, then the figures of docs/performance.md (RECORDS=1000000)
 	go test -run '^$$' -bench . -benchmem ./crypto/... ./ledger/...
-	bin/akashi bench --dir $(BENCHDIR) $(ARGS)
+	.ci/bench $(RECORDS)
 
-sim: go-version ## long simulations: exact replay, Raft in virtual time, the five stories
-	AKASHI_SIM=long go test -count=1 -timeout 60m $(ARGS) ./simulations/...
+sim: go-version ## long runs: 100 rounds of the kill loop, the stories
+	AKASHI_SIM=long go test -count=1 -timeout 60m $(ARGS) ./simulations/... ./cmd/akashi -run 'Test(Kill|Everything|Story|Replay|Stories)'
 
 clean: ## remove what make has built
 	rm -rf bin build

@@ -79,11 +79,7 @@ func serve(ctx context.Context, e *env, o serveOptions) error {
 	}
 	defer listener.Close()
 
-	level := slog.LevelInfo
-	if o.verbose {
-		level = slog.LevelDebug
-	}
-	log := slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: level}))
+	log := logTo(e.stderr, o.verbose)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if o.leash {
@@ -114,8 +110,7 @@ func serve(ctx context.Context, e *env, o serveOptions) error {
 	}
 	defer os.Remove(pid)
 
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	server := serverOf(handler, log)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	log.Info("serving", "member", n.Self(), "http", settings.HTTP, "grpc", settings.GRPC, "p2p", settings.P2P)
@@ -136,6 +131,21 @@ func serve(ctx context.Context, e *env, o serveOptions) error {
 		return notPossible(fmt.Errorf("the node stopped: %w", reason))
 	}
 	return nil
+}
+
+func logTo(w io.Writer, verbose bool) *slog.Logger {
+	level := slog.LevelInfo
+	if verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+}
+
+// serverOf bounds what a connection may cost. Writes have no limit of time here:
+// streams last, and the API bounds its own answers.
+func serverOf(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 }
 
 // listen opens the HTTP address: with TLS, or on loopback.

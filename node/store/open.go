@@ -100,12 +100,15 @@ func openBadger(dir string, log *slog.Logger, o openOptions, open func(badger.Op
 	if log == nil {
 		return nil, errors.New("open database: a logger is required")
 	}
+	tuned.TableSizeMultiplier = 1 // a builder takes up to three times its table's size
 	tuned = tuned.
 		WithLogger(badgerLog{log}).
 		WithSyncWrites(o.sync).
 		WithCompression(options.None).
 		WithBlockCacheSize(0). // see the comment above
 		WithNumMemtables(2).
+		WithNumCompactors(2). // each builds tables in memory
+		WithBaseTableSize(4 << 20).
 		WithValueThreshold(MaxValueBytes + 1). // smaller ones stay inline
 		WithValueLogFileSize(16 << 20).        // stays empty
 		WithNumVersionsToKeep(1).              // managed mode: of those up to the discard timestamp

@@ -47,6 +47,9 @@ func decode(format string, b []byte, maxBytes int, v any) error {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return &Error{Format: format, Part: "file", Err: errors.New("something follows the file's end")}
 	}
+	if at := nullAt(b); at >= 0 {
+		return &Error{Format: format, Part: partAt(format, b, at), Err: errors.New("null is no spelling of an empty list or of anything else")}
+	}
 	again, err := render(v)
 	if err != nil {
 		return &Error{Format: format, Part: "file", Err: err}
@@ -55,6 +58,19 @@ func decode(format string, b []byte, maxBytes int, v any) error {
 		return &Error{Format: format, Part: partAt(format, b, at), Err: fmt.Errorf("not the canonical spelling, from byte %d on", at)}
 	}
 	return nil
+}
+
+// nullAt returns where a null ends in well-formed JSON, -1 where there is none.
+func nullAt(b []byte) int {
+	d := json.NewDecoder(bytes.NewReader(b))
+	for {
+		switch t, err := d.Token(); {
+		case err != nil:
+			return -1
+		case t == nil:
+			return int(d.InputOffset()) - 1
+		}
+	}
 }
 
 // culprit names the part for which the JSON library refused a file.

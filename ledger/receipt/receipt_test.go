@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -263,5 +265,22 @@ func TestStepsAndWhatWasNotChecked(t *testing.T) {
 	v, err := receipt.Verify(bytes.Replace(b, []byte("だれが"), []byte("だれか"), 1), s.c.Policy())
 	if code(t, err) != "receipt.human" || len(v.Steps) == 0 || v.Steps[len(v.Steps)-1].OK || v.Steps[len(v.Steps)-1].Name != "human" {
 		t.Errorf("%v, steps %+v", err, v.Steps)
+	}
+}
+
+// TestNullIsNoList: a list that is null decodes to an empty one, and would be a
+// second spelling of it.
+func TestNullIsNoList(t *testing.T) {
+	b, err := os.ReadFile("../../docs/spec/vectors/receipt-consent.akashi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty := regexp.MustCompile(`"path": \[[^]]*\]`)
+	if !empty.Match(b) {
+		t.Fatal("the vector has no path")
+	}
+	_, err = receipt.Verify(empty.ReplaceAll(b, []byte(`"path": null`)))
+	if e, ok := errors.AsType[*receipt.Error](err); !ok || e.Part != "submission" || !strings.Contains(e.Error(), "null") {
+		t.Errorf("null in place of a list: %v", err)
 	}
 }

@@ -65,6 +65,7 @@ var codesOfAPI = map[string]entry{
 	codeStorage:       row(http.StatusInternalServerError, "このノードの保存先に問題があり、答えられません。", "This node's storage is damaged or stopped; it does not answer.", hintOperator),
 	codeBeyond:        row(http.StatusNotFound, "確定した範囲の外です。", "This is beyond what is final.", hintProof),
 	codeRecordUnknown: row(http.StatusNotFound, "その記録はありません。", "There is no such record.", hintName),
+	codeNoStatus:      row(http.StatusUnprocessableEntity, "この記録には、変わる状態がありません。", "The record has no status that could change.", hintNothing),
 	codeNoReceipt:     row(http.StatusNotFound, "この記録に控えはありません。", "No receipt is made of this leaf.", hintNothing),
 	codeNoHandle:      row(http.StatusConflict, "この本人の秘密はここにないため、すべてであることを示せません。", "The person's secret is not kept here, so completeness cannot be shown.", Sentence{"本人の端末か回復用の QR で確かめてください。", "Check with the person's own device or recovery QR."}),
 	codeRealClock:     row(http.StatusConflict, "この組織は実際の時刻で動いています。", "This consortium runs on the real clock.", hintNothing),

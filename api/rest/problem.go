@@ -96,6 +96,7 @@ const (
 	codeBeyond        = "beyond-final"
 	codeRecordUnknown = "record.unknown"
 	codeNoReceipt     = "receipt.none"
+	codeNoStatus      = "receipt.no-status"
 	codeNoHandle      = "handle.none"
 	codeRealClock     = "clock.real"
 	codeClockBack     = "clock.backwards"

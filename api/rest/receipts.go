@@ -64,6 +64,9 @@ func (c *call) receipt() (any, error) {
 		return nil, err
 	}
 	b, err := c.receiptOf(index, rec, status)
+	if errors.Is(err, receipt.ErrNoStatus) {
+		return nil, fault(codeNoStatus)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +95,9 @@ func (s *server) Receipt(ctx context.Context, person custody.Ref, index uint64) 
 		return nil, err
 	}
 	b, err := c.receiptOf(index, rec, true)
+	if errors.Is(err, receipt.ErrNoStatus) {
+		b, err = c.receiptOf(index, rec, false)
+	}
 	if err != nil {
 		return nil, err
 	}

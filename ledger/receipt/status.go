@@ -126,7 +126,7 @@ func statusAt(rec *record.Record, f *facts, h *rules.Handle, at *final) *Status 
 func buildStatus(s *sourced, rec *record.Record) (*statusPart, error) {
 	handle, ok := handleOf(rec.Body)
 	if !ok {
-		return nil, fmt.Errorf("records of kind %v have no status", rec.Kind)
+		return nil, fmt.Errorf("kind %v: %w", rec.Kind, ErrNoStatus)
 	}
 	last, err := s.proven(s.checkpoint.Size - 1)
 	if err != nil {

@@ -40,6 +40,9 @@ var (
 	// ErrNoReceipt: seals and the genesis have no receipt; they stand in every
 	// proof.
 	ErrNoReceipt = errors.New("no receipt is made of this leaf")
+	// ErrNoStatus: the record names no handle, so it has no state that could
+	// change.
+	ErrNoStatus = errors.New("the record has no status")
 )
 
 // A Step is one thing that was checked.

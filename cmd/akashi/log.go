@@ -136,7 +136,7 @@ func (s *logSource) bundle(ctx context.Context, index uint64, width int) ([][]by
 	}
 	leaves, err := merkle.SplitBundle(b)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", merkle.EntriesPath(index, width), err)
+		return nil, notLog(fmt.Errorf("%s: %w", merkle.EntriesPath(index, width), err))
 	}
 	return leaves[:min(len(leaves), width)], nil
 }
@@ -145,12 +145,17 @@ func (s *logSource) bundle(ctx context.Context, index uint64, width int) ([][]by
 func (s *logSource) Tile(ctx context.Context, id merkle.TileID, width int) ([]byte, error) {
 	b, err := s.either(ctx, merkle.TilePath(id, width), merkle.TilePath(id, merkle.TileWidth), client.MaxTileBytes)
 	if err == nil && len(b) < width*merkle.HashSize {
-		err = fmt.Errorf("%s has %d bytes, want %d", merkle.TilePath(id, width), len(b), width*merkle.HashSize)
+		err = notLog(fmt.Errorf("%s has %d bytes, want %d", merkle.TilePath(id, width), len(b), width*merkle.HashSize))
 	}
 	if err != nil {
 		return nil, err
 	}
 	return b[:width*merkle.HashSize], nil
+}
+
+// notLog says that a file of the log cannot be one: whoever keeps it changed it.
+func notLog(err error) error {
+	return unmet(err, "this file was changed; ask another member, or a mirror, for it")
 }
 
 func (s *logSource) either(ctx context.Context, partial, full string, limit int64) ([]byte, error) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/akashi-ledger/akashi/api/token"
 	"github.com/akashi-ledger/akashi/crypto/sign"
@@ -103,20 +104,31 @@ func initMember(e *env, o initOptions) error {
 	if o.p2p == "" {
 		o.p2p = net.JoinHostPort("0.0.0.0", port)
 	}
+	log := sign.NewKey() // for the look at the form only: the log's own key comes with the founding
+	keys := node.NewKeys(log)
+	info := keys.MemberOf(record.MemberInfo{ID: o.file.Member}, o.file.Origin)
+	o.file.Keys.Record, o.file.Keys.Cosigner, o.file.Keys.Peer, o.file.Keys.Approver = info.Key[:], info.CosignKey[:], info.Peer[:], info.Approver[:]
+	if info, err = o.file.info(); err != nil {
+		return err
+	}
+	alone := record.Founding{Origin: o.file.Origin, CreatedMs: uint64(time.Now().UnixMilli()), LogKey: log.Public(), Members: []record.MemberInfo{info}}
+	if _, err := node.GenesisLeaf(&alone, make([]sign.Signature, 1)); err != nil {
+		return wrongUse(err, "akashi init --help lists what is allowed")
+	}
 	if err := emptyDir(o.dir); err != nil {
 		return err
 	}
-	keys := node.NewKeys(sign.NewKey()) // the log's own key comes with the founding
-	info := keys.MemberOf(record.MemberInfo{ID: o.file.Member}, o.file.Origin)
-	o.file.Keys.Record, o.file.Keys.Cosigner, o.file.Keys.Peer, o.file.Keys.Approver = info.Key[:], info.CosignKey[:], info.Peer[:], info.Approver[:]
 	settings := node.Settings{Member: o.file.Member, HTTP: o.http, GRPC: o.grpc, P2P: o.p2p}
+	if err := settings.Save(o.dir); err != nil { // first: it is what can be wrong
+		return wrongUse(err)
+	}
 	public := filepath.Join(o.dir, o.file.Member+".member.json")
 	made := new(issued)
 	admin, err := token.New(made).Issue(token.Admin, "operator", "")
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(keys.Save(o.dir), settings.Save(o.dir), made.save(o.dir), writeJSON(public, o.file)); err != nil {
+	if err := errors.Join(keys.Save(o.dir), made.save(o.dir), writeJSON(public, o.file)); err != nil {
 		return err
 	}
 	s := e.screen()

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/akashi-ledger/akashi/api/rest"
+	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node/custody"
 )
 
@@ -92,6 +93,7 @@ func TestNoMarkerAnywhere(t *testing.T) {
 	if err := app.PutItems(ctx, ref, text.ID, items); err != nil {
 		t.Fatal(err)
 	}
+	plantStory(t, l, text.ID, ref, vocabulary.Purposes[0].Code, fields)
 	plantEverywhere(t, l)
 	if _, err := app.Erase(ctx, ref, "request"); err != nil {
 		t.Fatal(err)
@@ -125,6 +127,62 @@ func TestNoMarkerAnywhere(t *testing.T) {
 	}
 	if !control {
 		t.Errorf("the search does not even find the public name %q of %s", text.ID, st.Origin)
+	}
+}
+
+// plantStory lets the markers go where good requests bring personal data: consent,
+// parcel, the recipient's desk, a sensor's reading, disclosure and withdrawal.
+func plantStory(t *testing.T, l *local, service string, ref custody.Ref, purpose string, items []string) {
+	t.Helper()
+	ctx, app, other := t.Context(), l.app(0), l.app(1)
+	admin, err := l.client(0, l.tokens["admin"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now().Truncate(time.Second)
+	screen := rest.ScreenForm{Service: service, Version: "1", Effective: now.Add(-time.Hour),
+		Text: record.Text{Ja: "見本"}, Withdrawal: record.Text{Ja: "見本"},
+		Scopes: []rest.ScopeForm{{Purpose: purpose, Required: items, Recipients: []string{"member-1"}}}}
+	if _, err := admin.PublishTerms(ctx, screen); err != nil {
+		t.Fatal(err)
+	}
+	given, err := app.Consent(ctx, custody.ConsentRequest{Person: ref, Service: service, Version: "1", Items: items, Purposes: []string{purpose}, Button: markers[0], Language: "ja"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	handed, err := app.Provide(ctx, custody.ProvideRequest{Person: ref, Service: service, To: "member-1", Items: items, Purpose: purpose})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Receive(ctx, handed.Records[0].ID, markers[2]); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{given.Records[0].ID, handed.Records[0].ID} {
+		if _, err := app.Receipt(ctx, id, true); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := app.Completeness(ctx, ref, nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := admin.ApproveSensor(ctx, rest.SensorForm{Sensor: "gate", Operator: "member-0", Type: "note", Readings: []string{"note"}, Personal: true}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := app.CommitReadings(ctx, []custody.Reading{{Sensor: "gate", TimeMs: uint64(now.UnixMilli()), Values: map[string]any{"note": markers[3]}}}); err != nil {
+		t.Fatal(err)
+	}
+	if read, err := app.Reading(ctx, 0); err != nil || read.Reading == nil || read.Reading.Values["note"] != markers[3] {
+		t.Errorf("reading: %+v %v", read, err)
+	}
+	held, err := app.Person(ctx, ref)
+	if b, _ := json.Marshal(held); err != nil || findMarker(b) == "" {
+		t.Errorf("the person's own data do not show a marker: %s %v", b, err)
+	}
+	if _, err := admin.Link(ctx, ref, time.Minute); err != nil {
+		t.Error(err)
+	}
+	if _, err := app.Revoke(ctx, custody.WithdrawRequest{Person: ref, Service: service}); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -192,8 +193,10 @@ func (n *Node) openBlobs([]byte) (err error) {
 }
 
 func (n *Node) openCosigner([]byte) (err error) {
+	_, before := os.Lstat(filepath.Join(n.Dir, "raft")) // made after the mark
 	n.cosign, err = cosign.New(cosign.Config{
-		Self: n.Settings.Member, Key: n.keys.Cosigner, LogKey: n.keys.Log, Policy: n.Policy, Dir: n.Dir,
+		Fresh: errors.Is(before, fs.ErrNotExist),
+		Self:  n.Settings.Member, Key: n.keys.Cosigner, LogKey: n.keys.Log, Policy: n.Policy, Dir: n.Dir,
 		State: n.ledger.State, Now: n.Clock.Now, Leader: n.Leader, Send: n.sendCosignatures,
 		Final: n.onFinal, Stop: n.stop, Log: n.Log,
 	})

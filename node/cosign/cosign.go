@@ -25,6 +25,7 @@ package cosign
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,8 +49,9 @@ const (
 	lagBefore   = 300 * time.Millisecond // of finality before everyone sends to everyone
 	askAfter    = time.Second            // of lag before the others are asked
 	tick        = 100 * time.Millisecond
-	maxAhead    = 4096 // heights beyond our own whose cosignatures are kept
+	maxKept     = 4096 // cosignatures of one member that are kept
 	maxEntries  = 1024 // cosignatures in one message
+	maxProofs   = 16   // evidence files of one member
 	sendTimeout = 5 * time.Second
 )
 
@@ -67,6 +69,7 @@ type Config struct {
 	Final  func(*Final)                                         // called in order, from one goroutine at a time; must not block
 	Stop   func(error)                                          // this node must halt
 	Log    *slog.Logger
+	Fresh  bool // nothing was ever cosigned with this key: the mark may be made
 }
 
 // A Final is a checkpoint with at least k members' cosignatures.
@@ -130,7 +133,7 @@ func (f *Final) Cited() record.Cited {
 // entry is one cosignature on its way.
 type entry struct {
 	Member string         `cbor:"1,keyasint"`
-	Height uint64         `cbor:"2,keyasint"`
+	Height uint64         `cbor:"2,keyasint"` // not signed: for people only
 	Size   uint64         `cbor:"3,keyasint"`
 	Root   record.Digest  `cbor:"4,keyasint"`
 	Time   uint64         `cbor:"5,keyasint"`
@@ -147,14 +150,18 @@ type message struct {
 type Cosigner struct {
 	Config
 	mark  *markFile
+	floor uint64 // size of the mark at the start: nothing below it is shown as final
 	final atomic.Pointer[Final]
 	ready chan struct{} // signals the signer
 
 	mu       sync.Mutex
 	pending  []store.End                 // derived, not signed
-	ends     map[uint64]store.End        // derived and above final, by height
-	sigs     map[uint64]map[string]entry // verified, by height and member
+	ends     map[uint64]store.End        // derived and not below final, by size
+	sigs     map[uint64]map[string]entry // verified, by size and member
+	kept     map[string]int              // of sigs, by member
 	conflict map[string]entry            // verified, over another end than ours
+	proofs   map[string]int              // evidence files written, by member
+	matched  bool                        // the state was compared with the mark; only the signer asks
 	lagSince time.Time                   // since when finality has not advanced, by the machine's clock
 	lagSent  time.Time
 	beat     bool
@@ -173,12 +180,12 @@ func New(c Config) (*Cosigner, error) {
 		return nil, errors.New("cosign: every field of Config is required")
 	}
 	st := c.State()
-	mark, err := openMark(c.Dir, c.Key, c.Policy.Origin, st.Height == 0)
+	mark, err := openMark(c.Dir, c.Key, c.Policy.Origin, c.Fresh && st.Height == 0)
 	if err != nil {
 		return nil, err
 	}
-	s := &Cosigner{Config: c, mark: mark, ready: make(chan struct{}, 1), ends: map[uint64]store.End{},
-		sigs: map[uint64]map[string]entry{}, conflict: map[string]entry{}, out: map[string]*outbox{}}
+	s := &Cosigner{Config: c, mark: mark, floor: mark.mark.Size, ready: make(chan struct{}, 1), ends: map[uint64]store.End{},
+		sigs: map[uint64]map[string]entry{}, conflict: map[string]entry{}, kept: map[string]int{}, proofs: map[string]int{}, out: map[string]*outbox{}}
 	if err := s.checkMark(st); err != nil {
 		mark.f.Close()
 		return nil, err
@@ -192,7 +199,7 @@ func New(c Config) (*Cosigner, error) {
 	for to, o := range s.out {
 		s.wg.Go(func() { s.deliver(to, o) })
 	}
-	s.newest, s.ends[st.Height] = st.End, st.End
+	s.newest, s.ends[st.Size] = st.End, st.End
 	s.pending = []store.End{st.End}
 	s.wg.Go(s.run)
 	s.Beat() // whoever is up sends us what is final
@@ -206,7 +213,11 @@ var ErrForked = errors.New("the derived log contradicts a cosigned checkpoint")
 // state below the mark is caught up by Raft; until then nothing is signed.
 func (s *Cosigner) checkMark(st *store.State) error {
 	mk := s.mark.mark
-	if mk.Size == 0 || mk.Size > st.Size {
+	if mk.Size > st.Size {
+		return nil
+	}
+	s.matched = true
+	if mk.Size == 0 {
 		return nil
 	}
 	root, err := st.Tree().RootAt(mk.Size, st)
@@ -234,7 +245,7 @@ func (s *Cosigner) Current() *Final { return s.final.Load() }
 func (s *Cosigner) Derived(e store.End) {
 	s.mu.Lock()
 	s.pending = append(s.pending, e)
-	s.ends[e.Height] = e
+	s.ends[e.Size] = e
 	s.newest = e
 	s.mu.Unlock()
 	s.wake()
@@ -305,8 +316,10 @@ func (s *Cosigner) sign(again bool) error {
 	if len(kept) == 0 {
 		return nil
 	}
-	if mk.Size > 0 && kept[0].Size == mk.Size && kept[0].Root != mk.Root {
-		return fmt.Errorf("%w: size %d", ErrForked, mk.Size)
+	if !s.matched { // the state was below the mark, and may have come by it on another way
+		if err := s.checkMark(s.State()); err != nil {
+			return err
+		}
 	}
 	now := max(uint64(s.Now().Unix()), mk.Time)
 	last := kept[len(kept)-1]
@@ -343,19 +356,28 @@ func (s *Cosigner) index(member string) int {
 	return slices.IndexFunc(s.Policy.Members, func(m rules.Cosigner) bool { return m.ID == member })
 }
 
-// keep stores a verified cosignature. The newest time of a member counts.
+// keep stores a verified cosignature. The newest time of a member counts. What
+// it stands under is signed (the height is not), so that nobody can displace
+// another member's.
 func (s *Cosigner) keep(e entry) {
-	if f := s.final.Load(); f != nil && e.Height < f.End.Height || e.Height > s.newest.Height+maxAhead {
+	if f := s.final.Load(); f != nil && e.Size < f.End.Size {
 		return
 	}
-	m := s.sigs[e.Height]
+	m := s.sigs[e.Size]
+	old, have := m[e.Member]
+	switch {
+	case have && old.Time >= e.Time:
+		return
+	case !have && s.kept[e.Member] >= maxKept && e.Member != s.Self:
+		return
+	case !have:
+		s.kept[e.Member]++
+	}
 	if m == nil {
 		m = map[string]entry{}
-		s.sigs[e.Height] = m
+		s.sigs[e.Size] = m
 	}
-	if old, ok := m[e.Member]; !ok || old.Time < e.Time {
-		m[e.Member] = e
-	}
+	m[e.Member] = e
 }
 
 // ErrMessage says that a message of another member is malformed.
@@ -384,20 +406,30 @@ func (s *Cosigner) Receive(b []byte) error {
 
 func (s *Cosigner) receive(e entry) error {
 	i := s.index(e.Member)
-	if i < 0 || e.Time > record.MaxTimeMs/1000 {
+	if i < 0 || e.Size == 0 || e.Time > record.MaxTimeMs/1000 {
 		return fmt.Errorf("%w: member %q", ErrMessage, e.Member)
 	}
 	s.mu.Lock()
-	old, have := s.sigs[e.Height][e.Member]
-	ours, derived := s.ends[e.Height]
+	old, have := s.sigs[e.Size][e.Member]
 	s.mu.Unlock()
-	if f := s.final.Load(); f != nil && e.Height < f.End.Height || have && old.Time >= e.Time {
+	if f := s.final.Load(); f != nil && e.Size < f.End.Size || have && old.Root == e.Root && old.Time >= e.Time {
 		return nil
 	}
 	cp := sign.Checkpoint{Origin: s.Policy.Origin, Size: e.Size, Root: e.Root}
 	cs := sign.Cosignature{Signer: s.Policy.Members[i].Name, Time: e.Time, Sig: e.Sig}
 	if err := cs.Verify(s.Policy.Members[i].Key, cp); err != nil {
 		return fmt.Errorf("%w: member %s: %w", ErrMessage, e.Member, err)
+	}
+	st := s.State()
+	s.mu.Lock()
+	ours, derived := s.ends[e.Size]
+	s.mu.Unlock()
+	if !derived && e.Size <= st.Size { // no end that we wait for: a root of our log, or of another
+		root, err := st.Tree().RootAt(e.Size, st)
+		if err != nil || record.Digest(root) == e.Root {
+			return err
+		}
+		ours, derived = st.End, true
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -415,13 +447,15 @@ func (s *Cosigner) conflicts(e entry, ours store.End) error {
 	s.conflict[e.Member] = e
 	same := 0
 	for _, o := range s.conflict {
-		if o.Height == e.Height && o.Size == e.Size && o.Root == e.Root {
+		if o.Size == e.Size && o.Root == e.Root {
 			same++
 		}
 	}
-	s.Log.Error("a member cosigned another end than ours", "member", e.Member, "height", e.Height, "size", e.Size)
-	if err := s.evidence(e, ours); err != nil {
-		s.Log.Error("evidence was not written", "err", err)
+	if s.proofs[e.Member]++; s.proofs[e.Member] <= maxProofs { // a liar can sign for ever
+		s.Log.Error("a member cosigned another end than ours", "member", e.Member, "height", e.Height, "size", e.Size)
+		if err := s.evidence(e, ours); err != nil {
+			s.Log.Error("evidence was not written", "err", err)
+		}
 	}
 	if same >= s.Policy.K {
 		go s.Stop(fmt.Errorf("%w: %d members cosigned another end of height %d", ErrForked, same, e.Height))
@@ -436,13 +470,13 @@ func (s *Cosigner) collect() {
 	s.mu.Lock()
 	cur := s.final.Load()
 	var best *Final
-	for h, sigs := range s.sigs {
-		end, derived := s.ends[h]
-		if !derived || len(sigs) < s.Policy.K || best != nil && h <= best.End.Height || cur != nil && h < cur.End.Height {
+	for size, sigs := range s.sigs {
+		end, derived := s.ends[size]
+		if !derived || end.Size < s.floor || len(sigs) < s.Policy.K || best != nil && size <= best.End.Size || cur != nil && size < cur.End.Size {
 			continue
 		}
 		f := s.assemble(end, sigs)
-		if f != nil && (cur == nil || h > cur.End.Height || f.newer(cur)) {
+		if f != nil && (cur == nil || size > cur.End.Size || f.newer(cur)) {
 			best = f
 		}
 	}
@@ -452,14 +486,17 @@ func (s *Cosigner) collect() {
 			s.lagSent = s.lagSince
 		}
 		s.final.Store(best)
-		for h := range s.sigs {
-			if h < best.End.Height {
-				delete(s.sigs, h)
+		for size, sigs := range s.sigs {
+			if size < best.End.Size {
+				for member := range sigs {
+					s.kept[member]--
+				}
+				delete(s.sigs, size)
 			}
 		}
-		for h := range s.ends {
-			if h < best.End.Height {
-				delete(s.ends, h)
+		for size := range s.ends {
+			if size < best.End.Size {
+				delete(s.ends, size)
 			}
 		}
 	}
@@ -523,7 +560,7 @@ func (s *Cosigner) checkLag() {
 		}
 		for _, sigs := range s.sigs {
 			for _, e := range sigs {
-				if len(mine) < maxEntries && (e.Height == newest.Height || e.Member == s.Self) {
+				if len(mine) < maxEntries && (e.Size == newest.Size || e.Member == s.Self) {
 					mine = append(mine, e)
 				}
 			}
@@ -548,8 +585,8 @@ func sortedEntries(m map[string]entry) []entry {
 		out = append(out, e)
 	}
 	slices.SortFunc(out, func(a, b entry) int {
-		if a.Height != b.Height {
-			return int(int64(a.Height) - int64(b.Height))
+		if a.Size != b.Size {
+			return cmp.Compare(a.Size, b.Size)
 		}
 		return bytes.Compare([]byte(a.Member), []byte(b.Member))
 	})

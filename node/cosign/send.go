@@ -12,7 +12,7 @@ import (
 )
 
 // An outbox holds what one member has not been sent yet: for each signer and
-// height the newest cosignature, so that a slow member costs no memory.
+// size the newest cosignature, so that a slow member costs no memory.
 type outbox struct {
 	mu      sync.Mutex
 	entries map[string]entry
@@ -28,7 +28,7 @@ func (o *outbox) add(es []entry, beat bool) {
 	o.mu.Lock()
 	for _, e := range es {
 		if len(o.entries) < maxEntries {
-			o.entries[fmt.Sprintf("%s/%d", e.Member, e.Height)] = e
+			o.entries[fmt.Sprintf("%s/%d", e.Member, e.Size)] = e
 		}
 	}
 	o.beat = o.beat || beat

@@ -113,7 +113,7 @@ func (cl *cluster) start(id string) *member {
 		return ""
 	}
 	m.cosign, err = cosign.New(cosign.Config{Self: id, Key: keys.Cosign, LogKey: cl.c.Log, Policy: policy, Dir: cl.dirs[id],
-		State: m.ledger.State, Now: time.Now, Leader: leader, Stop: stop, Log: log,
+		State: m.ledger.State, Now: time.Now, Leader: leader, Stop: stop, Log: log, Fresh: true,
 		Send: func(ctx context.Context, to string, b []byte) error {
 			_, err := m.host.Call(ctx, cl.ids[to], "cosign", b)
 			return err

@@ -4,24 +4,26 @@ import "time"
 
 // Every bound of the formats stands here. Sizes are in bytes.
 const (
-	PadBytes     = 128       // leaves are padded to multiples of this
-	MaxLeafBytes = 63 << 10  // a leaf fits a tlog-tiles entry bundle (uint16 length)
-	MaxSealBytes = 60_000    // the seal leaf
-	MaxIDBytes   = 32        // ids of parties, services, sensors
-	MaxCodeBytes = 40        // a refusal code
-	MaxTextBytes = 16 << 10  // one text of terms, per language
-	MaxNameBytes = 256       // a public name, per language
-	MaxEntry     = 512 << 10 // one batch as a Raft entry
-	MaxListBytes = 52_000    // header and submission list of one batch
-	MaxRecords   = 1000      // records of one submission
-	MaxBatchSubs = 400       // submissions of one batch
-	MaxScopes    = 16        // scopes of one version of terms
-	MaxItems     = 128       // item codes of one scope
-	MaxParties   = 256       // recipients of one scope, holders of one erasure
-	MaxNumbers   = 512       // key numbers of one erasure or attestation
-	MaxMembers   = 32        // members of a consortium
-	MaxDurations = 100 * 366 // days: the longest consent
-	ScopeAll     = 255       // Stop: every scope and every opt-out hand-over
+	PadBytes      = 128       // leaves are padded to multiples of this
+	MaxLeafBytes  = 63 << 10  // a leaf fits a tlog-tiles entry bundle (uint16 length)
+	MaxSealBytes  = 60_000    // the seal leaf
+	MaxIDBytes    = 32        // ids of parties, services, sensors
+	MaxCodeBytes  = 40        // a refusal code
+	MaxTextBytes  = 16 << 10  // one text of terms, per language
+	MaxNameBytes  = 256       // a public name, per language
+	MaxEntry      = 512 << 10 // one batch as a Raft entry
+	MaxWriteBytes = 2_000_000 // register values that one batch writes, each with writeCost (ledger/rules)
+	MaxListBytes  = 52_000    // header and submission list of one batch
+	MaxRecords    = 1000      // records of one submission
+	MaxBatchSubs  = 400       // submissions of one batch
+	MaxScopes     = 16        // scopes of one version of terms
+	MaxItems      = 128       // item codes of one scope
+	MaxParties    = 256       // recipients of one scope, holders of one erasure
+	MaxNumbers    = 512       // key numbers of one erasure or attestation
+	MaxMembers    = 32        // members of a consortium
+	MaxDirectory  = 8192      // services that ever were; parties too
+	MaxDurations  = 100 * 366 // days: the longest consent
+	ScopeAll      = 255       // Stop: every scope and every opt-out hand-over
 )
 
 // Bounds of time.

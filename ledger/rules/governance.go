@@ -112,6 +112,9 @@ func (b *batch) list(id string, of func(*Directory) *[]string) error {
 	}
 	ids := of(d)
 	i, there := slices.BinarySearch(*ids, id)
+	if !there && len(*ids) >= record.MaxDirectory {
+		return record.Refuse(record.CodeRecordOversize, "the consortium has %d of them", len(*ids))
+	}
 	if !there {
 		*ids = slices.Insert(*ids, i, id)
 		b.save(KeyDirectory, d)

@@ -230,9 +230,15 @@ func refusalBytes(c record.Code) int { return 48 + len(c) }
 // overhead stay below 60,000.
 func wholeBytes(c record.Code) int { return 9 + len(c) + len(c)/24 }
 
+// extraBytes is how much more than is reserved the refusal of a whole submission
+// takes.
+func extraBytes(c record.Code) int { return wholeBytes(c) - wholeBytes(record.CodeBatchFull) }
+
+func (b *batch) room(bytes int) bool { return b.sealBytes+bytes <= record.MaxSealBytes }
+
 // fits takes room in the seal, if there is as much, beyond what is reserved.
 func (b *batch) fits(bytes int) bool {
-	if b.sealBytes+bytes > record.MaxSealBytes {
+	if !b.room(bytes) {
 		return false
 	}
 	b.sealBytes += bytes
@@ -242,20 +248,26 @@ func (b *batch) fits(bytes int) bool {
 // refuse refuses a whole submission. Where the seal has no room for the code,
 // the code is batch.full.
 func (b *batch) refuse(out *Outcome, c record.Code) {
-	if !b.fits(wholeBytes(c) - wholeBytes(record.CodeBatchFull)) {
+	if !b.fits(extraBytes(c)) {
 		c = record.CodeBatchFull
 	}
 	out.All = c
 }
 
 // submission applies the records of one submission. Where the seal has no room
-// for its refusals, the submission is refused whole with nothing left behind.
+// for its refusals, or the batch none for its writes, the submission is refused
+// whole with nothing left behind.
 func (b *batch) submission(i int) error {
 	s := &b.subs[i]
 	out := &b.outcomes[i]
 	*out = Outcome{Issuer: s.Issuer, Seq: s.Seq, Records: int(s.Count), First: len(b.leaves)}
 	if s.all == "" && s.given == record.CodeSubmissionRoot { // cannot be judged again without the records
 		s.all = s.given
+	}
+	if s.all == record.CodeSubmissionRoot && !b.room(extraBytes(s.all)) {
+		// Sealed as batch.full, and who replays that has no records to find the
+		// root wrong with: so it counts as batch.full here too.
+		s.all, s.given = "", record.CodeBatchFull
 	}
 	if s.all != "" {
 		b.refuse(out, s.all)
@@ -290,7 +302,7 @@ func (b *batch) submission(i int) error {
 			need += refusalBytes(refusal.Code)
 		}
 	}
-	if !b.fits(need) {
+	if b.bytes > record.MaxWriteBytes || !b.fits(need) {
 		b.rollback(mark)
 		b.leaves = b.leaves[:first]
 		for n := len(b.events); n > 0 && b.events[n-1].Leaf >= first; n-- {

@@ -13,6 +13,7 @@ type tx struct {
 	view    View
 	writes  map[string][]byte
 	journal []undo
+	bytes   int            // that writes take
 	seen    map[string]any // decoded values of peek
 }
 
@@ -35,10 +36,20 @@ func (t *tx) get(key string) ([]byte, error) {
 	return v, nil
 }
 
+// writeCost bounds what a store needs for one write beside the value.
+const writeCost = 48
+
+// weigh adds to bytes, or with a negative sign takes away, what a write takes.
+func (t *tx) weigh(sign int, value []byte) { t.bytes += sign * (writeCost + len(value)) }
+
 // put sets a key; a nil value deletes it.
 func (t *tx) put(key string, value []byte) {
 	old, had := t.writes[key]
 	t.journal = append(t.journal, undo{key: key, old: old, had: had})
+	if had {
+		t.weigh(-1, old)
+	}
+	t.weigh(+1, value)
 	t.writes[key] = value
 	delete(t.seen, key)
 }
@@ -49,7 +60,9 @@ func (t *tx) rollback(mark int) {
 	for i := len(t.journal) - 1; i >= mark; i-- {
 		u := t.journal[i]
 		delete(t.seen, u.key)
+		t.weigh(-1, t.writes[u.key])
 		if u.had {
+			t.weigh(+1, u.old)
 			t.writes[u.key] = u.old
 		} else {
 			delete(t.writes, u.key)

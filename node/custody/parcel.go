@@ -220,7 +220,10 @@ func (d *Desk) tryParcel(ctx context.Context, id record.ID) (parcelOutcome, erro
 
 // mayLeave says why data may not leave any more under an intent that is final.
 func (d *Desk) mayLeave(st *store.State, rec *record.Record) (record.Code, error) {
-	p := rec.Body.(*record.Provision)
+	p, ok := rec.Body.(*record.Provision)
+	if !ok {
+		return "", errOtherRecord
+	}
 	to, err := d.party(st, p.To)
 	if err != nil {
 		return "", err

@@ -3,6 +3,7 @@ package custody
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -414,6 +415,10 @@ func (d *Desk) deny(ctx context.Context, c Call, h *handOver, why error) {
 		d.Log.Warn("a denial was not recorded", "code", string(code), "err", safe(err))
 	}
 }
+
+// errOtherRecord says that another record bears an id: its issuer chose it, and
+// the rules do not compare ids of records.
+var errOtherRecord = errors.New("another kind of record bears the id")
 
 // recordByID returns a record of the final log, nil where there is none.
 func recordByID(st *store.State, id record.ID) (*record.Record, uint64, error) {

@@ -281,7 +281,10 @@ func (d *Desk) fill(id record.ID, q *person, c *class, provision *record.Record)
 	if err != nil {
 		return err
 	}
-	p := provision.Body.(*record.Provision)
+	p, ok := provision.Body.(*record.Provision)
+	if !ok {
+		return errOtherRecord
+	}
 	plain, err := seal.OpenParcel(b.Parcel, seal.ParcelHeader{Intent: id, Sender: provision.Issuer, Recipient: p.To}, one)
 	if err != nil {
 		d.Log.Warn("a parcel does not open", "from", provision.Issuer)

@@ -230,7 +230,10 @@ func (d *Desk) readingsOf(done *Done, advance record.ID, n uint64) (*CommittedRe
 	if err != nil || rec == nil {
 		return nil, orElse(err, errNoState)
 	}
-	a := rec.Body.(*record.TreeAdvance)
+	a, ok := rec.Body.(*record.TreeAdvance)
+	if !ok {
+		return nil, errOtherRecord
+	}
 	return &CommittedReadings{Done: done, Tree: a.Tree, First: a.Size - n, Size: a.Size, Root: hex.EncodeToString(a.Root[:])}, nil
 }
 
@@ -424,7 +427,10 @@ func (t *sensorTree) covering(st *store.State, index uint64, p *ReadingProof) er
 		if err != nil || rec == nil {
 			return err
 		}
-		a := rec.Body.(*record.TreeAdvance)
+		a, ok := rec.Body.(*record.TreeAdvance)
+		if !ok {
+			return errOtherRecord
+		}
 		p.Size, p.Root, p.Advance, p.LogAt = a.Size, merkle.Hash(a.Root), rec.ID, at
 		return found
 	})

@@ -63,6 +63,7 @@ var codesOfAPI = map[string]entry{
 	codeStopping:      row(http.StatusServiceUnavailable, "このノードは止まるところです。", "This node is stopping.", Sentence{"少し待つか、ほかのノードに送ってください。", "Wait a moment, or ask another node."}),
 	codeInternal:      row(http.StatusInternalServerError, "ノードの中で誤りが起きました。", "Something went wrong inside the node.", hintOperator),
 	codeStorage:       row(http.StatusInternalServerError, "このノードの保存先に問題があり、答えられません。", "This node's storage is damaged or stopped; it does not answer.", hintOperator),
+	codeFull:          row(http.StatusConflict, "このノードの金庫がいっぱいで、新しい人や月の鍵を作れません。", "This node's vault is full: it takes no key for a further person or month.", hintOperator),
 	codeBeyond:        row(http.StatusNotFound, "確定した範囲の外です。", "This is beyond what is final.", hintProof),
 	codeRecordUnknown: row(http.StatusNotFound, "その記録はありません。", "There is no such record.", hintName),
 	codeNoStatus:      row(http.StatusUnprocessableEntity, "この記録には、変わる状態がありません。", "The record has no status that could change.", hintNothing),

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/akashi-ledger/akashi/crypto/canon"
+	"github.com/akashi-ledger/akashi/crypto/vault"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node/outbox"
 	"github.com/akashi-ledger/akashi/node/store"
@@ -92,6 +93,7 @@ const (
 	codeStopping      = "node.stopping"
 	codeInternal      = "internal"
 	codeStorage       = "storage.damaged"
+	codeFull          = "vault.full"
 	codeTimeout       = "outcome.unknown"
 	codeBeyond        = "beyond-final"
 	codeRecordUnknown = "record.unknown"
@@ -126,6 +128,8 @@ func codeOf(err error) *apiError {
 		return &apiError{code: form.Code}
 	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrStopped):
 		return &apiError{code: codeStorage}
+	case errors.Is(err, vault.ErrFull):
+		return &apiError{code: codeFull}
 	case errors.Is(err, store.ErrClosed):
 		return &apiError{code: codeStopping}
 	}

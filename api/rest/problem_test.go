@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/akashi-ledger/akashi/crypto/vault"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node/outbox"
 )
@@ -109,6 +110,7 @@ func TestCodeOf(t *testing.T) {
 		{fmt.Errorf("x: %w", record.Refuse(record.CodeRevoked, "山田")), "revoked", 409},
 		{fmt.Errorf("x: %w", outbox.ErrBusy), "outbox.busy", 503},
 		{&outbox.UnknownError{Key: "k"}, "outcome.unknown", 503},
+		{fmt.Errorf("register 山田: %w", vault.ErrFull), "vault.full", 409},
 		{errors.New("open /secret/山田: no such file"), "internal", 500},
 		{&record.Refusal{Code: "brand-new"}, "brand-new", 409},
 		{&record.Refusal{Code: "山田"}, "internal", 500},

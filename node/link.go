@@ -92,9 +92,12 @@ func (n *Node) serveSubmit(_ context.Context, _ string, req []byte) ([]byte, err
 	if err := canon.Unmarshal(req, &m); err != nil {
 		return nil, &transport.RemoteError{Code: "malformed"}
 	}
+	var refusal *record.Refusal
 	switch err := r.Submit(&m.Submitted, m.Urgent); {
 	case errors.Is(err, replica.ErrBusy):
 		return nil, &transport.RemoteError{Code: "busy"}
+	case errors.As(err, &refusal):
+		return nil, &transport.RemoteError{Code: "malformed"}
 	case err != nil:
 		return nil, &transport.RemoteError{Code: "no-leader"}
 	}

@@ -148,13 +148,20 @@ func (e *Entry) check() error {
 		return err
 	}
 	for i := range e.Submissions {
-		s := &e.Submissions[i]
-		if err := s.Submission.check(); err != nil {
+		if err := e.Submissions[i].Check(); err != nil {
 			return err
 		}
-		if int(s.Submission.Count) != len(s.Leaves) {
-			return refuse(CodeBatchForm, "submission %d: %d records where %d are signed", i, len(s.Leaves), s.Submission.Count)
-		}
+	}
+	return nil
+}
+
+// Check wants the form without which a whole batch is void.
+func (s *Submitted) Check() error {
+	if err := s.Submission.check(); err != nil {
+		return err
+	}
+	if int(s.Submission.Count) != len(s.Leaves) {
+		return refuse(CodeBatchForm, "%d records where %d are signed", len(s.Leaves), s.Submission.Count)
 	}
 	return nil
 }

@@ -34,6 +34,7 @@ type cluster struct {
 	servers map[string]raft.ServerID
 	dirs    map[string]string
 	nodes   map[string]*member
+	ahead   map[string]*atomic.Int64 // nanoseconds that a member's clock is ahead
 }
 
 type member struct {
@@ -49,7 +50,7 @@ type member struct {
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	c := ledgertest.New(t, ledgertest.Options{FoundedMs: uint64(time.Now().UnixMilli())})
-	cl := &cluster{t: t, c: c, ids: map[string]peer.ID{}, servers: map[string]raft.ServerID{}, dirs: map[string]string{}, nodes: map[string]*member{}}
+	cl := &cluster{t: t, c: c, ids: map[string]peer.ID{}, servers: map[string]raft.ServerID{}, dirs: map[string]string{}, nodes: map[string]*member{}, ahead: map[string]*atomic.Int64{}}
 	for _, m := range c.Members {
 		pub := m.Peer.Public()
 		id, err := transport.PeerID(pub[:])
@@ -62,6 +63,7 @@ func newCluster(t *testing.T) *cluster {
 		}
 		cl.peers = append(cl.peers, transport.Peer{Name: m.ID, PublicKey: pub[:], Addr: l.Addr().String()})
 		l.Close()
+		cl.ahead[m.ID] = new(atomic.Int64)
 		cl.ids[m.ID], cl.servers[m.ID], cl.dirs[m.ID] = id, raft.ServerID(id.String()), t.TempDir()
 	}
 	for _, m := range c.Members {
@@ -105,6 +107,7 @@ func (cl *cluster) start(id string) *member {
 	m.host, err = transport.New(transport.Config{Key: keys.Peer.Private(), Listen: cl.peers[i].Addr, Peers: cl.peers,
 		Admit: func(p peer.ID) bool { return known[p] }, Log: log})
 	must(err)
+	now := func() time.Time { return time.Now().Add(time.Duration(cl.ahead[id].Load())) }
 	stop := func(err error) { m.stopped.Store(&err) }
 	leader := func() string {
 		if r := m.replica.Load(); r != nil {
@@ -113,7 +116,7 @@ func (cl *cluster) start(id string) *member {
 		return ""
 	}
 	m.cosign, err = cosign.New(cosign.Config{Self: id, Key: keys.Cosign, LogKey: cl.c.Log, Policy: policy, Dir: cl.dirs[id],
-		State: m.ledger.State, Now: time.Now, Leader: leader, Stop: stop, Log: log, Fresh: true,
+		State: m.ledger.State, Now: now, Leader: leader, Stop: stop, Log: log, Fresh: true,
 		Send: func(ctx context.Context, to string, b []byte) error {
 			_, err := m.host.Call(ctx, cl.ids[to], "cosign", b)
 			return err
@@ -123,7 +126,7 @@ func (cl *cluster) start(id string) *member {
 	must(m.host.Handle("cosign", transport.Limits{MaxRequest: 1 << 20, MaxResponse: 1 << 10, Concurrency: 8},
 		func(_ context.Context, _ peer.ID, b []byte) ([]byte, error) { return nil, m.cosign.Receive(b) }))
 	r, err := replica.New(replica.Config{Self: id, Origin: cl.c.Origin, Key: keys.Key, Dir: cl.dirs[id], Host: m.host,
-		Servers: cl.servers, Ledger: m.ledger, Now: time.Now, Final: m.cosign.Current, Beat: m.cosign.Beat,
+		Servers: cl.servers, Ledger: m.ledger, Now: now, Final: m.cosign.Current, Beat: m.cosign.Beat,
 		Batch: func(b *store.Batch) { m.cosign.Derived(b.End) }, Leads: func(string) {}, Stop: stop, Log: log})
 	must(err)
 	m.replica.Store(r)

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/canon"
@@ -9,6 +10,7 @@ import (
 	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node/cosign"
 	"github.com/akashi-ledger/akashi/node/store"
+	"github.com/hashicorp/raft"
 )
 
 // A chain is where a leader's next header goes.
@@ -29,37 +31,37 @@ func (r *Replica) propose() {
 		case <-r.stopped:
 			return
 		case leads := <-r.raft.LeaderCh():
-			if leads {
-				r.lead()
+			for leads {
+				leads = r.lead()
 			}
 		}
 	}
 }
 
-// lead proposes until leadership ends or an entry fails.
-func (r *Replica) lead() {
+// lead proposes until leadership ends or an entry fails. It reports whether this
+// node leads again, in another term.
+func (r *Replica) lead() (again bool) {
 	term := r.raft.CurrentTerm()
 	if err := r.raft.Barrier(applyTimeout).Error(); err != nil {
 		r.Log.Warn("no barrier after election", "err", err)
-		return
+		return r.resign()
 	}
 	c, err := r.tip(term)
 	if err != nil {
 		r.Stop(err)
-		return
+		return false
 	}
 	r.open.Store(0)
 	r.Log.Info("leading", "term", term, "height", c.height)
 	r.Beat()
 	var held *record.Submitted
-	advanced := time.Now()
+	advanced, final := time.Now(), uint64(0)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		if r.failed.Load() == term {
 			r.Log.Warn("an entry failed: no more headers in this term", "term", term)
-			r.raft.LeadershipTransfer()
-			return
+			return r.resign()
 		}
 		urgent, bulk := r.urgent, r.bulk
 		if held != nil || !r.mayPropose(c) {
@@ -72,27 +74,80 @@ func (r *Replica) lead() {
 		}
 		select {
 		case <-r.stopped:
-			return
+			return false
 		case leads := <-r.raft.LeaderCh():
-			if !leads {
-				return
+			if !leads || r.raft.CurrentTerm() != term { // lost, and perhaps won again
+				return leads
 			}
 		case s := <-urgent:
-			held = s
+			held = r.taken(s)
 		case s := <-bulk:
-			held = s
+			held = r.taken(s)
 		case <-r.applied:
 		case <-tick.C:
-			if f := r.Final(); f != nil && f.End.Height == r.Ledger.State().Height {
-				advanced = time.Now()
+			f := r.Final()
+			if f != nil && (f.End.Height > final || held == nil && f.End.Height == r.Ledger.State().Height) {
+				advanced, final = time.Now(), f.End.Height
 			} else if time.Since(advanced) > stallAfter {
-				r.Log.Warn("finality stalls: handing leadership on")
-				r.raft.LeadershipTransfer()
+				r.Log.Warn("finality stalls, or nothing can be proposed: handing leadership on")
+				if err := r.transfer(); err != nil {
+					r.Log.Warn("leadership is not handed on", "err", err)
+				}
 				advanced = time.Now()
 			}
 		}
 	}
 }
+
+// transfer hands leadership to another member and waits, though not for ever: a
+// transfer that is interrupted may never answer.
+func (r *Replica) transfer() error {
+	done := make(chan error, 1)
+	go func() { done <- r.raft.LeadershipTransfer().Error() }()
+	select {
+	case err := <-done:
+		return err
+	case <-r.stopped:
+		return nil
+	case <-time.After(stallAfter):
+		return errors.New("no answer")
+	}
+}
+
+// resign hands leadership on until it is gone: a leader that proposes nothing
+// would keep the others from it. It reports whether this node leads again, in
+// another term. Where nobody takes over, the node stops.
+func (r *Replica) resign() (again bool) {
+	for begun := time.Now(); time.Since(begun) < resignWithin; {
+		if err := r.transfer(); err != nil {
+			r.Log.Warn("leadership is not handed on", "err", err)
+		}
+		select {
+		case <-r.stopped:
+			return false
+		case leads := <-r.raft.LeaderCh():
+			return leads
+		case <-time.After(time.Second):
+			if r.raft.State() != raft.Leader {
+				return false // LeaderCh has it, or will
+			}
+		}
+	}
+	r.Stop(errors.New("this node must not lead, and nobody takes over"))
+	return false
+}
+
+// taken takes a submission out of the account of what waits.
+func (r *Replica) taken(s *record.Submitted) *record.Submitted {
+	if s != nil {
+		size, _ := sizeOf(s)
+		r.waiting.Add(-int64(size))
+	}
+	return s
+}
+
+// room is for the submissions of one entry: header and encoding need the rest.
+const room = record.MaxEntry - 16<<10
 
 func (r *Replica) tip(term uint64) (*chain, error) {
 	head, err := rules.Load[rules.Head](r.Ledger.State(), rules.KeyHead)
@@ -170,7 +225,6 @@ func (r *Replica) wait(ok func() bool) bool {
 
 // gather takes what waits, urgent first, as far as one entry holds.
 func (r *Replica) gather(first *record.Submitted) (e *record.Entry, rest *record.Submitted) {
-	const room = record.MaxEntry - 16<<10 // header and encoding
 	e = &record.Entry{}
 	list, size := 4<<10, 0
 	next := first
@@ -183,6 +237,7 @@ func (r *Replica) gather(first *record.Submitted) (e *record.Entry, rest *record
 		size, list = size+n, list+l
 		select {
 		case next = <-r.urgent:
+			r.taken(next)
 			continue
 		default:
 		}
@@ -192,6 +247,7 @@ func (r *Replica) gather(first *record.Submitted) (e *record.Entry, rest *record
 		default:
 			next = nil
 		}
+		r.taken(next)
 	}
 	return e, nil
 }

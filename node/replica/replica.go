@@ -42,9 +42,11 @@ import (
 const (
 	depth        = 2                      // entries proposed and not yet applied
 	queueLen     = 4096                   // submissions waiting at the leader
+	queueBytes   = 64 << 20               // that these take
 	maxOpen      = record.CitedWindow - 2 // batches that may be not final before proposing stops
 	applyTimeout = 10 * time.Second
-	stallAfter   = 5 * time.Second // of finality before leadership is handed on
+	stallAfter   = 5 * time.Second  // of finality before leadership is handed on
+	resignWithin = 30 * time.Second // or the node stops
 )
 
 // Errors that a caller meets; both are worth trying again.
@@ -55,20 +57,21 @@ var (
 
 // Config is what a Replica needs; every field is required.
 type Config struct {
-	Self    string // member id
-	Origin  string
-	Key     sign.Key
-	Dir     string // of the Raft log
-	Host    *transport.Host
-	Servers map[string]raft.ServerID // by member id; all voters
-	Ledger  *store.Ledger
-	Now     func() time.Time     // the consortium's clock
-	Final   func() *cosign.Final // the highest final checkpoint
-	Beat    func()               // asks members for fresh cosignatures
-	Batch   func(b *store.Batch) // called for every applied batch; must not block
-	Leads   func(leader string)  // called when the leader changes; must not block
-	Stop    func(error)          // this node must halt
-	Log     *slog.Logger
+	Self     string // member id
+	Origin   string
+	Key      sign.Key
+	Dir      string // of the Raft log
+	Host     *transport.Host
+	Servers  map[string]raft.ServerID // by member id; all voters
+	Ledger   *store.Ledger
+	Cosigned uint64               // height that this member has cosigned, 0 for none
+	Now      func() time.Time     // the consortium's clock
+	Final    func() *cosign.Final // the highest final checkpoint
+	Beat     func()               // asks members for fresh cosignatures
+	Batch    func(b *store.Batch) // called for every applied batch; must not block
+	Leads    func(leader string)  // called when the leader changes; must not block
+	Stop     func(error)          // this node must halt
+	Log      *slog.Logger
 }
 
 // Replica is this node's part of the Raft cluster.
@@ -82,6 +85,7 @@ type Replica struct {
 	applied chan struct{} // an entry of ours was applied, or failed
 	done    chan struct{}
 	stopped chan struct{}
+	waiting atomic.Int64 // bytes in the queues
 	open    atomic.Int64 // proposed and not yet applied
 	failed  atomic.Uint64
 }
@@ -127,6 +131,9 @@ func (r *Replica) start() error {
 	if err != nil {
 		return fmt.Errorf("read the Raft log: %w", err)
 	}
+	if err := r.checkLog(known); err != nil {
+		return err
+	}
 	if !known {
 		if err := raft.BootstrapCluster(cfg, r.logs, r.logs, snaps, r.trans, r.voters()); err != nil {
 			return fmt.Errorf("bootstrap Raft: %w", err)
@@ -153,6 +160,28 @@ func (r *Replica) start() error {
 	return nil
 }
 
+// ErrLogLost says that the Raft log is not the one that this member voted with.
+// With a shorter one it could elect a leader that lacks what is final: it must
+// not take part.
+var ErrLogLost = errors.New("the Raft log was lost or cut: this member must not vote with it")
+
+// checkLog compares the log with what this member did before: the log is synced,
+// so it never ends before what was applied from it, and who has cosigned a batch
+// has a log.
+func (r *Replica) checkLog(known bool) error {
+	if !known && r.Cosigned > 0 {
+		return fmt.Errorf("%w: it is empty, and height %d was cosigned", ErrLogLost, r.Cosigned)
+	}
+	last, err := r.logs.LastIndex()
+	if err != nil {
+		return fmt.Errorf("read the Raft log: %w", err)
+	}
+	if last < r.Ledger.RaftIndex() {
+		return fmt.Errorf("%w: it ends at %d, and %d was applied", ErrLogLost, last, r.Ledger.RaftIndex())
+	}
+	return nil
+}
+
 func (r *Replica) voters() raft.Configuration {
 	var c raft.Configuration
 	for _, id := range r.Servers {
@@ -173,8 +202,16 @@ func (r *Replica) Leader() string {
 }
 
 // Submit queues a submission at this node, which must lead. It does not wait
-// for anything.
+// for anything. What no entry can hold is a *record.Refusal: it would make the
+// whole entry void.
 func (r *Replica) Submit(s *record.Submitted, urgent bool) error {
+	if err := s.Check(); err != nil {
+		return err
+	}
+	size, _ := sizeOf(s)
+	if size > room {
+		return record.Refuse(record.CodeRecordOversize, "a submission of %d bytes, at most %d", size, room)
+	}
 	if r.raft.State() != raft.Leader {
 		return ErrNotLeader
 	}
@@ -182,12 +219,15 @@ func (r *Replica) Submit(s *record.Submitted, urgent bool) error {
 	if urgent {
 		queue = r.urgent
 	}
-	select {
-	case queue <- s:
-		return nil
-	default:
-		return ErrBusy
+	if r.waiting.Add(int64(size)) <= queueBytes {
+		select {
+		case queue <- s:
+			return nil
+		default:
+		}
 	}
+	r.waiting.Add(-int64(size))
+	return ErrBusy
 }
 
 // Close leaves the cluster's work and closes the log.

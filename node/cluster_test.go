@@ -18,6 +18,7 @@ import (
 	"github.com/akashi-ledger/akashi/node"
 	"github.com/akashi-ledger/akashi/node/custody"
 	"github.com/akashi-ledger/akashi/node/outbox"
+	"github.com/akashi-ledger/akashi/node/replica"
 )
 
 // consortium is four whole nodes in one process.
@@ -416,5 +417,26 @@ func TestClusterDerivesAgain(t *testing.T) {
 	aside, err := filepath.Glob(filepath.Join(c.dirs["c-sha"], "state.damaged-*"))
 	if err != nil || len(aside) == 0 {
 		t.Errorf("no damaged state was kept: %v", err)
+	}
+}
+
+// TestLostRaftLog: a member that voted and lost its Raft log does not start: it
+// could help to elect a leader that lacks what is final.
+func TestLostRaftLog(t *testing.T) {
+	c := found(t, false)
+	c.start(c.ids...)
+	c.ready()
+	c.post("a-sha", &record.Record{Kind: record.KindTick, Body: &record.Tick{}})
+	c.settle()
+	c.stop("c-sha")
+	if err := os.RemoveAll(filepath.Join(c.dirs["c-sha"], "raft")); err != nil {
+		t.Fatal(err)
+	}
+	n, err := node.Start(c.dirs["c-sha"], c.log)
+	if err == nil {
+		n.Close()
+	}
+	if !errors.Is(err, replica.ErrLogLost) {
+		t.Errorf("started without its Raft log: %v", err)
 	}
 }

@@ -68,6 +68,7 @@ type Node struct {
 	finalMu  sync.Mutex
 	finalCh  chan struct{} // closed when a height becomes final
 	closing  chan struct{}
+	started  chan struct{} // closed when start has returned: nothing is closed while parts are still opened
 	stopOnce sync.Once
 	stopped  chan struct{}
 	reason   error
@@ -79,12 +80,21 @@ func Start(dir string, log *slog.Logger) (*Node, error) {
 	if log == nil {
 		return nil, errors.New("node: a logger is required")
 	}
-	n := &Node{Dir: dir, Log: log, finalCh: make(chan struct{}), closing: make(chan struct{}), stopped: make(chan struct{})}
-	if err := n.start(); err != nil {
-		n.close()
+	n := &Node{Dir: dir, Log: log, finalCh: make(chan struct{}), closing: make(chan struct{}), started: make(chan struct{}), stopped: make(chan struct{})}
+	err := n.start()
+	if err == nil {
+		n.wg.Go(n.watch)
+	}
+	close(n.started)
+	if err != nil {
+		n.stopOnce.Do(func() {
+			close(n.closing)
+			n.close()
+			close(n.stopped)
+		})
+		<-n.stopped
 		return nil, err
 	}
-	n.wg.Go(n.watch)
 	return n, nil
 }
 
@@ -224,7 +234,7 @@ func (n *Node) openDesk([]byte) (err error) {
 func (n *Node) openRaft([]byte) error {
 	r, err := replica.New(replica.Config{
 		Self: n.Settings.Member, Origin: n.Founding.Origin, Key: n.keys.Record, Dir: n.Dir, Host: n.host,
-		Servers: n.peers.servers, Ledger: n.ledger, Now: n.Clock.Now, Final: n.cosign.Current, Beat: n.cosign.Beat,
+		Servers: n.peers.servers, Ledger: n.ledger, Cosigned: n.cosign.Marked(), Now: n.Clock.Now, Final: n.cosign.Current, Beat: n.cosign.Beat,
 		Batch: n.onBatch, Leads: func(string) { n.outbox.LeaderChanged() }, Stop: n.stop, Log: n.Log,
 	})
 	if err == nil {
@@ -258,6 +268,7 @@ func (n *Node) stop(reason error) {
 		}
 		close(n.closing)
 		go func() {
+			<-n.started
 			n.close()
 			close(n.stopped)
 		}()

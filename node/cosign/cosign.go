@@ -149,10 +149,11 @@ type message struct {
 // A Cosigner signs and collects for one member.
 type Cosigner struct {
 	Config
-	mark  *markFile
-	floor uint64 // size of the mark at the start: nothing below it is shown as final
-	final atomic.Pointer[Final]
-	ready chan struct{} // signals the signer
+	mark   *markFile
+	marked uint64 // height of the mark at the start
+	floor  uint64 // size of the mark at the start: nothing below it is shown as final
+	final  atomic.Pointer[Final]
+	ready  chan struct{} // signals the signer
 
 	mu       sync.Mutex
 	pending  []store.End                 // derived, not signed
@@ -184,7 +185,7 @@ func New(c Config) (*Cosigner, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Cosigner{Config: c, mark: mark, floor: mark.mark.Size, ready: make(chan struct{}, 1), ends: map[uint64]store.End{},
+	s := &Cosigner{Config: c, mark: mark, marked: mark.mark.Height, floor: mark.mark.Size, ready: make(chan struct{}, 1), ends: map[uint64]store.End{},
 		sigs: map[uint64]map[string]entry{}, conflict: map[string]entry{}, kept: map[string]int{}, proofs: map[string]int{}, out: map[string]*outbox{}}
 	if err := s.checkMark(st); err != nil {
 		mark.f.Close()
@@ -236,6 +237,10 @@ func (s *Cosigner) Close() error {
 	s.wg.Wait()
 	return s.mark.f.Close()
 }
+
+// Marked returns the height of the last end that this member cosigned before it
+// started, 0 for none but genesis.
+func (s *Cosigner) Marked() uint64 { return s.marked }
 
 // Current returns the highest final checkpoint, nil before the first since
 // start.

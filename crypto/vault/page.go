@@ -19,6 +19,9 @@ type Entry struct {
 	// Replace allows another value than the one already held. The old value
 	// stays readable, to who has root key and blobs, until the next rotation.
 	Replace bool
+	// Reserve lets the entry into the room that is kept beyond the bound: for what
+	// an erasure needs, which a full vault must not refuse.
+	Reserve bool
 }
 
 // Format writes "[redacted]" for every verb.

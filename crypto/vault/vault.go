@@ -68,7 +68,7 @@ func (v *Vault) Put(entries ...Entry) error {
 func (v *Vault) admit(entries []Entry) ([]Entry, error) {
 	var fresh []Entry
 	seen := make(map[string]bool, len(entries))
-	added, bytesNow := 0, v.secrets.bytes
+	added, bytesNow, most := 0, v.secrets.bytes, v.maxEntries+v.maxEntries/8+8
 	for i, e := range entries {
 		if len(e.ID) == 0 || len(e.ID) > MaxIDBytes || len(e.Value) > MaxValueBytes || seen[e.ID] {
 			return nil, because(ErrInvalid, "entry %d: id of %d bytes, value of %d bytes, repeated: %t", i, len(e.ID), len(e.Value), seen[e.ID])
@@ -82,12 +82,15 @@ func (v *Vault) admit(entries []Entry) ([]Entry, error) {
 			return nil, because(ErrExists, "entry %d", i)
 		case !held:
 			added++
+			if !e.Reserve {
+				most = v.maxEntries
+			}
 		}
 		bytesNow += e.encodedBytes()
 		fresh = append(fresh, Entry{ID: e.ID, Value: append([]byte{}, e.Value...)})
 	}
-	if held := len(v.secrets.entries); held+added > v.maxEntries || bytesNow > maxBlockBytes {
-		return nil, because(ErrFull, "it holds %d of %d entries and %d of %d bytes", held, v.maxEntries, v.secrets.bytes, maxBlockBytes)
+	if held := len(v.secrets.entries); held+added > most && added > 0 || bytesNow > maxBlockBytes {
+		return nil, because(ErrFull, "it holds %d of %d entries and %d of %d bytes", held, most, v.secrets.bytes, maxBlockBytes)
 	}
 	if size := pageSize(fresh) + pageHeadBytes + 16; size > MaxBlobBytes {
 		return nil, because(ErrTooLarge, "%d of %d bytes; divide it", size, MaxBlobBytes)

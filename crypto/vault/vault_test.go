@@ -93,6 +93,17 @@ func TestPutRefusals(t *testing.T) {
 	if err := v.Put(Entry{ID: "a", Value: []byte("one")}); err != nil {
 		t.Errorf("same value: %v", err)
 	}
+	full, _ := newVault(t, Options{MaxEntries: 1})
+	mustPut(t, full, Entry{ID: "a"})
+	for i := range 8 {
+		mustPut(t, full, Entry{ID: fmt.Sprint("e", i), Reserve: true})
+	}
+	mustPut(t, full, Entry{ID: "a", Value: []byte("other"), Replace: true})
+	for _, put := range [][]Entry{{{ID: "b"}}, {{ID: "e8", Reserve: true}}} {
+		if err := full.Put(put...); !errors.Is(err, ErrFull) {
+			t.Errorf("beyond the reserve: %v", err)
+		}
+	}
 	if ids, _ := v.List(""); w.effects != before || len(ids) != 1 {
 		t.Errorf("%d effects, holds %q", w.effects-before, ids)
 	}

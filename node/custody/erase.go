@@ -213,6 +213,7 @@ func (d *Desk) sealSteps(id record.ID, plans map[string]any, more ...store.KV) e
 		if err != nil {
 			return err
 		}
+		entry.Reserve = true
 		entries, files = append(entries, entry), append(files, file)
 	}
 	if err := d.Blobs.PutMany(files); err != nil {

@@ -131,7 +131,7 @@ func (d *Desk) orphanRecords(q *person) error {
 			return err
 		}
 		at := "z/" + hex.EncodeToString(c.id[:]) + "/" + c.name[2:]
-		if err := d.put(vault.Entry{ID: at, Value: value}); err != nil {
+		if err := d.put(vault.Entry{ID: at, Value: value, Reserve: true}); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,50 @@
+package custody
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/akashi-ledger/akashi/crypto/vault"
+)
+
+// TestFullVault: a member that can take no further person still erases those
+// that it has, its own and those of whom it received data.
+func TestFullVault(t *testing.T) {
+	w, a, b := handedOver(t)
+	for _, m := range []*member{a, b} {
+		fill(t, m.vault)
+	}
+	_, err := a.Register(ctx, Call{}, Registration{Person: "one-more", Service: "a-portal", Items: map[string]string{"name": "田中"}, Source: "self"})
+	if !errors.Is(err, vault.ErrFull) {
+		t.Errorf("a full vault takes one more: %v", err)
+	}
+	view, _, err := a.Erase(ctx, Call{}, EraseRequest{Person: refMarker, Cause: "request"})
+	noErr(t, err)
+	w.duties()
+	view, err = a.Erasure(ctx, view.ID)
+	noErr(t, err)
+	if len(view.Pending) != 0 || b.People(ctx) != 0 {
+		t.Errorf("%+v, %d people at b-sha", view, b.People(ctx))
+	}
+}
+
+// fill takes all the room that a vault has for people.
+func fill(t *testing.T, v *vault.Vault) {
+	t.Helper()
+	for n, room := 0, 1000; room > 0; {
+		var entries []vault.Entry
+		for i := range room {
+			entries = append(entries, vault.Entry{ID: fmt.Sprintf("x/%d", n+i), Value: []byte("full")})
+		}
+		err := v.Put(entries...)
+		switch {
+		case err == nil:
+			n += room
+		case errors.Is(err, vault.ErrFull):
+			room /= 2
+		default:
+			t.Fatal(err)
+		}
+	}
+}

@@ -40,6 +40,7 @@ vet: go-version
 test: setup format vet ## everything that a change must pass (CI=true also fuzzes for 60 s)
 	$(GOTEST) -shuffle=on ./...
 	CGO_ENABLED=1 $(GOTEST) -race -short ./crypto/... ./ledger/...
+	CGO_ENABLED=1 $(GOTEST) -race -short -run '^TestCluster' ./node/replica
 	@if [ "$$CI" = true ]; then .ci/fuzz total 60; fi
 
 check: format vet ## the fast part of test, for every save

@@ -5,12 +5,16 @@ import "github.com/akashi-ledger/akashi/crypto/register"
 // hotKeys is how many register values each half of the cache holds.
 const hotKeys = 1 << 15
 
+// hotBytes is how many bytes of values it may hold.
+const hotBytes = 24 << 20
+
 // hot keeps register values that were used lately, as they stand at the newest
 // height, so that a handle which is written again and again is not looked up in
 // Badger each time. Only the applying goroutine uses it. Two maps age in turn: a
 // value that is not used while the young half fills is forgotten.
 type hot struct {
 	young, old map[register.KeyHash][]byte
+	bytes      int // put into young
 }
 
 func newHot() *hot { return &hot{young: map[register.KeyHash][]byte{}} }
@@ -27,13 +31,15 @@ func (h *hot) get(kh register.KeyHash) ([]byte, bool) {
 
 // put keeps a value; it must not be changed afterwards.
 func (h *hot) put(kh register.KeyHash, value []byte) {
-	if len(h.young) >= hotKeys {
-		h.old, h.young = h.young, make(map[register.KeyHash][]byte, hotKeys)
+	if len(h.young) >= hotKeys || h.bytes >= hotBytes {
+		h.old, h.young, h.bytes = h.young, make(map[register.KeyHash][]byte, hotKeys), 0
 	}
+	h.bytes += len(value) - len(h.young[kh])
 	h.young[kh] = value
 }
 
 func (h *hot) drop(kh register.KeyHash) {
+	h.bytes -= len(h.young[kh])
 	delete(h.young, kh)
 	delete(h.old, kh)
 }

@@ -149,7 +149,7 @@ func inspect(dir string, minFreeBytes uint64) error {
 	// a lost manifest into an empty database.
 	_, err = os.Stat(filepath.Join(dir, badger.ManifestFilename))
 	if err == nil {
-		return inspectTables(dir)
+		return errors.Join(dropEmptyMemtables(dir), inspectTables(dir))
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return systemError(err)
@@ -160,6 +160,21 @@ func inspect(dir string, minFreeBytes uint64) error {
 		}
 	}
 	return nil
+}
+
+// dropEmptyMemtables removes memtables into which nothing was ever written: Badger
+// creates the file, then grows it, and refuses to open what a kill in between left.
+func dropEmptyMemtables(dir string) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*.mem"))
+	for _, file := range files {
+		if info, err := os.Stat(file); err != nil || info.Size() > 0 {
+			continue
+		}
+		if err := os.Remove(file); err != nil {
+			return systemError(err)
+		}
+	}
+	return err
 }
 
 func tryWrite(dir string) error {

@@ -31,7 +31,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,64 +69,6 @@ type Config struct {
 	Stop   func(error)                                          // this node must halt
 	Log    *slog.Logger
 	Fresh  bool // nothing was ever cosigned with this key: the mark may be made
-}
-
-// A Final is a checkpoint with at least k members' cosignatures.
-type Final struct {
-	End    store.End
-	Sigs   []MemberSig // ascending by member
-	Policy *rules.Policy
-	logKey sign.Key
-	once   sync.Once
-	note   []byte
-}
-
-// MemberSig is a member's cosignature.
-type MemberSig struct {
-	Member string
-	sign.Cosignature
-}
-
-// Note returns the signed note of the checkpoint.
-func (f *Final) Note() []byte {
-	f.once.Do(func() {
-		keys, cosigs := map[string]sign.PublicKey{}, []sign.Cosignature{}
-		for _, m := range f.Policy.Members {
-			keys[m.Name] = m.Key
-		}
-		for _, s := range f.Sigs {
-			cosigs = append(cosigs, s.Cosignature)
-		}
-		note, err := sign.FormatNote(f.End.Checkpoint(f.Policy.Origin), f.logKey, cosigs, keys)
-		if err != nil {
-			panic("cosign: " + err.Error()) // every kept cosignature is of a policy member
-		}
-		f.note = note
-	})
-	return f.note
-}
-
-// FreshAt returns the k-th newest cosignature time, in Unix seconds.
-func (f *Final) FreshAt() uint64 {
-	sigs := make([]sign.Cosignature, len(f.Sigs))
-	for i, s := range f.Sigs {
-		sigs[i] = s.Cosignature
-	}
-	return sign.KthNewest(sigs, f.Policy.K)
-}
-
-// Cited returns the checkpoint as a header cites it: with the k newest
-// cosignatures.
-func (f *Final) Cited() record.Cited {
-	sigs := slices.Clone(f.Sigs)
-	sort.SliceStable(sigs, func(i, j int) bool { return sigs[i].Time > sigs[j].Time })
-	sigs = sigs[:f.Policy.K]
-	sort.Slice(sigs, func(i, j int) bool { return sigs[i].Member < sigs[j].Member })
-	c := record.Cited{Height: f.End.Height, Size: f.End.Size, Root: f.End.Root}
-	for _, s := range sigs {
-		c.Sigs = append(c.Sigs, record.CitedSig{Member: s.Member, Time: s.Time, Sig: s.Sig})
-	}
-	return c
 }
 
 // entry is one cosignature on its way.
@@ -445,29 +386,6 @@ func (s *Cosigner) receive(e entry) error {
 	return nil
 }
 
-// conflicts keeps a member's cosignature over an end that is not ours as
-// evidence. One alone says that somebody lies or is broken; k of them say that
-// it is us.
-func (s *Cosigner) conflicts(e entry, ours store.End) error {
-	s.conflict[e.Member] = e
-	same := 0
-	for _, o := range s.conflict {
-		if o.Size == e.Size && o.Root == e.Root {
-			same++
-		}
-	}
-	if s.proofs[e.Member]++; s.proofs[e.Member] <= maxProofs { // a liar can sign for ever
-		s.Log.Error("a member cosigned another end than ours", "member", e.Member, "height", e.Height, "size", e.Size)
-		if err := s.evidence(e, ours); err != nil {
-			s.Log.Error("evidence was not written", "err", err)
-		}
-	}
-	if same >= s.Policy.K {
-		go s.Stop(fmt.Errorf("%w: %d members cosigned another end of height %d", ErrForked, same, e.Height))
-	}
-	return nil
-}
-
 // collect looks for the highest end that k members cosigned and that is ours.
 func (s *Cosigner) collect() {
 	s.finalMu.Lock()
@@ -512,36 +430,6 @@ func (s *Cosigner) collect() {
 	s.Config.Final(best)
 	if s.Leader() == s.Self && (cur == nil || best.End.Height > cur.End.Height) {
 		s.announce(best)
-	}
-}
-
-func (s *Cosigner) assemble(end store.End, sigs map[string]entry) *Final {
-	f := &Final{End: end, Policy: s.Policy, logKey: s.LogKey}
-	for _, m := range s.Policy.Members {
-		e, ok := sigs[m.ID]
-		if ok && e.Size == end.Size && e.Root == end.Root {
-			f.Sigs = append(f.Sigs, MemberSig{m.ID, sign.Cosignature{Signer: m.Name, Time: e.Time, Sig: e.Sig}})
-		}
-	}
-	if len(f.Sigs) < s.Policy.K {
-		return nil
-	}
-	return f
-}
-
-// newer reports whether f says more than the other about the same end.
-func (f *Final) newer(other *Final) bool {
-	return len(f.Sigs) > len(other.Sigs) || f.FreshAt() > other.FreshAt()
-}
-
-// announce sends the cosignatures of a final checkpoint to everyone.
-func (s *Cosigner) announce(f *Final) {
-	entries := make([]entry, len(f.Sigs))
-	for i, m := range f.Sigs {
-		entries[i] = entry{m.Member, f.End.Height, f.End.Size, f.End.Root, m.Time, m.Sig}
-	}
-	for _, o := range s.out {
-		o.add(entries, false)
 	}
 }
 

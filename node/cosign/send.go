@@ -87,3 +87,37 @@ func (s *Cosigner) evidence(e entry, ours store.End) error {
 	name := fmt.Sprintf("cosigned-%s-%d-%x.json", e.Member, e.Height, e.Root[:4])
 	return os.WriteFile(filepath.Join(dir, name), append(b, '\n'), 0o600)
 }
+
+// announce sends the cosignatures of a final checkpoint to everyone.
+func (s *Cosigner) announce(f *Final) {
+	entries := make([]entry, len(f.Sigs))
+	for i, m := range f.Sigs {
+		entries[i] = entry{m.Member, f.End.Height, f.End.Size, f.End.Root, m.Time, m.Sig}
+	}
+	for _, o := range s.out {
+		o.add(entries, false)
+	}
+}
+
+// conflicts keeps a member's cosignature over an end that is not ours as
+// evidence. One alone says that somebody lies or is broken; k of them say that
+// it is us.
+func (s *Cosigner) conflicts(e entry, ours store.End) error {
+	s.conflict[e.Member] = e
+	same := 0
+	for _, o := range s.conflict {
+		if o.Size == e.Size && o.Root == e.Root {
+			same++
+		}
+	}
+	if s.proofs[e.Member]++; s.proofs[e.Member] <= maxProofs { // a liar can sign for ever
+		s.Log.Error("a member cosigned another end than ours", "member", e.Member, "height", e.Height, "size", e.Size)
+		if err := s.evidence(e, ours); err != nil {
+			s.Log.Error("evidence was not written", "err", err)
+		}
+	}
+	if same >= s.Policy.K {
+		go s.Stop(fmt.Errorf("%w: %d members cosigned another end of height %d", ErrForked, same, e.Height))
+	}
+	return nil
+}

@@ -175,7 +175,7 @@ func (c *call) concerns(rec *record.Record, opening *custody.RecordOpening) (boo
 		}
 		return personIn(part) == c.caller.Person, nil
 	}
-	h, ok := handleIn(rec.Body)
+	h, ok := record.HandleOf(rec.Body)
 	if !ok {
 		return false, nil
 	}
@@ -200,33 +200,6 @@ func personIn(part any) string {
 		return p.Person
 	}
 	return ""
-}
-
-// handleIn returns the handle that a record names.
-func handleIn(b record.Body) (sign.PublicKey, bool) {
-	switch b := b.(type) {
-	case *record.Consent:
-		return b.Handle, true
-	case *record.Revocation:
-		return b.Handle, true
-	case *record.Stop:
-		return b.Handle, true
-	case *record.HandleOpen:
-		return b.Handle, true
-	case *record.HandleMove:
-		return b.New, true
-	case *record.HandleClose:
-		return b.Handle, true
-	case *record.Provision:
-		return b.Handle, true
-	case *record.OptOut:
-		return b.Handle, true
-	case *record.Exception:
-		return b.Handle, true
-	case *record.Denial:
-		return b.Handle, true
-	}
-	return sign.PublicKey{}, false
 }
 
 // screenOf returns the screen of a record's terms, nil where it has none.

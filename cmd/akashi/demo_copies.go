@@ -229,7 +229,7 @@ func openCopy(dir string) (desk *custody.Desk, stop func(), err error) {
 	if err != nil {
 		return nil, stop, err
 	}
-	v, err := vault.Open(slot, copiedVault{blobs}, vault.Options{})
+	v, err := vault.Open(slot, node.VaultBlobs(blobs), vault.Options{})
 	if err != nil {
 		slot.Close()
 		return nil, stop, err
@@ -256,33 +256,6 @@ func genesisOrigin(leaf []byte) string {
 		}
 	}
 	return ""
-}
-
-// copiedVault is where a node keeps the blocks of its vault: below "V/" among the
-// blobs (vault.Blobs).
-type copiedVault struct{ b *store.Blobs }
-
-const vaultPrefix = "V/"
-
-func (v copiedVault) Get(key string) ([]byte, error) {
-	b, ok, err := v.b.Get([]byte(vaultPrefix + key))
-	if err == nil && !ok {
-		return nil, vault.ErrNoBlob
-	}
-	return b, err
-}
-
-func (v copiedVault) Put(key string, value []byte) error {
-	return v.b.Put([]byte(vaultPrefix+key), value)
-}
-func (v copiedVault) Delete(key string) error { return v.b.Delete([]byte(vaultPrefix + key)) }
-
-func (v copiedVault) List(prefix string) (keys []string, err error) {
-	err = v.b.Keys([]byte(vaultPrefix+prefix), func(key []byte) error {
-		keys = append(keys, string(key[len(vaultPrefix):]))
-		return nil
-	})
-	return keys, err
 }
 
 var errCopy = errors.New("a copy speaks to nobody")

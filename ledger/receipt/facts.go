@@ -181,7 +181,7 @@ func (f *facts) towards(rec *record.Record) (err error) {
 		}
 		f.hash, scope = &f.service.Terms[b.Terms-1].Hash, b.Scope
 	default:
-		if h, ok := handleOf(rec.Body); ok {
+		if h, ok := record.HandleOf(rec.Body); ok {
 			return f.handled(h)
 		}
 		return nil
@@ -197,33 +197,6 @@ func (f *facts) towards(rec *record.Record) (err error) {
 		f.service, err = must[rules.Service](f.ask, rules.KeyService(f.terms.Service))
 	}
 	return err
-}
-
-// handleOf returns the handle that a record names in the open.
-func handleOf(b record.Body) (sign.PublicKey, bool) {
-	switch b := b.(type) {
-	case *record.Consent:
-		return b.Handle, true
-	case *record.Revocation:
-		return b.Handle, true
-	case *record.Stop:
-		return b.Handle, true
-	case *record.HandleOpen:
-		return b.Handle, true
-	case *record.HandleMove:
-		return b.New, true
-	case *record.HandleClose:
-		return b.Handle, true
-	case *record.Provision:
-		return b.Handle, true
-	case *record.OptOut:
-		return b.Handle, true
-	case *record.Exception:
-		return b.Handle, true
-	case *record.Denial:
-		return b.Handle, true
-	}
-	return sign.PublicKey{}, false
 }
 
 // handled asks for a handle and for what it is towards.

@@ -66,7 +66,7 @@ func payload(r *opened, f *facts) *Payload {
 		Controller:   &payloadParty{r.rec.Issuer, f.names[r.rec.Issuer]},
 		PersonalData: r.itemCodes(), Time: time.UnixMilli(int64(r.timeMs)).In(record.JST).Format("2006-01-02T15:04:05.000-07:00"),
 	}
-	if h, ok := handleOf(r.rec.Body); ok {
+	if h, ok := record.HandleOf(r.rec.Body); ok {
 		p.Subject = h.String()
 	}
 	if f.service != nil {

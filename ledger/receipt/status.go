@@ -83,7 +83,7 @@ func stateOf(rec *record.Record, f *facts, h *rules.Handle, ms uint64) string {
 // verifyStatus checks the status part at its own checkpoint, which may be the
 // receipt's.
 func verifyStatus(s *statusPart, r *opened, f *facts, at *final, policies []*sign.Policy) (*Status, error) {
-	handle, ok := handleOf(r.rec.Body)
+	handle, ok := record.HandleOf(r.rec.Body)
 	if !ok {
 		return nil, fmt.Errorf("records of kind %v have no status", r.rec.Kind)
 	}
@@ -124,7 +124,7 @@ func statusAt(rec *record.Record, f *facts, h *rules.Handle, at *final) *Status 
 
 // buildStatus makes the status part at a source's checkpoint.
 func buildStatus(s *sourced, rec *record.Record) (*statusPart, error) {
-	handle, ok := handleOf(rec.Body)
+	handle, ok := record.HandleOf(rec.Body)
 	if !ok {
 		return nil, fmt.Errorf("kind %v: %w", rec.Kind, ErrNoStatus)
 	}

@@ -267,7 +267,7 @@ func (c *checking) leftOpen() {
 		c.notChecked("渡した項目は、この控えにありません", "the items handed over are not in this receipt")
 	}
 	if c.file.Status == nil {
-		if _, ok := handleOf(c.rec.Body); ok {
+		if _, ok := record.HandleOf(c.rec.Body); ok {
 			c.notChecked("今も有効かどうかは、この控えだけでは分かりません", "whether it still holds is not in this receipt")
 		}
 	} else {

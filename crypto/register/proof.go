@@ -2,6 +2,7 @@ package register
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/akashi-ledger/akashi/crypto/merkle"
 )
@@ -53,6 +54,24 @@ func (t *Tree) prove(l Leaves, kh KeyHash) (Proof, error) {
 	}
 	p.Leaf, err = readLeaf(l, entries[0])
 	return p, err
+}
+
+// Lacks reports that t has no leaf for a key, as far as memory tells: where it
+// says no, the leaf may be there or not. It reads no leaves.
+func (t *Tree) Lacks(kh KeyHash) bool {
+	n := t.root
+	for depth := 0; n.isBranch(); depth++ {
+		if kh.bit(depth) == 0 {
+			n = n.left
+		} else {
+			n = n.right
+		}
+	}
+	if n == nil {
+		return true
+	}
+	held := n.held.Load()
+	return held != nil && !slices.ContainsFunc(*held, func(en entry) bool { return en.kh == kh })
 }
 
 // readLeaf fetches the value of an entry and checks it.

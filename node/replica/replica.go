@@ -40,6 +40,7 @@ import (
 
 // Bounds.
 const (
+	logCache     = 16                     // entries of up to 512 KiB in memory for followers
 	depth        = 2                      // entries proposed and not yet applied
 	queueLen     = 4096                   // submissions waiting at the leader
 	queueBytes   = 64 << 20               // that these take
@@ -119,7 +120,7 @@ func (r *Replica) start() error {
 	cfg.MaxAppendEntries = 16
 	cfg.NoSnapshotRestoreOnStart = true
 	cfg.SnapshotInterval, cfg.SnapshotThreshold = 24*time.Hour, 1<<62
-	cached, err := raft.NewLogCache(64, r.logs)
+	cached, err := raft.NewLogCache(logCache, r.logs)
 	if err != nil {
 		return err
 	}

@@ -59,10 +59,12 @@ func (h *hot) written(writes []register.Write) {
 	}
 }
 
-// applyView reads the register at the newest height through the cache.
+// applyView reads the register at the newest height through the cache, and asks
+// Badger only for keys that may be there: most keys of new records are not.
 type applyView struct {
 	*View
 	hot *hot
+	reg *register.Tree
 }
 
 // Get implements rules.View.
@@ -70,6 +72,9 @@ func (v applyView) Get(key []byte) ([]byte, error) {
 	kh := register.HashKey(key)
 	if b, ok := v.hot.get(kh); ok {
 		return b, nil
+	}
+	if v.reg.Lacks(kh) {
+		return nil, nil
 	}
 	b, err := v.View.Get(key)
 	if err == nil && b != nil {

@@ -22,7 +22,7 @@ import (
 //
 //	r key-hash          register value (the state itself)
 //	k register-key      empty: keys of kinds that are listed (sensors, trees, erasures, filings)
-//	e first-index       leaves of one batch, cut where an entry bundle ends; each with its length (uint16)
+//	e first-index       leaves of one batch, as many as fit a segment; each with its length (uint16)
 //	t level index       full hash tile
 //	h height            End
 //	d record-id         leaf index
@@ -42,8 +42,17 @@ const (
 // minFreeToApply is the free space below which the node stops rather than write.
 const minFreeToApply = 128 << 20
 
+// segmentBytes is below Badger's block of 4 KiB: a builder copies a block that
+// outgrows it into one of twice the size, again and again, and a compaction then
+// takes several times its tables in memory.
+const segmentBytes = 3600
+
 // keepStates is how many heights back reads at an exact height are served.
 const keepStates = record.CitedWindow + 8
+
+// keepFinal is how many of them lie behind the last final height: for who asked
+// what is final a moment ago. A tree holds some 0.6 MB that its successor has not.
+const keepFinal = 6
 
 // End is the log at the end of one batch.
 type End struct {
@@ -85,7 +94,8 @@ type Ledger struct {
 	hot     *hot
 
 	mu     sync.RWMutex
-	states map[uint64]*State // by height, the last keepStates
+	states map[uint64]*State // by height, at most the last keepStates
+	oldest uint64            // no state below this height is kept
 }
 
 // ErrDamaged says that stored state contradicts itself: the node must stop and
@@ -170,7 +180,7 @@ func (l *Ledger) load(at applied) error {
 		return fmt.Errorf("%w: the register at height %d does not give the root in the seal", ErrDamaged, end.Height)
 	}
 	st.view = st.tree.View()
-	l.raft = at.RaftIndex
+	l.raft, l.oldest = at.RaftIndex, at.Height
 	l.show(st)
 	return nil
 }
@@ -189,8 +199,8 @@ func (l *Ledger) At(height uint64) (*State, bool) {
 func (l *Ledger) show(st *State) {
 	l.mu.Lock()
 	l.states[st.Height] = st
-	if st.Height >= keepStates {
-		delete(l.states, st.Height-keepStates)
+	for ; l.oldest+keepStates <= st.Height; l.oldest++ {
+		delete(l.states, l.oldest)
 	}
 	l.mu.Unlock()
 	l.current.Store(st)
@@ -211,7 +221,7 @@ type Batch struct {
 func (l *Ledger) Apply(raftIndex uint64, entry []byte) (*Batch, error) {
 	st := l.State()
 	view := st.View()
-	res, err := rules.Apply(applyView{view, l.hot}, rules.Prev{Size: st.Size, Root: merkle.Hash(st.Root)}, entry)
+	res, err := rules.Apply(applyView{view, l.hot, st.reg}, rules.Prev{Size: st.Size, Root: merkle.Hash(st.Root)}, entry)
 	view.Close()
 	if err != nil {
 		return nil, fmt.Errorf("apply Raft entry %d: %w", raftIndex, err)
@@ -272,11 +282,16 @@ func (l *Ledger) commit(st *State, res *rules.Result, raftIndex uint64) (*State,
 	return next, nil
 }
 
-// Final says that a height is final: versions that are older than what reads
-// may still need are let go.
+// Final says that a height is final: trees and versions that are older than what
+// reads may still need are let go.
 func (l *Ledger) Final(height uint64) {
 	if height > keepStates {
 		l.db.SetDiscardTs(height - keepStates)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for ; l.oldest+keepFinal < height; l.oldest++ {
+		delete(l.states, l.oldest)
 	}
 }
 
@@ -320,18 +335,29 @@ func (w *writer) register(writes []register.Write) {
 	}
 }
 
-// leaves stores a batch's leaves, cut where an entry bundle of 256 ends.
+// leaves stores a batch's leaves in segments of at most segmentBytes; a larger
+// leaf has one of its own.
 func (w *writer) leaves(first uint64, all [][]byte) {
-	for len(all) > 0 {
-		n := min(uint64(len(all)), merkle.TileWidth-first%merkle.TileWidth)
-		var seg []byte
-		for _, leaf := range all[:n] {
-			seg = binary.BigEndian.AppendUint16(seg, uint16(len(leaf)))
-			seg = append(seg, leaf...)
+	var seg []byte
+	n := uint64(0)
+	flush := func() {
+		if n > 0 {
+			w.put(indexKey(prefixLeaves, first), seg)
 		}
-		w.put(indexKey(prefixLeaves, first), seg)
-		all, first = all[n:], first+n
+		first, n, seg = first+n, 0, nil
 	}
+	for _, leaf := range all {
+		if len(seg)+2+len(leaf) > segmentBytes {
+			flush()
+		}
+		if seg == nil {
+			seg = make([]byte, 0, max(segmentBytes, 2+len(leaf)))
+		}
+		seg = binary.BigEndian.AppendUint16(seg, uint16(len(leaf)))
+		seg = append(seg, leaf...)
+		n++
+	}
+	flush()
 }
 
 func (w *writer) tiles(tiles []merkle.FullTile) {

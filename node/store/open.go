@@ -108,7 +108,9 @@ func openBadger(dir string, log *slog.Logger, o openOptions, open func(badger.Op
 		WithBlockCacheSize(0). // see the comment above
 		WithNumMemtables(2).
 		WithNumCompactors(2). // each builds tables in memory
-		WithBaseTableSize(4 << 20).
+		WithBaseTableSize(2 << 20).
+		WithNumLevelZeroTables(8).             // their merge is what makes others wait: less often, of more
+		WithNumLevelZeroTablesStall(24).       // beyond this, writes wait for it
 		WithValueThreshold(MaxValueBytes + 1). // smaller ones stay inline
 		WithValueLogFileSize(16 << 20).        // stays empty
 		WithNumVersionsToKeep(1).              // managed mode: of those up to the discard timestamp

@@ -54,6 +54,9 @@ func decode(format string, b []byte, maxBytes int, v any) error {
 	if err != nil {
 		return &Error{Format: format, Part: "file", Err: err}
 	}
+	if n := min(len(b), len(again)); len(b) != len(again) && bytes.Equal(b[:n], again[:n]) {
+		return &Error{Format: format, Part: "file", Err: fmt.Errorf("%d bytes, and it ends after %d with one newline", len(b), len(again))}
+	}
 	if at := firstDifference(b, again); at >= 0 {
 		return &Error{Format: format, Part: partAt(format, b, at), Err: fmt.Errorf("not the canonical spelling, from byte %d on", at)}
 	}
@@ -142,11 +145,12 @@ func partName(field string) string {
 	return field
 }
 
-// formatOf returns the format that a file claims. Where it claims none that is
-// known, it is judged by its fields, so that the refusal names the right part.
+// formatOf returns the format that a file claims, "" where it claims none.
+// Where it claims one that is not known, it is judged by its fields, so that the
+// refusal names the right part.
 func formatOf(b []byte) string {
 	var f struct {
-		Format     string          `json:"format"`
+		Format     *string         `json:"format"`
 		Handles    json.RawMessage `json:"handles"`
 		Submission json.RawMessage `json:"submission"`
 	}
@@ -160,8 +164,13 @@ func formatOf(b []byte) string {
 				return s
 			}
 		}
-	case f.Format == FormatReceipt || f.Format == FormatCompleteness || f.Format == FormatErasure:
-		return f.Format
+		if !bytes.HasPrefix(b, []byte("{\n  \"format\": ")) {
+			return ""
+		}
+	case f.Format == nil:
+		return ""
+	case *f.Format == FormatReceipt || *f.Format == FormatCompleteness || *f.Format == FormatErasure:
+		return *f.Format
 	case f.Handles != nil:
 		return FormatCompleteness
 	case f.Submission == nil:

@@ -110,6 +110,8 @@ func TestStrictForm(t *testing.T) {
 		{"space", "{\n", "{ \n", "receipt.file"},
 		{"another format", "akashi-receipt/v1", "akashi-receipt/v2", "receipt.format"},
 		{"another kind", "\"kind\": \"consent\"", "\"kind\": \"provision\"", "receipt.kind"},
+		{"no format", "  \"format\": \"akashi-receipt/v1\",\n", "", "file.format"},
+		{"format is null", "\"akashi-receipt/v1\"", "null", "file.format"},
 		{"unknown signature line", "\\n\",\n  \"opening\"", "\\n— x AAAAAAA=\\n\",\n  \"opening\"", "receipt.proof"},
 	} {
 		b := bytes.Replace(good, []byte(tt.old), []byte(tt.new), 1)
@@ -119,6 +121,32 @@ func TestStrictForm(t *testing.T) {
 		_, err := receipt.Verify(b, s.c.Policy())
 		if got := code(t, err); got != tt.want && tt.name != "null" || err == nil {
 			t.Errorf("%s: %q (%v), want %q", tt.name, got, err, tt.want)
+		}
+	}
+}
+
+// What is no file of ours, and what is one with a little more or less at its
+// end.
+func TestWholeFile(t *testing.T) {
+	s := newStory(t, ledgertest.Options{})
+	good, _ := built(t, newest(s.c), s.recs["consent"], options(s.c, s.recs["consent"]))
+	for _, tt := range []struct {
+		name string
+		b    []byte
+		want string
+	}{
+		{"nothing", nil, "file.format"},
+		{"text", []byte("hello\n"), "file.format"},
+		{"an empty object", []byte("{}\n"), "file.format"},
+		{"a list", []byte("[]\n"), "file.format"},
+		{"another JSON", []byte("{\n  \"format\": 1\n}\n"), "receipt.format"},
+		{"newline behind it", append(bytes.Clone(good), '\n'), "receipt.file"},
+		{"space behind it", append(bytes.Clone(good), ' '), "receipt.file"},
+		{"newline missing", good[:len(good)-1], "receipt.file"},
+		{"twice", append(bytes.Clone(good), good...), "receipt.file"},
+	} {
+		if _, err := receipt.Verify(tt.b, s.c.Policy()); code(t, err) != tt.want {
+			t.Errorf("%s: %q (%v), want %q", tt.name, code(t, err), err, tt.want)
 		}
 	}
 }

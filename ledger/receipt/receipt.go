@@ -34,9 +34,12 @@
 package receipt
 
 import (
+	"errors"
+
 	"github.com/akashi-ledger/akashi/crypto/merkle"
 	"github.com/akashi-ledger/akashi/crypto/register"
 	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/record"
 )
 
 // The formats of files.
@@ -148,8 +151,17 @@ func Verify(b []byte, policies ...*sign.Policy) (*Verdict, error) {
 		return verifyCompleteness(b, nil, policies)
 	case FormatErasure:
 		return verifyErasure(b, policies)
+	case FormatReceipt:
+		return verifyReceipt(b, policies)
 	}
-	return verifyReceipt(b, policies)
+	return unknownFile()
+}
+
+// unknownFile refuses what does not say which format it has.
+func unknownFile() (*Verdict, error) {
+	c := check{"file", &Verdict{}}
+	err := c.step("format", record.Text{}, func() error { return errors.New("the file does not say that it is one of Akashi's") })
+	return c.v, err
 }
 
 // VerifyComplete is Verify for a completeness proof whose handles must be those

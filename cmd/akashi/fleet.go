@@ -118,7 +118,7 @@ func startMember(home string) (*process, error) {
 		return nil, err
 	}
 	cmd := &exec.Cmd{Path: self, Args: []string{"akashi", "serve", "--dir", home, "--leash"}, Stdout: log, Stderr: log,
-		Env: append(os.Environ(), "GOMEMLIMIT=420MiB", "GOGC=200"), SysProcAttr: ownGroup()}
+		Env: append(os.Environ(), "GOMEMLIMIT=400MiB", "GOGC=200"), SysProcAttr: ownGroup()}
 	leash, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err

@@ -45,7 +45,7 @@ const minFreeToApply = 128 << 20
 // segmentBytes is below Badger's block of 4 KiB: a builder copies a block that
 // outgrows it into one of twice the size, again and again, and a compaction then
 // takes several times its tables in memory.
-const segmentBytes = 3600
+const segmentBytes = 3950
 
 // keepStates is how many heights back reads at an exact height are served.
 const keepStates = record.CitedWindow + 8

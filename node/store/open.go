@@ -111,7 +111,7 @@ func openBadger(dir string, log *slog.Logger, o openOptions, open func(badger.Op
 		WithNumCompactors(2). // each builds tables in memory
 		WithBaseTableSize(2 << 20).
 		WithNumLevelZeroTables(6 + rand.N(4)). // not the same at every node: equal data would be merged everywhere at once
-		WithNumLevelZeroTablesStall(24).      // beyond this, writes wait for the merge
+		WithNumLevelZeroTablesStall(24).       // beyond this, writes wait for the merge
 		WithValueThreshold(MaxValueBytes + 1). // smaller ones stay inline
 		WithValueLogFileSize(16 << 20).        // stays empty
 		WithNumVersionsToKeep(1).              // managed mode: of those up to the discard timestamp

@@ -3,20 +3,44 @@ package tiles
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 )
 
+// answer sends b, or 304 to a reader who has it (RFC 9110 §13.1.2). The entity
+// tag is the hash of the bytes as they are sent, so that each encoding of a
+// resource has its own.
 func answer(w http.ResponseWriter, r *http.Request, contentType, caching string, b []byte) {
-	h := w.Header()
+	h, sum := w.Header(), sha256.Sum256(b)
+	tag := fmt.Sprintf(`"%x"`, sum[:16])
 	h.Set("Content-Type", contentType)
 	h.Set("Cache-Control", caching)
+	h.Set("ETag", tag)
+	if has(r, tag) {
+		h.Del("Content-Type")
+		h.Del("Content-Encoding")
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
 	h.Set("Content-Length", strconv.Itoa(len(b)))
 	w.WriteHeader(http.StatusOK)
 	if r.Method != http.MethodHead {
 		w.Write(b)
 	}
+}
+
+// has reports whether If-None-Match names the tag; the comparison is weak. An
+// asterisk stands for whatever there is.
+func has(r *http.Request, tag string) bool {
+	for _, t := range strings.Split(strings.Join(r.Header.Values("If-None-Match"), ","), ",") {
+		if t = strings.TrimSpace(t); t == "*" || strings.TrimPrefix(t, "W/") == tag {
+			return true
+		}
+	}
+	return false
 }
 
 func fail(w http.ResponseWriter, status int, text string) {

@@ -303,6 +303,48 @@ func TestGzip(t *testing.T) {
 	}
 }
 
+// TestConditional: who has a resource is told so, and each encoding is another.
+func TestConditional(t *testing.T) {
+	m := newMember(t)
+	srv := serve(t, m)
+	m.post(300)
+	auth := []string{"Authorization", "Bearer auditor"}
+	tags := map[string]bool{}
+	for _, path := range []string{"checkpoint", "policy", "tile/0/000", "tile/1/000.p/1", "tile/entries/000"} {
+		for _, accept := range []string{"identity", "gzip"} {
+			head := append([]string{"Accept-Encoding", accept}, auth...)
+			first, _ := get(t, srv, "GET", "/log/"+path, head...)
+			tag := first.Header.Get("ETag")
+			if tag == "" {
+				t.Fatalf("%s: no entity tag", path)
+			}
+			if zipped := first.Header.Get("Content-Encoding") != ""; zipped && tags[tag] {
+				t.Errorf("%s: both encodings have the tag %s", path, tag)
+			}
+			tags[tag] = true
+			for _, method := range []string{"GET", "HEAD"} {
+				for match, want := range map[string]int{tag: 304, `"x", W/` + tag: 304, "*": 304, `"x"`: 200, tag[1:]: 200, "": 200} {
+					resp, b := get(t, srv, method, "/log/"+path, append(head, "If-None-Match", match)...)
+					if resp.StatusCode != want || want == 304 && len(b) > 0 {
+						t.Errorf("%s %s with %q: %d, %d bytes", method, path, match, resp.StatusCode, len(b))
+					}
+					for _, h := range []string{"ETag", "Cache-Control", "Vary"} {
+						if resp.Header.Get(h) != first.Header.Get(h) {
+							t.Errorf("%s %s with %q: %s is %q, was %q", method, path, match, h, resp.Header.Get(h), first.Header.Get(h))
+						}
+					}
+				}
+			}
+		}
+	}
+	// what is not there, or not for everyone, is not "unchanged"
+	for path, want := range map[string]int{"/log/tile/0/009": 404, "/log/tile/entries/000": 401} {
+		if resp, _ := get(t, srv, "GET", path, "If-None-Match", "*"); resp.StatusCode != want {
+			t.Errorf("%s: %d, want %d", path, resp.StatusCode, want)
+		}
+	}
+}
+
 func TestNotFound(t *testing.T) {
 	m := newMember(t)
 	srv := serve(t, m)

@@ -25,9 +25,10 @@ func exportCommand(e *env) *cobra.Command {
 checkpoint, hash tiles and entry bundles, and the node's policy beside them. Any
 web server can serve the directory, and akashi audit reads it.
 
-An interrupted export goes on where it stopped. The hash tiles are computed from
-the entries; the checkpoint is written last, and only if the entries lead to its
-root. Without --policy the checkpoint's signatures are checked under the node's
+An interrupted export goes on where it stopped, and leaves no half file under a
+name of the log. The hash tiles are computed from the entries; the checkpoint is
+written last, and only if the entries lead to its root and extend what an earlier
+run left. Without --policy the checkpoint's signatures are checked under the node's
 own word on whose count.`,
 		Example: "  akashi export https://node.example log --token $(cat token) --policy policy",
 		Args:    args(cobra.ExactArgs(2)),
@@ -64,20 +65,29 @@ own word on whose count.`,
 
 // export copies a log into a directory.
 //
-// Order of effects: every bundle and tile is written whole (temporary file, then
-// rename) before the next is asked for; the checkpoint comes last. So after a
-// crash the directory has an older checkpoint, or none, and full bundles that
-// the next run keeps. Partial tiles of other sizes stay; they are part of the
-// log, too.
+// Order of effects: every file is written whole (the one temporary file, synced,
+// then renamed) before the next is asked for; the checkpoint comes last. So
+// after a crash the directory has an older checkpoint, or none, with everything
+// that it needs, full bundles that the next run keeps, and at most that
+// temporary file, which the next run writes over. Partial tiles of other sizes
+// stay; they are part of the log, too.
+//
+// Where a directory holds another log, or an earlier state that the log no longer
+// extends, nothing of it is overwritten: it is the evidence.
 type export struct {
 	log      *logSource
 	dir      string
 	policies []*sign.Policy
 
-	at            *sign.OpenedNote
+	at            *sign.OpenedNote // what is exported
+	had           *sign.OpenedNote // what an earlier run left, nil for nothing
 	fetched, kept int
 	anew          bool // believe nothing that is in the directory
+	dry           bool // write nothing
 }
+
+// exportTemp is the file that is being written.
+const exportTemp = ".akashi-export.tmp"
 
 func (x *export) run(ctx context.Context) error {
 	policy, err := x.log.LogFile(ctx, "policy", 1<<20)
@@ -98,17 +108,22 @@ func (x *export) run(ctx context.Context) error {
 	if x.at, err = client.OpenCheckpoint(note, x.policies); err != nil {
 		return unmet(err)
 	}
+	if err := x.earlier(ctx); err != nil {
+		return err
+	}
 	tree, err := x.entries(ctx)
-	if err == nil && tree.Root() != merkle.Hash(x.at.Root) && x.kept > 0 { // what was there is damaged, or of another log
-		x.fetched, x.kept, x.anew = 0, 0, true
-		tree, err = x.entries(ctx)
+	if x.kept > 0 && (errors.Is(err, errNotExtended) || err == nil && tree.Root() != merkle.Hash(x.at.Root)) {
+		tree, err = x.again(ctx) // what was there is damaged, or of another log
+	}
+	if errors.Is(err, errNotExtended) {
+		return unmet(err, "both checkpoints are signed: keep "+x.dir+" and the node's checkpoint, and show them to the other members")
 	}
 	if err != nil {
 		return err
 	}
 	if tree.Root() != merkle.Hash(x.at.Root) {
 		return unmet(errors.New("the entries do not lead to the signed root"),
-			"what was fetched is in "+x.dir+", without a checkpoint; ask another member")
+			"what was fetched is in "+x.dir+", without its checkpoint; ask another member")
 	}
 	if err := x.edge(tree); err != nil {
 		return err
@@ -120,6 +135,57 @@ func (x *export) run(ctx context.Context) error {
 	}
 	return x.write("checkpoint", note)
 }
+
+// earlier looks at the checkpoint that an earlier run left.
+func (x *export) earlier(ctx context.Context) error {
+	note, err := dirLog(x.dir).LogFile(ctx, "checkpoint", 1<<20)
+	if errors.Is(err, errAbsent) {
+		return nil
+	}
+	if err != nil {
+		return wrongUse(err)
+	}
+	if x.had, err = client.OpenCheckpoint(note, x.policies); err != nil {
+		return wrongUse(fmt.Errorf("%s holds something else: %w", x.dir, err), "choose a new directory, or the policy of the epoch")
+	}
+	if x.had.Size > x.at.Size {
+		return notPossible(fmt.Errorf("the node shows %d leaves, and %s has %d already", x.at.Size, x.dir, x.had.Size),
+			"the node is behind: ask another member, or wait")
+	}
+	return nil
+}
+
+// again takes every entry from the log. Before anything of an earlier run is
+// overwritten, a first pass shows that the log extends it.
+func (x *export) again(ctx context.Context) (*merkle.Tree, error) {
+	x.anew = true
+	if x.had != nil {
+		x.dry = true
+		if _, err := x.entries(ctx); err != nil {
+			return nil, err
+		}
+		x.dry = false
+	}
+	x.fetched, x.kept = 0, 0
+	return x.entries(ctx)
+}
+
+// extend appends leaves, and stops where the log does not extend what an earlier
+// run left.
+func (x *export) extend(tree *merkle.Tree, hashes []merkle.Hash) ([]merkle.FullTile, error) {
+	if x.had == nil || x.had.Size <= tree.Size() || x.had.Size > tree.Size()+uint64(len(hashes)) {
+		return tree.Append(hashes...), nil
+	}
+	n := x.had.Size - tree.Size()
+	full := tree.Append(hashes[:n]...)
+	if tree.Root() != merkle.Hash(x.had.Root) {
+		return nil, errNotExtended
+	}
+	return append(full, tree.Append(hashes[n:]...)...), nil
+}
+
+// errNotExtended says that an earlier checkpoint is no prefix of this log.
+var errNotExtended = errors.New("the log does not extend what was exported earlier")
 
 // entries takes all entries and writes the full tiles over them.
 func (x *export) entries(ctx context.Context) (*merkle.Tree, error) {
@@ -161,10 +227,14 @@ func (x *export) bundle(ctx context.Context, tree *merkle.Tree) error {
 			return err
 		}
 	}
+	full, err := x.extend(tree, hashes)
+	if err != nil {
+		return err
+	}
 	if err := x.write(path, bundle); err != nil {
 		return err
 	}
-	for _, t := range tree.Append(hashes...) {
+	for _, t := range full {
 		if err := x.write(merkle.TilePath(t.ID, merkle.TileWidth), t.Data); err != nil {
 			return err
 		}
@@ -193,6 +263,9 @@ func (x *export) edge(tree *merkle.Tree) error {
 
 // write replaces a file whole; one with the same content stays.
 func (x *export) write(path string, b []byte) error {
+	if x.dry {
+		return nil
+	}
 	name := filepath.Join(x.dir, filepath.FromSlash(path))
 	if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, b) {
 		return nil
@@ -200,9 +273,25 @@ func (x *export) write(path string, b []byte) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return wrongUse(err)
 	}
-	tmp := name + ".new"
-	if err := os.WriteFile(tmp, b, 0o644); err != nil {
+	tmp := filepath.Join(x.dir, exportTemp)
+	if err := writeSynced(tmp, b); err != nil {
 		return wrongUse(err)
 	}
 	return os.Rename(tmp, name)
+}
+
+// writeSynced writes a file whole: after a power cut a renamed file is not empty.
+func writeSynced(name string, b []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if errClose := f.Close(); err == nil {
+		err = errClose
+	}
+	return err
 }

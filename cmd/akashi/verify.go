@@ -21,12 +21,13 @@ func verifyCommand(e *env) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "verify FILE... --policy FILE [--policy FILE]",
-		Short:   "Check receipts, completeness proofs and erasure certificates offline",
+		Short:   "Check receipts, completeness proofs, erasure certificates and evidence offline",
 		GroupID: groupCheck,
 		Long: `verify checks files that a person keeps, without any network and without
 trusting a single member: receipts with or without a status proof
-(akashi-receipt/v1), completeness proofs (akashi-completeness/v1) and erasure
-certificates (akashi-erasure/v1).
+(akashi-receipt/v1), completeness proofs (akashi-completeness/v1), erasure
+certificates (akashi-erasure/v1), and evidence against members that a node kept
+(akashi-evidence/v1): it then says who signed what contradicts itself.
 
 The policy file (C2SP tlog-policy) says which log it is and whose signatures
 count. Take it from somewhere you trust, not from who gave you the receipt. Give
@@ -169,7 +170,11 @@ func showVerdict(s *screen, f *fileVerdict, withSecret bool) {
 	}
 	showFindings(s, v)
 	s.line("  %s %s", s.tick(true), s.paint(green, "確かめました  verified"))
-	s.wrapped("    ", fmt.Sprintf("log %s, %d leaves, final %s", v.Origin, v.Size, moment(v.FinalMs, v.StoryTime)))
+	where := fmt.Sprintf("log %s, %d leaves", v.Origin, v.Size)
+	if v.FinalMs > 0 { // checkpoints in evidence need not be final
+		where += ", final " + moment(v.FinalMs, v.StoryTime)
+	}
+	s.wrapped("    ", where)
 	var open []pair
 	for _, n := range v.NotChecked {
 		open = append(open, pair{"    · ", n.Ja, n.En})
@@ -189,6 +194,10 @@ func showFindings(s *screen, v *receipt.Verdict) {
 	switch {
 	case v.Status != nil:
 		s.pairs(pair{"  → ", v.Status.Detail.Ja, v.Status.Detail.En})
+	case v.Evidence != nil && len(v.Evidence.Signers) > 0:
+		s.pairs(pair{"  → ", "署名した者：" + strings.Join(v.Evidence.Signers, "、"), "signed by " + strings.Join(v.Evidence.Signers, ", ")})
+	case v.Evidence != nil:
+		s.pairs(pair{"  → ", "だれの誤りかは、これだけでは分かりません", "this alone names nobody"})
 	case v.Erasure != nil:
 		x := v.Erasure
 		s.wrapped("  → ", fmt.Sprintf("erasure %s (%s) by %s, %s: %d keys", x.ID, x.Cause, x.Issuer, moment(x.TimeMs, v.StoryTime), x.Numbers))

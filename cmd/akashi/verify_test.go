@@ -60,3 +60,15 @@ func TestVerifyNamesThePart(t *testing.T) {
 		t.Fatalf("only %d vectors could be tried", tried)
 	}
 }
+
+// TestVerifyEvidence confirms the published evidence, and names the signer.
+func TestVerifyEvidence(t *testing.T) {
+	const vectors = "../../docs/spec/vectors/"
+	for name, want := range map[string]string{"header": "signed by a-sha", "checkpoint": "signed by b-sha", "fork": "this alone names nobody"} {
+		var out, errs bytes.Buffer
+		err := run(t.Context(), []string{"verify", vectors + "evidence-" + name + ".json", "--policy", vectors + "receipt-consent.policy"}, strings.NewReader(""), &out, &errs)
+		if err != nil || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: %v, without %q:\n%s", name, err, want, out.String())
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -19,6 +20,7 @@ var knownParts = map[string]string{
 	"receipt":      "format kind human payload storyTime leaf proof opening items screen seal submission key state register status",
 	"completeness": "format human storyTime state register handles",
 	"erasure":      "format human storyTime leaf proof attestations state register",
+	"evidence":     "format kind human signers headers checkpoints past state register",
 }
 
 // render returns the one spelling of a file: JSON with two spaces of
@@ -151,6 +153,7 @@ func partName(field string) string {
 func formatOf(b []byte) string {
 	var f struct {
 		Format     *string         `json:"format"`
+		Signers    json.RawMessage `json:"signers"`
 		Handles    json.RawMessage `json:"handles"`
 		Submission json.RawMessage `json:"submission"`
 	}
@@ -159,7 +162,7 @@ func formatOf(b []byte) string {
 	}
 	switch err := json.Unmarshal(b, &f); {
 	case err != nil: // the first lines of a broken file
-		for _, s := range []string{FormatCompleteness, FormatErasure} {
+		for _, s := range []string{FormatCompleteness, FormatErasure, FormatEvidence} {
 			if bytes.Contains(b[:min(len(b), 200)], []byte(s)) {
 				return s
 			}
@@ -169,8 +172,10 @@ func formatOf(b []byte) string {
 		}
 	case f.Format == nil:
 		return ""
-	case *f.Format == FormatReceipt || *f.Format == FormatCompleteness || *f.Format == FormatErasure:
+	case slices.Contains([]string{FormatReceipt, FormatCompleteness, FormatErasure, FormatEvidence}, *f.Format):
 		return *f.Format
+	case f.Signers != nil:
+		return FormatEvidence
 	case f.Handles != nil:
 		return FormatCompleteness
 	case f.Submission == nil:

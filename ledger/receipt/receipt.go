@@ -7,8 +7,10 @@
 //     person's records is all there are: 「これで全部です」.
 //   - An erasure certificate (akashi-erasure/v1) proves who destroyed a
 //     person's keys, when, and who has not answered yet.
+//   - Evidence (akashi-evidence/v1), which a node keeps, proves that a member
+//     signed what no honest member signs, and names it.
 //
-// docs/spec/receipt.md and docs/spec/completeness.md are the formats.
+// docs/spec/receipt.md, completeness.md and evidence.md are the formats.
 //
 // # Invariants
 //
@@ -47,12 +49,13 @@ const (
 	FormatReceipt      = "akashi-receipt/v1"
 	FormatCompleteness = "akashi-completeness/v1"
 	FormatErasure      = "akashi-erasure/v1"
+	FormatEvidence     = "akashi-evidence/v1"
 )
 
 // Largest files in bytes.
 const (
 	MaxReceiptBytes = 2 << 20
-	MaxBundleBytes  = 32 << 20 // completeness proof or erasure certificate
+	MaxBundleBytes  = 32 << 20 // any of the other formats
 )
 
 // A Source is the log and the register as they stood at one final checkpoint.
@@ -141,7 +144,7 @@ type Options struct {
 	Status   bool // add the status at the same checkpoint
 }
 
-// Verify checks a file of any of the three formats under policies that the
+// Verify checks a file of any of the formats under policies that the
 // caller trusts, one for each policy epoch. A refusal is an *Error that names
 // the part; the verdict then has the steps up to it. Completeness is checked
 // for the handles as given: see VerifyComplete.
@@ -151,6 +154,8 @@ func Verify(b []byte, policies ...*sign.Policy) (*Verdict, error) {
 		return verifyCompleteness(b, nil, policies)
 	case FormatErasure:
 		return verifyErasure(b, policies)
+	case FormatEvidence:
+		return verifyEvidence(b, policies)
 	case FormatReceipt:
 		return verifyReceipt(b, policies)
 	}

@@ -9,7 +9,7 @@ import (
 
 // An Error says which part of a file does not hold, and why.
 type Error struct {
-	Format string // receipt, completeness or erasure; file where the file says none of them
+	Format string // receipt, completeness, erasure or evidence; file where the file says none of them
 	Part   string // leaf, proof, opening, …; file where the form of the whole is wrong
 	For    string // completeness: the service or party of the handle
 	Err    error
@@ -65,6 +65,7 @@ type Verdict struct {
 	Status     *Status       `json:"status,omitempty"`
 	Complete   []Complete    `json:"complete,omitempty"`
 	Erasure    *Erased       `json:"erasure,omitempty"`
+	Evidence   *Evidence     `json:"evidence,omitempty"`
 	Steps      []Step        `json:"steps"`
 	NotChecked []record.Text `json:"notChecked"`
 }

@@ -166,6 +166,22 @@ func (s *Submitted) Check() error {
 	return nil
 }
 
+// ParseHeader decodes a header as it stands in an entry and in the seal. It
+// returns a *Refusal.
+func ParseHeader(b []byte) (*Header, error) {
+	h := new(Header)
+	if err := canon.UnmarshalMax(b, MaxListBytes, h); err != nil {
+		return nil, refusedForm(err)
+	}
+	return h, h.check()
+}
+
+// SamePlace reports whether two headers stand for one place in the log: the same
+// leader, epoch, term and batch before.
+func (h *Header) SamePlace(o *Header) bool {
+	return h.Leader == o.Leader && h.Epoch == o.Epoch && h.Term == o.Term && h.Prev == o.Prev
+}
+
 func (h *Header) check() error {
 	if !ValidID(h.Leader) || len(h.Cited.Sigs) > MaxMembers || h.TimeMs > MaxTimeMs {
 		return refuse(CodeBatchForm, "header: leader, time or %d cosignatures", len(h.Cited.Sigs))

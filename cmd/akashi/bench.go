@@ -57,8 +57,8 @@ func bench(ctx context.Context, e *env, o benchOptions) error {
 	if err != nil {
 		return err
 	}
-	var size uint64
-	for _, url := range urls {
+	var size uint64 // final at every member
+	for i, url := range urls {
 		c, err := client.New(url, client.Options{Token: tokens["app"]})
 		if err != nil {
 			return err
@@ -68,7 +68,10 @@ func bench(ctx context.Context, e *env, o benchOptions) error {
 			return notPossible(fmt.Errorf("%s: %w", url, err), "is akashi dev --dir "+o.dir+" running?")
 		}
 		o.Origin = st.Origin
-		if st.Final != nil {
+		if st.Final == nil {
+			return notPossible(fmt.Errorf("%s: nothing is final yet", url))
+		}
+		if i == 0 || st.Final.Size < size {
 			size = st.Final.Size
 		}
 		o.Members = append(o.Members, load.Target{Member: st.Member, URL: url, Token: tokens["app"]})

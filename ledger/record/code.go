@@ -89,7 +89,10 @@ const (
 	CodeItemUnknown      Code = "item.unknown" // not in the consortium's vocabulary
 	CodeSensorUnknown    Code = "sensor.unknown"
 	CodeTreeUnknown      Code = "tree.unknown"
-	CodeTreeAdvance      Code = "tree.advance" // does not grow, or is not what was committed
+	CodeTreeAdvance      Code = "tree.advance" // does not grow
+	CodeTreeIndex        Code = "tree.index"   // pre-ordered: the index is taken, or the leaf stands at another
+	CodeTreeGap          Code = "tree.gap"     // pre-ordered: leaves before it are missing
+	CodeTreeBusy         Code = "tree.busy"    // too much waits for the next batch: try again
 	CodeParameterUnknown Code = "parameter.unknown"
 	CodeGovernance       Code = "governance.unsupported" // this rules version cannot carry out the change
 )

@@ -23,13 +23,17 @@ const (
 	MaxMembers    = 32        // members of a consortium
 	MaxDirectory  = 8192      // services that ever were; parties too
 	MaxDurations  = 100 * 366 // days: the longest consent
+	MaxWriters    = 32        // writers that a commitment tree names
+	MaxTreeLeaf   = 60_000    // value of a leaf of a commitment tree
+	MaxTreeExtra  = 4 << 10   // extra data of such a leaf
 	ScopeAll      = 255       // Stop: every scope and every opt-out hand-over
 )
 
 // Bounds of time.
 const (
-	CitedWindow = 32               // batches back that a header may cite
-	MaxAhead    = 20 * time.Second // batch time beyond the median time of the cited checkpoint
-	MaxNotAfter = 30 * time.Minute // life of a submission
-	SeqWindow   = 4096             // sequence numbers an issuer may have open
+	CitedWindow     = 32               // batches back that a header may cite
+	MaxAhead        = 20 * time.Second // batch time beyond the median time of the cited checkpoint
+	MaxNotAfter     = 30 * time.Minute // life of a submission
+	MaxTreeInterval = 86_400_000       // milliseconds between advances of a commitment tree
+	SeqWindow       = 4096             // sequence numbers an issuer may have open
 )

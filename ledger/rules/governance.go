@@ -55,7 +55,7 @@ func (b *batch) rule(rec *record.Record, leaf record.Digest) error {
 	case *record.SensorRetire:
 		return b.sensorRetire(rec.Issuer, body)
 	case *record.Tree:
-		return b.tree(rec.Issuer, body, leaf)
+		return b.tree(rec, body, leaf)
 	case *record.TreeAdvance:
 		return b.treeAdvance(rec.Issuer, body)
 	case *record.Vote:

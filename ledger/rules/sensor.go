@@ -65,14 +65,15 @@ func (b *batch) sensorRetire(issuer string, r *record.SensorRetire) error {
 // bytes of its creating record's leaf hash.
 func TreeID(leaf record.Digest) uint64 { return binary.BigEndian.Uint64(leaf[:8]) &^ (1 << 63) }
 
-func (b *batch) tree(issuer string, t *record.Tree, leaf record.Digest) error {
+func (b *batch) tree(rec *record.Record, t *record.Tree, leaf record.Digest) error {
 	id := TreeID(leaf)
 	if old, err := b.get(KeyTree(id)); err != nil {
 		return err
 	} else if old != nil || id == 0 {
 		return record.Refuse(record.CodeDuplicate, "tree %d", id)
 	}
-	b.save(KeyTree(id), &Tree{ID: id, Owner: issuer, Name: t.Name, Type: t.Type})
+	b.save(KeyTree(id), &Tree{ID: id, Owner: rec.Issuer, Name: t.Name, Type: t.Type,
+		Writers: t.Writers, IntervalMs: t.IntervalMs, Record: rec.ID})
 	return nil
 }
 
@@ -86,7 +87,7 @@ func (b *batch) treeAdvance(issuer string, a *record.TreeAdvance) error {
 	if t.Owner != issuer {
 		return record.Refuse(record.CodeNotAuthorised, "the tree belongs to %s", t.Owner)
 	}
-	if a.Size <= t.Size {
+	if open := t.Root == (record.Digest{}); a.Size < t.Size || a.Size == t.Size && !open {
 		return record.Refuse(record.CodeTreeAdvance, "size %d after %d", a.Size, t.Size)
 	}
 	t.Size, t.Root, t.Extra = a.Size, a.Root, a.Extra

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/record"
@@ -267,7 +268,7 @@ type Sensor struct {
 	Retired  uint64   `cbor:"7,keyasint,omitempty"` // Unix milliseconds
 }
 
-// Tree is a commitment tree's last anchor.
+// Tree is a commitment tree with its last anchor; Root is zero before the first.
 type Tree struct {
 	ID    uint64        `cbor:"1,keyasint"`
 	Owner string        `cbor:"2,keyasint"`
@@ -276,6 +277,15 @@ type Tree struct {
 	Size  uint64        `cbor:"5,keyasint"`
 	Root  record.Digest `cbor:"6,keyasint"`
 	Extra []byte        `cbor:"7,keyasint,omitempty"`
+
+	Writers    []string  `cbor:"8,keyasint,omitempty"`
+	IntervalMs uint32    `cbor:"9,keyasint,omitempty"`
+	Record     record.ID `cbor:"10,keyasint"` // that made it
+}
+
+// MayWrite reports whether a party may commit leaves.
+func (t *Tree) MayWrite(party string) bool {
+	return party == t.Owner || slices.Contains(t.Writers, party) || slices.Contains(t.Writers, record.AnyWriter)
 }
 
 // Value wraps a string as a register value.

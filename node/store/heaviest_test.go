@@ -16,22 +16,28 @@ func TestHeaviestBatch(t *testing.T) {
 	for what, valueBytes := range map[string]int{"many small values": 19, "some large ones": 27 << 10} {
 		f := newFollow(t)
 		st := f.l.State()
-		res := &rules.Result{Height: st.Height + 1, TimeMs: st.TimeMs + 1, Seal: record.Seal{Version: record.Version, Kind: record.KindSeal}}
-		for n := 0; n <= record.MaxWriteBytes; n += 48 + valueBytes {
-			key := fmt.Sprintf("tomb/%08d........", len(res.Writes))
-			res.Writes = append(res.Writes, register.Write{Key: []byte(key), Value: make([]byte, valueBytes)})
-		}
-		for i := range record.MaxBatchSubs { // sequence windows
-			res.Writes = append(res.Writes, register.Write{Key: fmt.Appendf(nil, "window/%08d", i), Value: make([]byte, record.SeqWindow/8+16)})
-		}
-		for i := range record.MaxEntry / record.PadBytes {
-			leaf := make([]byte, record.PadBytes)
-			copy(leaf, fmt.Sprintf("\xa5\x01\x01\x02\x04\x03\x50%016d", i))
-			res.Leaves = append(res.Leaves, leaf)
-			res.Events = append(res.Events, rules.Event{Handle: sign.PublicKey{byte(i), byte(i >> 8)}, N: 1, Leaf: i})
-		}
+		res := heaviest(st, valueBytes)
 		if _, err := f.l.commit(st, res, 1); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+}
+
+// heaviest is the effect of a batch that writes as much as the rules let through.
+func heaviest(st *State, valueBytes int) *rules.Result {
+	res := &rules.Result{Height: st.Height + 1, TimeMs: st.TimeMs + 1, Seal: record.Seal{Version: record.Version, Kind: record.KindSeal}}
+	for n := 0; n <= record.MaxWriteBytes; n += 48 + valueBytes {
+		key := fmt.Sprintf("tomb/%08d........", len(res.Writes))
+		res.Writes = append(res.Writes, register.Write{Key: []byte(key), Value: make([]byte, valueBytes)})
+	}
+	for i := range record.MaxBatchSubs { // sequence windows
+		res.Writes = append(res.Writes, register.Write{Key: fmt.Appendf(nil, "window/%08d", i), Value: make([]byte, record.SeqWindow/8+16)})
+	}
+	for i := range record.MaxEntry / record.PadBytes {
+		leaf := make([]byte, record.PadBytes)
+		copy(leaf, fmt.Sprintf("\xa5\x01\x01\x02\x04\x03\x50%016d", i))
+		res.Leaves = append(res.Leaves, leaf)
+		res.Events = append(res.Events, rules.Event{Handle: sign.PublicKey{byte(i), byte(i >> 8)}, N: 1, Leaf: i})
+	}
+	return res
 }

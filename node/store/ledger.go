@@ -28,6 +28,7 @@ import (
 //	d record-id         leaf index
 //	v handle number     leaf index of that event of the handle
 //	m                   Applied
+//	T …                 commitment trees (forest.go)
 const (
 	prefixRegister = 'r'
 	prefixListed   = 'k'
@@ -92,6 +93,9 @@ type Ledger struct {
 	current atomic.Pointer[State]
 	raft    uint64 // last applied Raft index
 	hot     *hot
+	trees   *trees
+
+	falseAdvances atomic.Uint64
 
 	mu     sync.RWMutex
 	states map[uint64]*State // by height, at most the last keepStates
@@ -105,7 +109,7 @@ var ErrDamaged = errors.New("stored ledger state is damaged")
 // OpenLedger opens the state in db. An empty db is founded with the genesis
 // leaf; any other must have been founded with the same.
 func OpenLedger(db *badger.DB, genesis []byte, opts register.Options, log *slog.Logger) (*Ledger, error) {
-	l := &Ledger{db: db, log: log, opts: opts, states: map[uint64]*State{}, hot: newHot()}
+	l := &Ledger{db: db, log: log, opts: opts, states: map[uint64]*State{}, hot: newHot(), trees: newTrees()}
 	at, err := l.applied()
 	if err != nil {
 		return nil, err
@@ -182,7 +186,7 @@ func (l *Ledger) load(at applied) error {
 	st.view = st.tree.View()
 	l.raft, l.oldest = at.RaftIndex, at.Height
 	l.show(st)
-	return nil
+	return st.FalseAdvances(func(*FalseAdvance) error { l.falseAdvances.Add(1); return nil })
 }
 
 // State returns the newest state.
@@ -259,6 +263,10 @@ func (l *Ledger) commit(st *State, res *rules.Result, raftIndex uint64) (*State,
 	if res.Seal.Header != nil {
 		next.End.Header = res.Seal.Header.Hash()
 	}
+	h, err := l.harvest(st, res)
+	if err != nil {
+		return nil, fmt.Errorf("commitment trees: %w", err)
+	}
 	if err := checkFree(l.db.Opts().Dir, minFreeToApply); err != nil {
 		return nil, err // Badger would be killed by the system in the middle of a write
 	}
@@ -268,6 +276,7 @@ func (l *Ledger) commit(st *State, res *rules.Result, raftIndex uint64) (*State,
 	w.leaves(st.Size, all)
 	w.tiles(tiles)
 	w.indexes(st.Size, res)
+	w.forest(l.trees, h)
 	w.put(endKey(res.Height), canon.Must(&next.End))
 	w.put([]byte(keyApplied), canon.Must(&applied{Height: res.Height, RaftIndex: raftIndex}))
 	if w.err != nil {
@@ -278,6 +287,7 @@ func (l *Ledger) commit(st *State, res *rules.Result, raftIndex uint64) (*State,
 	}
 	l.raft = raftIndex
 	l.hot.written(res.Writes)
+	l.wrote(h)
 	l.show(next)
 	return next, nil
 }
@@ -294,6 +304,9 @@ func (l *Ledger) Final(height uint64) {
 		delete(l.states, l.oldest)
 	}
 }
+
+// CountFalseAdvances returns how many advances are evidence against their issuers.
+func (l *Ledger) CountFalseAdvances() uint64 { return l.falseAdvances.Load() }
 
 // Sync makes everything that was applied durable.
 func (l *Ledger) Sync() error { return l.db.Sync() }

@@ -93,7 +93,7 @@ func OpenState(dir string, log *slog.Logger, opts ...OpenOption) (*badger.DB, er
 	o := openOptionsOf(opts)
 	return openBadger(dir, log, o, badger.OpenManaged, badger.DefaultOptions(dir).
 		WithDetectConflicts(false).
-		WithMemTableSize(24<<20). // the largest batch is about 2 MB; a transaction may take 15 % of this
+		WithMemTableSize(28<<20). // a transaction may take 15 % of this, and 1 entry for 96 bytes of that: the heaviest batch with all that commits may leave pending
 		WithIndexCacheSize(32<<20))
 }
 

@@ -177,7 +177,7 @@ func (s *State) Range(start, end uint64, fn func(index uint64, leaf []byte) erro
 	}
 	txn := s.ledger.db.NewTransactionAt(s.ts, false)
 	defer txn.Discard()
-	from, err := segmentOf(txn, start)
+	from, err := segmentOf(txn, []byte{prefixLeaves}, start)
 	if err != nil {
 		return err
 	}
@@ -219,16 +219,16 @@ func split(seg []byte, at *uint64, start, end uint64, fn func(uint64, []byte) er
 }
 
 // segmentOf returns the first index of the segment that holds a leaf.
-func segmentOf(txn *badger.Txn, index uint64) (uint64, error) {
+func segmentOf(txn *badger.Txn, prefix []byte, index uint64) (uint64, error) {
 	opts := badger.DefaultIteratorOptions
-	opts.Reverse, opts.PrefetchValues, opts.Prefix = true, false, []byte{prefixLeaves}
+	opts.Reverse, opts.PrefetchValues, opts.Prefix = true, false, prefix
 	it := txn.NewIterator(opts)
 	defer it.Close()
-	it.Seek(indexKey(prefixLeaves, index))
+	it.Seek(binary.BigEndian.AppendUint64(bytes.Clone(prefix), index))
 	if !it.Valid() {
 		return 0, fmt.Errorf("%w: leaf %d is missing", ErrDamaged, index)
 	}
-	return binary.BigEndian.Uint64(it.Item().Key()[1:]), nil
+	return binary.BigEndian.Uint64(it.Item().Key()[len(prefix):]), nil
 }
 
 // Leaf returns a copy of one leaf.

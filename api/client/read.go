@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/hex"
 	"net/url"
 	"strconv"
 
@@ -145,6 +146,16 @@ func (c *Client) Completeness(ctx context.Context, ref custody.Ref, secret *sign
 		verify = func(b []byte) (*receipt.Verdict, error) { return receipt.VerifyComplete(b, *secret, c.policies...) }
 	}
 	return c.verified(ctx, aboutPerson(ref, "/completeness"), nil, verify)
+}
+
+// Handle returns the verified proof of one handle's state, with events also that
+// its records are all there are.
+func (c *Client) Handle(ctx context.Context, handle sign.PublicKey, events bool) (*File, error) {
+	q := url.Values{"handle": {hex.EncodeToString(handle[:])}}
+	if events {
+		q.Set("events", "true")
+	}
+	return c.verified(ctx, "/v1/proofs/handle", q, c.verify)
 }
 
 // Certificate returns the verified certificate of an erasure.

@@ -49,6 +49,9 @@ func proofRoutes() []*route {
 		{method: "GET", path: "/v1/proofs/register", name: "register", tag: "proofs", text: Sentence{"いまの状態の証明", "Proof of present state"},
 			roles: staff | auditor, query: []parameter{{"key", "such as party/a-sha; what follows handle/, terms/, intent/, erasure/, tomb/ and tree/ is hex"}},
 			result: RegisterView{}, handle: (*call).register},
+		{method: "GET", path: "/v1/proofs/handle", name: "handle", tag: "proofs", text: Sentence{"一つの鍵の状態と、記録がこれで全部という証明", "Proof of one handle's state, and that its records are all there are"},
+			roles: known, query: []parameter{{"handle", "public key in hex"}, {"events", "true: with every record under it"}},
+			result: "application/json", handle: (*call).handleProof},
 	}
 }
 

@@ -179,6 +179,11 @@ func (c *call) concerns(rec *record.Record, opening *custody.RecordOpening) (boo
 	if !ok {
 		return false, nil
 	}
+	return c.owns(h)
+}
+
+// owns reports whether a handle is one of the subject who asks.
+func (c *call) owns(h sign.PublicKey) (bool, error) {
 	handles, err := c.Desk.Handles(c.ctx, custody.Ref(c.caller.Person))
 	for _, mine := range handles {
 		if mine.Key == h {
@@ -265,58 +270,4 @@ func (c *call) keyBefore(index uint64, issuer string) (*uint64, error) {
 		return nil
 	})
 	return &at, err
-}
-
-func (c *call) completeness() (any, error) {
-	ref, err := c.person()
-	if err != nil {
-		return nil, err
-	}
-	handles, err := c.Desk.Handles(c.ctx, ref)
-	if err != nil {
-		return nil, err
-	}
-	if len(handles) == 0 {
-		return nil, fault(codeNoHandle)
-	}
-	type place struct {
-		id         string
-		generation uint64
-	}
-	keys := map[place]sign.PublicKey{}
-	for _, h := range handles {
-		keys[place{h.For, h.Generation}] = h.Key
-	}
-	st := c.final.State
-	b, err := receipt.BuildComplete(c.final.source(), receipt.CompleteOptions{
-		Handle: func(id string, generation uint64) (sign.PublicKey, error) {
-			k, ok := keys[place{id, generation}]
-			if !ok {
-				return k, fault(codeNoHandle)
-			}
-			return k, nil
-		},
-		Events: func(h sign.PublicKey, n uint64) ([][]byte, error) {
-			leaves := make([][]byte, 0, min(n, 1<<16))
-			for i := uint64(1); i <= n; i++ {
-				index, ok, err := st.EventIndex(h, i)
-				if err != nil {
-					return nil, err
-				}
-				if !ok {
-					return nil, errors.New("an event of a handle is not indexed")
-				}
-				leaf, err := st.Leaf(index)
-				if err != nil {
-					return nil, err
-				}
-				leaves = append(leaves, leaf)
-			}
-			return leaves, nil
-		},
-	})
-	if err != nil {
-		return nil, err
-	}
-	return c.checked(b, "completeness.akashi.json")
 }

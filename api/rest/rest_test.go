@@ -295,6 +295,57 @@ func TestReceiptAfterKeyChange(t *testing.T) {
 	}
 }
 
+// TestHandleProof: one handle for who may see it, with its records or without.
+func TestHandleProof(t *testing.T) {
+	m := newMember(t)
+	person(t, m)
+	secret := m.c.Person("p01")
+	var own, other string
+	var list struct {
+		Handles []struct {
+			Handle []byte
+			Events [][]byte
+		}
+	}
+	if err := json.Unmarshal(m.ask(token.Subject, "GET", "/v1/people/p01/completeness", nil).body, &list); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range list.Handles {
+		if len(h.Events) > 0 {
+			own = hex.EncodeToString(h.Handle)
+		}
+	}
+	stranger := m.c.Person("p02").Handle("a-portal", 0).Public()
+	other = hex.EncodeToString(stranger[:])
+	for _, c := range []struct {
+		who   token.Role
+		query string
+		want  int
+		kinds bool
+	}{
+		{token.Subject, "?handle=" + own + "&events=true", 200, true}, {token.Subject, "?handle=" + own, 200, false},
+		{token.Auditor, "?handle=" + own + "&events=true", 200, true}, {token.Auditor, "?handle=" + other, 200, false},
+		{token.Subject, "?handle=" + other, 403, false}, {"", "?handle=" + own, 401, false},
+		{token.Auditor, "", 400, false}, {token.Auditor, "?handle=zz", 400, false}, {token.Auditor, "?handle=" + strings.ToUpper(own), 400, false},
+		{token.Auditor, "?handle=" + own + "&events=1", 400, false},
+	} {
+		a := m.ask(c.who, "GET", "/v1/proofs/handle"+c.query, nil)
+		if a.StatusCode != c.want {
+			t.Errorf("%s %s: %d %s, want %d", c.who, c.query, a.StatusCode, a.body, c.want)
+		}
+		if c.want != 200 || a.StatusCode != 200 {
+			continue
+		}
+		v, err := receipt.Verify(a.body, m.c.Policy())
+		if err != nil || len(v.Handles) != 1 || (len(v.Handles[0].Kinds) > 0) != c.kinds || v.Handles[0].Present != strings.Contains(c.query, own) {
+			t.Errorf("%s: %+v, %v", c.query, v, err)
+		}
+	}
+	if key := secret.Handle("a-portal", 0).Public(); own != hex.EncodeToString(key[:]) {
+		t.Errorf("handle %s", own)
+	}
+}
+
 func TestCompletenessAndCertificate(t *testing.T) {
 	m := newMember(t)
 	person(t, m)

@@ -57,7 +57,7 @@ func (d *production) proveAll(ctx context.Context) error {
 	}
 	events := uint64(0)
 	if f.Verdict != nil {
-		for _, c := range f.Verdict.Complete {
+		for _, c := range f.Verdict.Handles {
 			events += c.Events
 		}
 	}

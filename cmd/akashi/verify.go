@@ -25,8 +25,9 @@ func verifyCommand(e *env) *cobra.Command {
 		GroupID: groupCheck,
 		Long: `verify checks files that a person keeps, without any network and without
 trusting a single member: receipts with or without a status proof
-(akashi-receipt/v1), completeness proofs (akashi-completeness/v1), erasure
-certificates (akashi-erasure/v1), and evidence against members that a node kept
+(akashi-receipt/v1), proofs of one handle's state and records (akashi-handle/v1),
+completeness proofs (akashi-completeness/v1), erasure certificates
+(akashi-erasure/v1), and evidence against members that a node kept
 (akashi-evidence/v1): it then says who signed what contradicts itself.
 
 The policy file (C2SP tlog-policy) says which log it is and whose signatures
@@ -175,6 +176,9 @@ func showVerdict(s *screen, f *fileVerdict, withSecret bool) {
 		where += ", final " + moment(v.FinalMs, v.StoryTime)
 	}
 	s.wrapped("    ", where)
+	if v.OwnHandles {
+		s.wrapped("    ", "every handle follows from the person's secret")
+	}
 	var open []pair
 	for _, n := range v.NotChecked {
 		open = append(open, pair{"    · ", n.Ja, n.En})
@@ -207,9 +211,26 @@ func showFindings(s *screen, v *receipt.Verdict) {
 		for _, h := range x.Pending {
 			s.line("    %s  %s", cell(h.Name.Ja, 28), s.paint(yellow, "まだ答えていません  not answered yet"))
 		}
-	case v.Complete != nil:
-		for _, c := range v.Complete {
-			s.line("  → %s  %d events  %s", cell(c.Name.Ja+"  "+c.Name.En, 48), c.Events, strings.Join(c.Kinds, " "))
+	}
+	for _, h := range v.Handles {
+		showHandle(s, &h)
+	}
+}
+
+// showHandle prints what is proven of one handle: each scope's state, and its
+// records in order, or that there are none.
+func showHandle(s *screen, h *receipt.Standing) {
+	name := h.Name.Ja + "  " + h.Name.En
+	if h.Generation > 0 {
+		name = fmt.Sprintf("%s (%d)", name, h.Generation+1)
+	}
+	switch {
+	case !h.Present && h.Generation == 0:
+		s.line("  · %s  %s", cell(name, 48), s.paint(faint, "記録なし  proven absent"))
+	case h.Present:
+		s.line("  → %s  %d events  %s", cell(name, 48), h.Events, strings.Join(h.Kinds, " "))
+		for _, sc := range h.Scopes {
+			s.line("      %s  %s", cell(sc.Label.Ja+"  "+sc.Label.En, 46), strings.TrimSpace(sc.State+" "+sc.Until))
 		}
 	}
 }

@@ -220,13 +220,10 @@ func verifyErasure(b []byte, policies []*sign.Policy) (*Verdict, error) {
 		f    func() error
 	}{
 		{"file", text("ファイルの形が正しい", "the file's form is right"), func() error {
-			if err := decode("erasure", b, MaxBundleBytes, c.certificate); err != nil {
+			if err := c.check.read("erasure", FormatErasure, b, c.certificate, &c.Format); err != nil {
 				return err
 			}
-			if c.Format != FormatErasure {
-				return c.fail("format", fmt.Errorf("%q, this program knows %q", c.Format, FormatErasure))
-			}
-			return c.read(c.certificate)
+			return c.erasing.read(c.certificate)
 		}},
 		{"proof", text("消去の記録は、加盟企業の定足数が署名した台帳にある", "the erasure is in a log that a quorum of members signed"), c.checkProof},
 		{"attestations", text("保管者の証明が台帳にある", "the holders' attestations are in the log"), c.checkAttestations},

@@ -271,6 +271,15 @@ func (f *facts) purpose(r *opened) error {
 	if code == "" {
 		return nil
 	}
+	return f.purposeLabel(code)
+}
+
+// purposeLabel asks for the label of a purpose, which is its code where the
+// register has none.
+func (f *facts) purposeLabel(code string) error {
+	if _, ok := f.purposes[code]; ok {
+		return nil
+	}
 	p, err := get[record.Purpose](f.ask, rules.KeyPurpose(code))
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ var partNames = map[string]string{"storyTime": "story-time"}
 // knownParts are the fields of each format.
 var knownParts = map[string]string{
 	"receipt":      "format kind human payload storyTime leaf proof opening items screen seal submission key state register status",
+	"handle":       "format human storyTime handle state register events",
 	"completeness": "format human storyTime state register handles",
 	"erasure":      "format human storyTime leaf proof attestations state register",
 	"evidence":     "format kind human signers headers checkpoints past state register",
@@ -154,6 +155,7 @@ func formatOf(b []byte) string {
 	var f struct {
 		Format     *string         `json:"format"`
 		Signers    json.RawMessage `json:"signers"`
+		Handle     json.RawMessage `json:"handle"`
 		Handles    json.RawMessage `json:"handles"`
 		Submission json.RawMessage `json:"submission"`
 	}
@@ -162,7 +164,7 @@ func formatOf(b []byte) string {
 	}
 	switch err := json.Unmarshal(b, &f); {
 	case err != nil: // the first lines of a broken file
-		for _, s := range []string{FormatCompleteness, FormatErasure, FormatEvidence} {
+		for _, s := range []string{FormatHandle, FormatCompleteness, FormatErasure, FormatEvidence} {
 			if bytes.Contains(b[:min(len(b), 200)], []byte(s)) {
 				return s
 			}
@@ -172,12 +174,14 @@ func formatOf(b []byte) string {
 		}
 	case f.Format == nil:
 		return ""
-	case slices.Contains([]string{FormatReceipt, FormatCompleteness, FormatErasure, FormatEvidence}, *f.Format):
+	case slices.Contains([]string{FormatReceipt, FormatHandle, FormatCompleteness, FormatErasure, FormatEvidence}, *f.Format):
 		return *f.Format
 	case f.Signers != nil:
 		return FormatEvidence
 	case f.Handles != nil:
 		return FormatCompleteness
+	case f.Handle != nil:
+		return FormatHandle
 	case f.Submission == nil:
 		return FormatErasure
 	}

@@ -27,7 +27,7 @@ const mangleStep = 17
 // one inside a field's value must be blamed on that field.
 func mangleEveryByte(t *testing.T, format string, b []byte, verify func([]byte) error) {
 	t.Helper()
-	step, wrong := mangleStep, 0
+	step, wrong := max(mangleStep, len(b)/1200|1), 0
 	if testing.Short() {
 		step = 101
 	}

@@ -3,8 +3,10 @@
 //
 //   - A receipt (akashi-receipt/v1) proves one record, with its opening where
 //     the holder has it, and on request the status of the consent.
-//   - A completeness proof (akashi-completeness/v1) proves that a list of a
-//     person's records is all there are: 「これで全部です」.
+//   - A handle proof (akashi-handle/v1) proves the state of every scope under one
+//     handle, and on request that its records are all there are.
+//   - A completeness proof (akashi-completeness/v1) does so for one person over
+//     every service and party of the register: 「これで全部です」.
 //   - An erasure certificate (akashi-erasure/v1) proves who destroyed a
 //     person's keys, when, and who has not answered yet.
 //   - Evidence (akashi-evidence/v1), which a node keeps, proves that a member
@@ -47,6 +49,7 @@ import (
 // The formats of files.
 const (
 	FormatReceipt      = "akashi-receipt/v1"
+	FormatHandle       = "akashi-handle/v1"
 	FormatCompleteness = "akashi-completeness/v1"
 	FormatErasure      = "akashi-erasure/v1"
 	FormatEvidence     = "akashi-evidence/v1"
@@ -55,7 +58,7 @@ const (
 // Largest files in bytes.
 const (
 	MaxReceiptBytes = 2 << 20
-	MaxBundleBytes  = 32 << 20 // any of the other formats
+	MaxBundleBytes  = 64 << 20 // any of the other formats: a completeness proof over the largest directory fits
 )
 
 // A Source is the log and the register as they stood at one final checkpoint.
@@ -144,14 +147,26 @@ type Options struct {
 	Status   bool // add the status at the same checkpoint
 }
 
-// Verify checks a file of any of the formats under policies that the
-// caller trusts, one for each policy epoch. A refusal is an *Error that names
-// the part; the verdict then has the steps up to it. Completeness is checked
-// for the handles as given: see VerifyComplete.
+// Verify checks a file of any of the formats under policies that the caller
+// trusts, one for each policy epoch. A refusal is an *Error that names the part;
+// the verdict then has the steps up to it. Completeness is checked for the
+// handles as given: see VerifyComplete.
 func Verify(b []byte, policies ...*sign.Policy) (*Verdict, error) {
+	return verify(b, nil, policies)
+}
+
+// VerifyComplete is Verify, but the handles of a completeness proof must be those
+// that follow from the person's secret. Other formats need no secret.
+func VerifyComplete(b []byte, secret sign.Secret, policies ...*sign.Policy) (*Verdict, error) {
+	return verify(b, &secret, policies)
+}
+
+func verify(b []byte, secret *sign.Secret, policies []*sign.Policy) (*Verdict, error) {
 	switch formatOf(b) {
 	case FormatCompleteness:
-		return verifyCompleteness(b, nil, policies)
+		return verifyCompleteness(b, secret, policies)
+	case FormatHandle:
+		return verifyHandle(b, policies)
 	case FormatErasure:
 		return verifyErasure(b, policies)
 	case FormatEvidence:
@@ -167,10 +182,4 @@ func unknownFile() (*Verdict, error) {
 	c := check{"file", &Verdict{}}
 	err := c.step("format", record.Text{}, func() error { return errors.New("the file does not say that it is one of Akashi's") })
 	return c.v, err
-}
-
-// VerifyComplete is Verify for a completeness proof whose handles must be those
-// that follow from the person's secret.
-func VerifyComplete(b []byte, secret sign.Secret, policies ...*sign.Policy) (*Verdict, error) {
-	return verifyCompleteness(b, &secret, policies)
 }

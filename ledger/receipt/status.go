@@ -54,20 +54,35 @@ func scopeOf(rec *record.Record, f *facts) (terms uint32, scope uint8, ok bool) 
 	return 0, 0, false
 }
 
-// stateOf judges a handle at a time.
+// stateOf judges a record's scope, or its handle where it has none, at a time.
 func stateOf(rec *record.Record, f *facts, h *rules.Handle, ms uint64) string {
 	terms, scope, scoped := scopeOf(rec, f)
+	if !scoped {
+		return stateOfHandle(h)
+	}
+	return scopeState(h, h.Scope(terms, scope), ms)
+}
+
+// stateOfHandle is active, stopped, moved or closed.
+func stateOfHandle(h *rules.Handle) string {
 	switch {
 	case h.MovedTo != nil:
 		return StatusMoved
 	case h.Closed != 0:
 		return StatusClosed
-	case !scoped && h.Stopped != 0:
+	case h.Stopped != 0:
 		return StatusStopped
-	case !scoped:
-		return StatusActive
 	}
-	switch s := h.Scope(terms, scope); {
+	return StatusActive
+}
+
+// scopeState judges a scope of a handle at a time; nil: it never was on.
+func scopeState(h *rules.Handle, s *rules.ScopeState, ms uint64) string {
+	switch {
+	case h.MovedTo != nil:
+		return StatusMoved
+	case h.Closed != 0:
+		return StatusClosed
 	case s == nil:
 		return StatusReplaced
 	case !s.On && s.By == rules.ByStop:

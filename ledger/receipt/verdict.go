@@ -9,7 +9,7 @@ import (
 
 // An Error says which part of a file does not hold, and why.
 type Error struct {
-	Format string // receipt, completeness, erasure or evidence; file where the file says none of them
+	Format string // receipt, handle, completeness, erasure or evidence; file where the file says none of them
 	Part   string // leaf, proof, opening, …; file where the form of the whole is wrong
 	For    string // completeness: the service or party of the handle
 	Err    error
@@ -63,7 +63,8 @@ type Verdict struct {
 	StoryTime  bool          `json:"storyTime,omitempty"`
 	Human      Human         `json:"human"`
 	Status     *Status       `json:"status,omitempty"`
-	Complete   []Complete    `json:"complete,omitempty"`
+	Handles    []Standing    `json:"handles,omitempty"`    // of a handle or completeness proof
+	OwnHandles bool          `json:"ownHandles,omitempty"` // they follow from the person's secret; else handles as given
 	Erasure    *Erased       `json:"erasure,omitempty"`
 	Evidence   *Evidence     `json:"evidence,omitempty"`
 	Steps      []Step        `json:"steps"`
@@ -86,6 +87,17 @@ func (c *check) step(part string, done record.Text, f func() error) error {
 	e := c.fail(part, err)
 	c.v.Steps = append(c.v.Steps, Step{Name: e.Part, Detail: record.Text{Ja: "確かめられません：" + e.Err.Error(), En: e.Err.Error()}})
 	return e
+}
+
+// read decodes a file of a format.
+func (c *check) read(name, format string, b []byte, into any, claims *string) error {
+	if err := decode(name, b, MaxBundleBytes, into); err != nil {
+		return err
+	}
+	if *claims != format {
+		return c.fail("format", fmt.Errorf("%q, this program knows %q", *claims, format))
+	}
+	return nil
 }
 
 // fail names the part of an error that has no part yet.

@@ -1,0 +1,91 @@
+package receipt_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/akashi-ledger/akashi/ledger/ledgertest"
+	"github.com/akashi-ledger/akashi/ledger/receipt"
+	"github.com/akashi-ledger/akashi/ledger/record"
+)
+
+// erasure is a consortium with an erasure that one of two holders attested.
+type erasure struct {
+	*person
+	rec  *record.Record
+	atts []*record.Record
+}
+
+func newErasure(t testing.TB) *erasure {
+	p := newPerson(ledgertest.New(t, ledgertest.Options{Seed: "erasure"}), "hana")
+	terms := p.c.Offer("a-sha", "a-portal")
+	p.do("a-sha", p.c.Grant(p.secret.Handle("a-portal", 0), terms, 0))
+	e := &erasure{person: p, rec: p.c.Erasure([]record.KeyNumber{p.c.Number(), p.c.Number()}, "a-sha", "b-sha", "pf")}
+	p.c.Must("a-sha", e.rec)
+	e.attest("b-sha", p.c.Number())
+	return e
+}
+
+func (e *erasure) attest(holder string, more ...record.KeyNumber) {
+	e.c.Pass(3600_000)
+	a := e.c.Attestation(e.rec.ID, more...)
+	e.c.Must(holder, a)
+	e.atts = append(e.atts, a)
+}
+
+func (e *erasure) certificate(t testing.TB) []byte {
+	t.Helper()
+	index, _ := e.c.Find(e.rec.ID)
+	var at []uint64
+	for _, a := range e.atts {
+		i, _ := e.c.Find(a.ID)
+		at = append(at, i)
+	}
+	b, err := receipt.BuildErasure(newest(e.c), index, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestErasureCertificate(t *testing.T) {
+	e := newErasure(t)
+	v, err := receipt.Verify(e.certificate(t), e.c.Policy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := v.Erasure
+	if x.Numbers != 3 || len(x.Done) != 1 || x.Done[0].Holder != "b-sha" || x.Done[0].Class != "file-slot" || x.Done[0].TimeMs == 0 ||
+		len(x.Pending) != 2 || x.Pending[0].Holder != "a-sha" || x.Pending[1].Name.Ja != "pf社" {
+		t.Errorf("%+v", x)
+	}
+	ja := strings.Join(v.Human.Ja, "\n")
+	for _, want := range []string{"消去した：b-sha社", "まだ答えていない：a-sha社", "まだ答えていない：pf社", "証明できないこと"} {
+		if !strings.Contains(ja, want) {
+			t.Errorf("no %q in\n%s", want, ja)
+		}
+	}
+	e.attest("pf")
+	e.attest("a-sha")
+	if v, err = receipt.Verify(e.certificate(t), e.c.Policy()); err != nil || len(v.Erasure.Pending) != 0 ||
+		!strings.Contains(strings.Join(v.Human.Ja, "\n"), "すべての保管者が消去しました") {
+		t.Errorf("all attested: %+v, %v", v.Erasure, err)
+	}
+	index, _ := e.c.Find(e.rec.ID)
+	one, _ := e.c.Find(e.atts[0].ID)
+	two, _ := e.c.Find(e.atts[1].ID)
+	for _, at := range [][]uint64{{one, two}, {two, one}, nil} {
+		if _, err := receipt.BuildErasure(newest(e.c), index, at); err == nil {
+			t.Errorf("attestations %v were taken for all", at)
+		}
+	}
+}
+
+func TestMangleErasure(t *testing.T) {
+	e := newErasure(t)
+	b := e.certificate(t)
+	mangleEveryByte(t, "erasure", b, func(m []byte) error {
+		_, err := receipt.Verify(m, e.c.Policy())
+		return err
+	})
+}

@@ -194,7 +194,7 @@ func oddTiles(r *rand.Rand, ends []uint64, token string) oddRequest {
 // oddMethods are methods that nothing below /log/ and no read of /v1 has.
 func oddMethods(r *rand.Rand) oddRequest {
 	method := []string{"POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW", "get", "PROPFIND"}[r.IntN(9)]
-	target := []string{"/log/checkpoint", "/log/tile/0/000.p/2", "/log/policy", "/v1/status", "/v1/parties", "/v1/proofs/inclusion"}[r.IntN(6)]
+	target := []string{"/log/checkpoint", "/log/tile/0/000.p/2", "/log/policy", "/v1/status", "/v1/proofs/register", "/v1/proofs/inclusion"}[r.IntN(6)]
 	body := ""
 	if method != "TRACE" && r.IntN(2) == 0 {
 		body = `{"name":"` + stranger + `"}`

@@ -20,6 +20,7 @@ import (
 
 	"github.com/akashi-ledger/akashi/api/client"
 	"github.com/akashi-ledger/akashi/crypto/merkle"
+	"github.com/akashi-ledger/akashi/api/token"
 	"github.com/akashi-ledger/akashi/node"
 )
 
@@ -82,7 +83,10 @@ func startRaw(t *testing.T) *rawNode {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { n.Close() })
-	handler, err := handlerOf(n, home, log)
+	if err := takeTokens(home, n.Blobs()); err != nil {
+		t.Fatal(err)
+	}
+	handler, err := handlerOf(n, token.New(n.Blobs()), log)
 	if err != nil {
 		t.Fatal(err)
 	}

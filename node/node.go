@@ -30,12 +30,12 @@ import (
 	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/register"
-	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/crypto/vault"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node/cosign"
 	"github.com/akashi-ledger/akashi/node/custody"
+	"github.com/akashi-ledger/akashi/node/evidence"
 	"github.com/akashi-ledger/akashi/node/outbox"
 	"github.com/akashi-ledger/akashi/node/replica"
 	"github.com/akashi-ledger/akashi/node/store"
@@ -61,6 +61,7 @@ type Node struct {
 	host    *transport.Host
 	peers   *peers
 	cosign  *cosign.Cosigner
+	kept    *evidence.Store
 	outbox  *outbox.Outbox
 	desk    *custody.Desk
 	replica atomic.Pointer[replica.Replica]
@@ -204,12 +205,15 @@ func (n *Node) openBlobs([]byte) (err error) {
 }
 
 func (n *Node) openCosigner([]byte) (err error) {
+	if n.kept, err = evidence.Open(n.Dir, n.Log); err != nil {
+		return err
+	}
 	_, before := os.Lstat(filepath.Join(n.Dir, "raft")) // made after the mark
 	n.cosign, err = cosign.New(cosign.Config{
 		Fresh: errors.Is(before, fs.ErrNotExist),
 		Self:  n.Settings.Member, Key: n.keys.Cosigner, LogKey: n.keys.Log, Policy: n.Policy, Dir: n.Dir,
 		State: n.ledger.State, Now: n.Clock.Now, Leader: n.Leader, Send: n.sendCosignatures,
-		Final: n.onFinal, Stop: n.stop, Log: n.Log,
+		Final: n.onFinal, Evidence: n.keepEvidence, Stop: n.stop, Log: n.Log,
 	})
 	return err
 }
@@ -228,7 +232,6 @@ func (n *Node) openDesk([]byte) (err error) {
 		Self: n.Settings.Member, Origin: n.Founding.Origin, Hosted: n.hosted, Vault: n.vault, Blobs: n.blobs,
 		Poster: n.outbox, Network: deskLink{n}, State: n.FinalState, FreshAt: n.freshAt, Refresh: n.Refresh,
 		Now: n.Clock.Now, AutoReceive: n.Settings.AutoReceive, Log: n.Log,
-		Approve: func(b []byte) sign.Signature { return n.keys.Approver.Sign(sign.DomainApproval, n.Founding.Origin, b) },
 	})
 	return err
 }

@@ -46,6 +46,9 @@ type Evidence struct {
 	Kind    string   `json:"kind"`
 	Signers []string `json:"signers"` // whom it proves to have signed what no honest member signs
 	Sizes   []uint64 `json:"sizes,omitempty"`
+	// Claim names the contradiction: the same for every file that shows it of
+	// the same signers, whoever made it and whenever.
+	Claim record.Digest `json:"-"`
 }
 
 // Cosigned is a checkpoint with what members signed under it.

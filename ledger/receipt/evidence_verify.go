@@ -2,11 +2,13 @@ package receipt
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/akashi-ledger/akashi/crypto/canon"
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
@@ -55,7 +57,7 @@ func verifyEvidence(b []byte, policies []*sign.Policy) (*Verdict, error) {
 		return v, err
 	}
 	v.Kind, v.Human = c.Kind, c.human
-	v.Evidence = &Evidence{Kind: c.Kind, Signers: c.signers}
+	v.Evidence = &Evidence{Kind: c.Kind, Signers: c.signers, Claim: c.claim()}
 	for _, n := range c.notes {
 		v.Evidence.Sizes = append(v.Evidence.Sizes, n.Size)
 	}
@@ -238,4 +240,22 @@ func (c *witnessing) checkHuman() error {
 		return errors.New("the text does not follow from the evidence")
 	}
 	return nil
+}
+
+// claim hashes kind, signers and what contradicts itself, without signatures,
+// times and proofs.
+func (c *witnessing) claim() record.Digest {
+	parts := append([]string{c.v.Origin, c.Kind}, c.signers...)
+	for _, n := range c.notes {
+		parts = append(parts, n.Text())
+		for _, s := range n.Cosigned {
+			parts = append(parts, s.Signer)
+		}
+	}
+	for _, h := range c.headers {
+		if h != nil {
+			parts = append(parts, string(h.Signed()))
+		}
+	}
+	return sha256.Sum256(canon.Must(parts))
 }

@@ -10,6 +10,10 @@
 //   - A checkpoint is final here when k members' cosignatures over it verify
 //     and this member derived the same end. The final height never goes back.
 //   - A cosignature is verified before it is kept: one bad line breaks a note.
+//   - Every cosignature is judged by the size that is signed in it: at once, or
+//     when this member has derived as much. What contradicts our log, or another
+//     cosignature of the same member, becomes evidence before a stop that follows
+//     from it. As many liars as the consortium tolerates stop nobody.
 //
 // # Flow
 //
@@ -50,7 +54,8 @@ const (
 	tick        = 100 * time.Millisecond
 	maxKept     = 4096 // cosignatures of one member that are kept
 	maxEntries  = 1024 // cosignatures in one message
-	maxProofs   = 16   // evidence files of one member
+	maxOdd      = 16   // cosignatures of one member over another log that are kept
+	keepRecent  = 64   // roots of final ends that late cosignatures are compared with
 	sendTimeout = 5 * time.Second
 )
 
@@ -60,15 +65,17 @@ type Config struct {
 	Key    sign.Key
 	LogKey sign.Key
 	Policy *rules.Policy
-	Dir    string // of the mark file and evidence
+	Dir    string // of the mark file
 	State  func() *store.State
 	Now    func() time.Time                                     // the consortium's clock
 	Leader func() string                                        // member id of the Raft leader, "" for none
 	Send   func(ctx context.Context, to string, m []byte) error // a message for another member's Receive
 	Final  func(*Final)                                         // called in order, from one goroutine at a time; must not block
-	Stop   func(error)                                          // this node must halt
-	Log    *slog.Logger
-	Fresh  bool // nothing was ever cosigned with this key: the mark may be made
+	// Evidence makes a file of evidence durable before it returns.
+	Evidence func(file []byte)
+	Stop     func(error) // this node must halt
+	Log      *slog.Logger
+	Fresh    bool // nothing was ever cosigned with this key: the mark may be made
 }
 
 // entry is one cosignature on its way.
@@ -101,8 +108,10 @@ type Cosigner struct {
 	ends     map[uint64]store.End        // derived and not below final, by size
 	sigs     map[uint64]map[string]entry // verified, by size and member
 	kept     map[string]int              // of sigs, by member
-	conflict map[string]entry            // verified, over another end than ours
-	proofs   map[string]int              // evidence files written, by member
+	recent   map[uint64]record.Digest    // roots of ends that are final, by size
+	agreed   map[string]entry            // each member's largest over our own log
+	odd      map[string][]*oddEntry      // verified, over another log than ours, by member
+	pairs    [][2]entry                  // of one member, for one size: evidence to be
 	matched  bool                        // the state was compared with the mark; only the signer asks
 	lagSince time.Time                   // since when finality has not advanced, by the machine's clock
 	lagSent  time.Time
@@ -118,7 +127,7 @@ type Cosigner struct {
 // New opens the mark file, checks it against the state, and starts. The mark
 // may be created only where nothing but genesis was derived.
 func New(c Config) (*Cosigner, error) {
-	if c.Policy == nil || c.State == nil || c.Now == nil || c.Leader == nil || c.Send == nil || c.Final == nil || c.Stop == nil || c.Log == nil {
+	if c.Policy == nil || c.State == nil || c.Now == nil || c.Leader == nil || c.Send == nil || c.Final == nil || c.Evidence == nil || c.Stop == nil || c.Log == nil {
 		return nil, errors.New("cosign: every field of Config is required")
 	}
 	st := c.State()
@@ -127,7 +136,7 @@ func New(c Config) (*Cosigner, error) {
 		return nil, err
 	}
 	s := &Cosigner{Config: c, mark: mark, marked: mark.mark.Height, floor: mark.mark.Size, ready: make(chan struct{}, 1), ends: map[uint64]store.End{},
-		sigs: map[uint64]map[string]entry{}, conflict: map[string]entry{}, kept: map[string]int{}, proofs: map[string]int{}, out: map[string]*outbox{}}
+		sigs: map[uint64]map[string]entry{}, kept: map[string]int{}, recent: map[uint64]record.Digest{}, agreed: map[string]entry{}, odd: map[string][]*oddEntry{}, out: map[string]*outbox{}}
 	if err := s.checkMark(st); err != nil {
 		mark.f.Close()
 		return nil, err
@@ -233,7 +242,11 @@ func (s *Cosigner) run() {
 			s.checkLag()
 			continue
 		}
-		if err := s.sign(again); err != nil {
+		err := s.sign(again)
+		if err == nil {
+			err = s.judge()
+		}
+		if err != nil {
 			s.Stop(err)
 			return
 		}
@@ -282,6 +295,7 @@ func (s *Cosigner) sign(again bool) error {
 	s.mu.Lock()
 	for _, e := range entries {
 		s.keep(e)
+		s.agree(e)
 	}
 	s.mu.Unlock()
 	s.collect()
@@ -357,8 +371,9 @@ func (s *Cosigner) receive(e entry) error {
 	}
 	s.mu.Lock()
 	old, have := s.sigs[e.Size][e.Member]
+	root, late := s.recent[e.Size]
 	s.mu.Unlock()
-	if f := s.final.Load(); f != nil && e.Size < f.End.Size || have && old.Root == e.Root && old.Time >= e.Time {
+	if have && old.Root == e.Root && old.Time >= e.Time || late && root == e.Root {
 		return nil
 	}
 	cp := sign.Checkpoint{Origin: s.Policy.Origin, Size: e.Size, Root: e.Root}
@@ -366,23 +381,25 @@ func (s *Cosigner) receive(e entry) error {
 	if err := cs.Verify(s.Policy.Members[i].Key, cp); err != nil {
 		return fmt.Errorf("%w: member %s: %w", ErrMessage, e.Member, err)
 	}
-	st := s.State()
-	s.mu.Lock()
-	ours, derived := s.ends[e.Size]
-	s.mu.Unlock()
-	if !derived && e.Size <= st.Size { // no end that we wait for: a root of our log, or of another
-		root, err := st.Tree().RootAt(e.Size, st)
-		if err != nil || record.Digest(root) == e.Root {
-			return err
-		}
-		ours, derived = st.End, true
+	root, derived, err := s.rootAt(e.Size)
+	if err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if derived && (ours.Size != e.Size || ours.Root != e.Root) {
-		return s.conflicts(e, ours)
+	switch {
+	case derived && root != e.Root:
+		s.differs(e)
+		s.wake()
+	case !derived && have && old.Root != e.Root:
+		s.pairs = append(s.pairs[:min(len(s.pairs), maxOdd)], [2]entry{old, e})
+		s.wake()
+	default:
+		s.keep(e)
+		if derived && s.agree(e) {
+			s.wake()
+		}
 	}
-	s.keep(e)
 	return nil
 }
 
@@ -411,17 +428,22 @@ func (s *Cosigner) collect() {
 		s.final.Store(best)
 		for size, sigs := range s.sigs {
 			if size < best.End.Size {
-				for member := range sigs {
+				for member, e := range sigs {
 					s.kept[member]--
+					if e.Root == s.ends[size].Root {
+						s.agree(e)
+					}
 				}
 				delete(s.sigs, size)
 			}
 		}
-		for size := range s.ends {
+		for size, end := range s.ends {
 			if size < best.End.Size {
+				s.recent[size] = end.Root
 				delete(s.ends, size)
 			}
 		}
+		s.forget()
 	}
 	s.mu.Unlock()
 	if best == nil {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -20,6 +19,7 @@ import (
 	"github.com/akashi-ledger/akashi/ledger/ledgertest"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
+	"github.com/akashi-ledger/akashi/node/evidence"
 	"github.com/akashi-ledger/akashi/node/store"
 )
 
@@ -38,6 +38,7 @@ type alone struct {
 	finals  []uint64
 	stopped chan error
 	applied uint64
+	kept    *evidence.Store
 }
 
 func newAlone(t *testing.T) *alone {
@@ -49,6 +50,9 @@ func newAlone(t *testing.T) *alone {
 	}
 	t.Cleanup(func() { db.Close() })
 	if a.l, err = store.OpenLedger(db, a.c.Leaves[0], register.Options{}, quiet); err != nil {
+		t.Fatal(err)
+	}
+	if a.kept, err = evidence.Open(a.dir, quiet); err != nil {
 		t.Fatal(err)
 	}
 	a.open()
@@ -69,7 +73,12 @@ func (a *alone) config() Config {
 			return nil
 		},
 		Final: func(f *Final) { a.mu.Lock(); a.finals = append(a.finals, f.End.Height); a.mu.Unlock() },
-		Stop:  func(err error) { a.stopped <- err }, Log: quiet, Fresh: true}
+		Evidence: func(file []byte) {
+			if _, err := a.kept.Keep(file, a.c.Policy()); err != nil {
+				a.t.Errorf("evidence that does not verify: %v\n%s", err, file)
+			}
+		},
+		Stop: func(err error) { a.stopped <- err }, Log: quiet, Fresh: true}
 }
 
 func (a *alone) open() {
@@ -200,35 +209,6 @@ func TestBadMessages(t *testing.T) {
 	}
 	if a.height() >= 1 {
 		t.Error("final by changed messages")
-	}
-}
-
-// TestConflictIsEvidence: one other end is kept as evidence; k of them say that
-// it is this node that must stop.
-func TestConflictIsEvidence(t *testing.T) {
-	a := newAlone(t)
-	end := a.batch()
-	forged := end
-	forged.Root[0] ^= 1
-	for i, m := range []string{"b-sha", "c-sha", "pf"} {
-		if err := a.s.Receive(a.from(m, forged, uint64(a.now.Unix()))); err != nil {
-			t.Fatal(err)
-		}
-		files, _ := os.ReadDir(filepath.Join(a.dir, "evidence"))
-		if len(files) != i+1 {
-			t.Errorf("%d evidence files after %d conflicting cosignatures", len(files), i+1)
-		}
-	}
-	select {
-	case err := <-a.stopped:
-		if !errors.Is(err, ErrForked) {
-			t.Errorf("stopped with %v", err)
-		}
-	case <-time.After(5 * time.Second):
-		t.Error("three members cosigned another end and this node goes on")
-	}
-	if a.height() >= 1 {
-		t.Error("a conflicting end became final")
 	}
 }
 

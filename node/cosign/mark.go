@@ -77,27 +77,36 @@ func openMark(dir string, key sign.Key, origin string, mayCreate bool) (*markFil
 	return m, nil
 }
 
+// createMark makes the file under another name first: a crash leaves no file, or
+// one whose mark checks.
 func createMark(path string, key sign.Key, origin string) (*markFile, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.OpenFile(path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	m := &markFile{f: f, key: key, origin: origin}
-	if _, err := f.Write(make([]byte, 2*slotBytes)); err != nil {
+	if err := m.create(path); err != nil {
 		f.Close()
-		return nil, err
+		return nil, fmt.Errorf("make the cosigned mark: %w", err)
+	}
+	return m, nil
+}
+
+func (m *markFile) create(path string) error {
+	if _, err := m.f.Write(make([]byte, 2*slotBytes)); err != nil {
+		return err
 	}
 	if err := m.write(Mark{}); err != nil {
-		f.Close()
-		return nil, err
+		return err
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
 	}
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
-		f.Close()
-		return nil, err
+		return err
 	}
-	defer dir.Close()
-	return m, dir.Sync()
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func (m *markFile) read(slot int64) (Mark, bool) {

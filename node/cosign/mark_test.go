@@ -55,6 +55,35 @@ func TestMarkMustNotBeLost(t *testing.T) {
 	}
 }
 
+// TestMarkHalfMade: a crash while the first mark is made leaves a file under
+// another name, at any length; the next start makes the mark.
+func TestMarkHalfMade(t *testing.T) {
+	for _, half := range [][]byte{nil, make([]byte, 100), make([]byte, 2*slotBytes)} {
+		dir, key := t.TempDir(), sign.NewKey()
+		path := filepath.Join(dir, "cosigned.mark")
+		if err := os.WriteFile(path+".new", half, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := openMark(dir, key, origin, false); !errors.Is(err, ErrMarkLost) {
+			t.Errorf("half of %d bytes taken for a mark: %v", len(half), err)
+		}
+		m, err := openMark(dir, key, origin, true)
+		if err != nil {
+			t.Fatalf("half of %d bytes: %v", len(half), err)
+		}
+		if err := m.write(Mark{Height: 3, Size: 30}); err != nil {
+			t.Fatal(err)
+		}
+		m.f.Close()
+		if again, err := openMark(dir, key, origin, false); err != nil || again.mark.Height != 3 {
+			t.Errorf("the mark written under the final name: %v", err)
+		}
+		if _, err := os.Lstat(path + ".new"); !os.IsNotExist(err) {
+			t.Errorf("the half file is still there: %v", err)
+		}
+	}
+}
+
 // TestMarkTornWrite cuts and garbles the slot that is being written at every
 // length: the mark before it, or the one written, is what a start reads.
 func TestMarkTornWrite(t *testing.T) {

@@ -2,13 +2,8 @@ package cosign
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
-
-	"github.com/akashi-ledger/akashi/node/store"
 )
 
 // An outbox holds what one member has not been sent yet: for each signer and
@@ -69,25 +64,6 @@ func (s *Cosigner) deliver(to string, o *outbox) {
 	}
 }
 
-// evidence writes a file that shows two ends of one height: ours, and the one
-// that a member cosigned.
-func (s *Cosigner) evidence(e entry, ours store.End) error {
-	dir := filepath.Join(s.Dir, "evidence")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	b, err := json.MarshalIndent(map[string]any{
-		"format": "akashi-evidence/v1", "what": "cosigned another end", "origin": s.Policy.Origin,
-		"member": e.Member, "height": e.Height, "size": e.Size, "root": e.Root[:], "time": e.Time, "signature": e.Sig[:],
-		"ours": map[string]any{"size": ours.Size, "root": ours.Root[:], "register": ours.Register[:]},
-	}, "", " ")
-	if err != nil {
-		return err
-	}
-	name := fmt.Sprintf("cosigned-%s-%d-%x.json", e.Member, e.Height, e.Root[:4])
-	return os.WriteFile(filepath.Join(dir, name), append(b, '\n'), 0o600)
-}
-
 // announce sends the cosignatures of a final checkpoint to everyone.
 func (s *Cosigner) announce(f *Final) {
 	entries := make([]entry, len(f.Sigs))
@@ -97,27 +73,4 @@ func (s *Cosigner) announce(f *Final) {
 	for _, o := range s.out {
 		o.add(entries, false)
 	}
-}
-
-// conflicts keeps a member's cosignature over an end that is not ours as
-// evidence. One alone says that somebody lies or is broken; k of them say that
-// it is us.
-func (s *Cosigner) conflicts(e entry, ours store.End) error {
-	s.conflict[e.Member] = e
-	same := 0
-	for _, o := range s.conflict {
-		if o.Size == e.Size && o.Root == e.Root {
-			same++
-		}
-	}
-	if s.proofs[e.Member]++; s.proofs[e.Member] <= maxProofs { // a liar can sign for ever
-		s.Log.Error("a member cosigned another end than ours", "member", e.Member, "height", e.Height, "size", e.Size)
-		if err := s.evidence(e, ours); err != nil {
-			s.Log.Error("evidence was not written", "err", err)
-		}
-	}
-	if same >= s.Policy.K {
-		go s.Stop(fmt.Errorf("%w: %d members cosigned another end of height %d", ErrForked, same, e.Height))
-	}
-	return nil
 }

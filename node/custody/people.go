@@ -58,7 +58,6 @@ const (
 	sealedWaiting = "waiting"
 	sealedErasure = "erasure"
 	sealedReading = "reading"
-	sealedAsked   = "asked"
 )
 
 // maxSheetBytes leaves room for padding and the seal within one blob.

@@ -121,7 +121,8 @@ func (cl *cluster) start(id string) *member {
 			_, err := m.host.Call(ctx, cl.ids[to], "cosign", b)
 			return err
 		},
-		Final: func(f *cosign.Final) { m.ledger.Final(f.End.Height) }})
+		Evidence: func(file []byte) { cl.t.Errorf("evidence at %s: %s", id, file) },
+		Final:    func(f *cosign.Final) { m.ledger.Final(f.End.Height) }})
 	must(err)
 	must(m.host.Handle("cosign", transport.Limits{MaxRequest: 1 << 20, MaxResponse: 1 << 10, Concurrency: 8},
 		func(_ context.Context, _ peer.ID, b []byte) ([]byte, error) { return nil, m.cosign.Receive(b) }))

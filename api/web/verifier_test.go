@@ -3,6 +3,7 @@ package web_test
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/base64"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -87,7 +88,59 @@ func jsCases(t testing.TB) []jsCase {
 		jsCase{Name: "same name, other keys", File: file, Policy: newPolicy(t, "vector.example/log"), Result: "differ", Step: "signed", Code: "receipt.proof"},
 		jsCase{Name: "empty", Policy: policy, Result: "unread", Step: "form"}, jsCase{Name: "picture", File: []byte("\x89PNG\r\n"), Policy: policy, Result: "unread"},
 		jsCase{Name: "no object", File: []byte("[]\n"), Policy: policy, Result: "unread"})
-	return append(out, storyCases(t)...)
+	return append(append(out, witnessCases(t, file, policy)...), storyCases(t)...)
+}
+
+// witnessCases put a witness that the policy requires under the checkpoints of a
+// receipt.
+func witnessCases(t testing.TB, file []byte, policy string) []jsCase {
+	p, err := sign.ParsePolicy([]byte(policy))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := sign.KeyFromSeed(bytes.Repeat([]byte{9}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Witnesses, p.WitnessK = []sign.PolicyWitness{{Signer: "witness.example/w", Key: key.Public()}}, 1
+	note := regexp.MustCompile(`vector\.example/log\\n(\d+)\\n([A-Za-z0-9+/=]{44})\\n\\n(— [^\\]+\\n)+`)
+	lines := func(change byte) []byte {
+		return note.ReplaceAllFunc(file, func(n []byte) []byte {
+			m := note.FindSubmatch(n)
+			size, err := strconv.ParseUint(string(m[1]), 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			root, err := base64.StdEncoding.DecodeString(string(m[2]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			cs := key.Cosign("witness.example/w", sign.Checkpoint{Origin: p.Origin, Size: size, Root: [32]byte(root)}, 1_800_000_000)
+			cs.Sig[9] ^= change
+			return append(bytes.Clone(n), strings.ReplaceAll(sign.NoteLine(cs, key.Public()), "\n", `\n`)...)
+		})
+	}
+	required := string(p.Format())
+	return []jsCase{
+		{Name: "witness", File: lines(0), Policy: required, Result: "match", Status: "revoked"},
+		{Name: "witness missing", File: file, Policy: required, Result: "notfinal", Step: "signed", Code: "receipt.proof"},
+		{Name: "witness wrong", File: lines(1), Policy: required, Result: "differ", Step: "signed", Code: "receipt.proof"},
+		{Name: "witness of nobody", File: lines(0), Policy: policy, Result: "differ", Step: "signed", Code: "receipt.proof"},
+	}
+}
+
+// TestWitnessCases: what the page must say of them is what ledger/receipt says.
+func TestWitnessCases(t *testing.T) {
+	for _, c := range witnessCases(t, vector(t, "receipt-consent.akashi.json"), string(vector(t, "receipt-consent.policy"))) {
+		p, err := sign.ParsePolicy([]byte(c.Policy))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = receipt.Verify(c.File, p)
+		if (err == nil) != (c.Result == "match") {
+			t.Errorf("%s: %v", c.Name, err)
+		}
+	}
 }
 
 // newPolicy is a policy for a log with keys of nobody.

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"unicode"
@@ -109,10 +110,27 @@ func encodeNote(c Checkpoint, log PublicKey, logSig Signature, cosigs []Cosignat
 		if !ok {
 			return nil, fmt.Errorf("no key named %q", s.Signer)
 		}
-		sig := binary.BigEndian.AppendUint64(nil, s.Time)
-		lines = append(lines, noteLine(s.Signer, keyID(s.Signer, append([]byte{algCosignatureV1}, k[:]...)), append(sig, s.Sig[:]...)))
+		lines = append(lines, NoteLine(s, k))
 	}
 	return []byte(c.Text() + "\n" + strings.Join(lines, "")), nil
+}
+
+// NoteLine returns the line of a cosignature in a signed note, with its newline.
+func NoteLine(s Cosignature, k PublicKey) string {
+	sig := append(binary.BigEndian.AppendUint64(nil, s.Time), s.Sig[:]...)
+	return noteLine(s.Signer, keyID(s.Signer, append([]byte{algCosignatureV1}, k[:]...)), sig)
+}
+
+// ParseNoteLine reads the line of a cosignature of one signer and key, without
+// its newline. It reports false for a line of anyone else; nothing is verified.
+func ParseNoteLine(line, signer string, k PublicKey) (Cosignature, bool) {
+	rest, ok := strings.CutPrefix(line, "— "+signer+" ")
+	raw, err := base64.StdEncoding.DecodeString(rest)
+	id := keyID(signer, append([]byte{algCosignatureV1}, k[:]...))
+	if !ok || err != nil || len(raw) != 4+8+SignatureSize || binary.BigEndian.Uint32(raw) != id {
+		return Cosignature{}, false
+	}
+	return Cosignature{signer, binary.BigEndian.Uint64(raw[4:]), Signature(raw[12:])}, true
 }
 
 func noteLine(name string, id uint32, sig []byte) string {
@@ -122,11 +140,12 @@ func noteLine(name string, id uint32, sig []byte) string {
 // An OpenedNote is a verified checkpoint with the cosignatures that counted.
 type OpenedNote struct {
 	Checkpoint
-	Cosigned []Cosignature
+	Cosigned  []Cosignature // of members
+	Witnessed []Cosignature // of witnesses that the policy names
 }
 
-// Open verifies a signed checkpoint under the policy: the log's line and k
-// members' lines. A line of a known key that does not verify breaks the note;
+// Open verifies a signed checkpoint under the policy: the log's line, k members'
+// lines and as many witnesses' as it wants. A line of a known key that does not verify breaks the note;
 // a line of an unknown key, and a repeated one, is passed over (C2SP
 // signed-note). The work is torchwood's; this adds who signed, and when.
 func (p *Policy) Open(signed []byte) (*OpenedNote, error) {
@@ -143,11 +162,14 @@ func (p *Policy) OpenExact(signed []byte) (*OpenedNote, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys := make(map[string]PublicKey, len(p.Members))
+	keys := make(map[string]PublicKey, len(p.Members)+len(p.Witnesses))
 	for _, m := range p.Members {
 		keys[m.Signer] = m.Key
 	}
-	again, err := encodeNote(open.Checkpoint, p.Log, logSig, open.Cosigned, keys)
+	for _, w := range p.Witnesses {
+		keys[w.Signer] = w.Key
+	}
+	again, err := encodeNote(open.Checkpoint, p.Log, logSig, slices.Concat(open.Cosigned, open.Witnessed), keys)
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
@@ -174,7 +196,12 @@ func (p *Policy) open(signed []byte) (open *OpenedNote, logSig Signature, err er
 		raw, err := base64.StdEncoding.DecodeString(s.Base64)
 		switch {
 		case err == nil && len(raw) == 4+8+SignatureSize:
-			open.Cosigned = append(open.Cosigned, Cosignature{s.Name, binary.BigEndian.Uint64(raw[4:]), Signature(raw[12:])})
+			cs := Cosignature{s.Name, binary.BigEndian.Uint64(raw[4:]), Signature(raw[12:])}
+			if slices.ContainsFunc(p.Witnesses, func(w PolicyWitness) bool { return w.Signer == s.Name }) {
+				open.Witnessed = append(open.Witnessed, cs)
+			} else {
+				open.Cosigned = append(open.Cosigned, cs)
+			}
 		case err == nil && len(raw) == 4+SignatureSize:
 			logSig = Signature(raw[4:])
 		}

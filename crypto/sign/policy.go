@@ -9,12 +9,19 @@ import (
 )
 
 // A Policy says whose signatures make a checkpoint of one log final (C2SP
-// tlog-policy): the log's own line and k of the members.
+// tlog-policy): the log's own line, k of the members, and where it has witnesses
+// some of those.
+//
+// A witness that is required must check that k members cosigned before it
+// cosigns. One that checks the log's own line alone can be fed a fork by whoever
+// holds that one key, and then it refuses the consortium's log.
 type Policy struct {
-	Origin  string
-	Log     PublicKey
-	Members []PolicyMember
-	K       int // members whose cosignature is needed
+	Origin    string
+	Log       PublicKey
+	Members   []PolicyMember
+	K         int // members whose cosignature is needed
+	Witnesses []PolicyWitness
+	WitnessK  int // witnesses whose cosignature is needed, 0 where there are none
 }
 
 // A PolicyMember is a member's cosigner key in a policy.
@@ -24,13 +31,21 @@ type PolicyMember struct {
 	Key    PublicKey
 }
 
+// A PolicyWitness is the key of an external witness (C2SP tlog-witness) in a
+// policy.
+type PolicyWitness struct {
+	Signer string // key name
+	Key    PublicKey
+}
+
 // Quorum returns k = ⌊(n+f)/2⌋+1 with f = ⌊(n−1)/3⌋: any two sets of k members
 // share more than f.
 func Quorum(n int) int { return (n+(n-1)/3)/2 + 1 }
 
 // Format returns the policy as a C2SP tlog-policy file: one log line, one group
-// a member, the group "members" over those, and the quorum. A member's witness
-// is named with a dot, which no member id contains, so the names never meet.
+// a member, the group "members" over those, and the quorum; where witnesses are
+// required, the group "witnesses" and the group "all" of both. The lines of keys
+// are named with a dot, which no member id contains, so the names never meet.
 func (p Policy) Format() []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "log %s\n", LogVerifierKey(p.Origin, p.Log))
@@ -41,7 +56,17 @@ func (p Policy) Format() []byte {
 	for _, m := range p.Members {
 		b.WriteString(" " + m.ID)
 	}
-	b.WriteString("\nquorum members\n")
+	b.WriteString("\n")
+	if len(p.Witnesses) == 0 {
+		b.WriteString("quorum members\n")
+		return []byte(b.String())
+	}
+	names := ""
+	for i, w := range p.Witnesses {
+		fmt.Fprintf(&b, "witness %d.witness %s\n", i+1, CosignerKey(w.Signer, w.Key))
+		names += fmt.Sprintf(" %d.witness", i+1)
+	}
+	fmt.Fprintf(&b, "group witnesses %d%s\ngroup all all members witnesses\nquorum all\n", p.WitnessK, names)
 	return []byte(b.String())
 }
 
@@ -51,7 +76,7 @@ var ErrPolicy = errors.New("not a policy of a consortium log")
 // ParsePolicy reads a policy in the form that Format writes; comments and blank
 // lines are allowed. It refuses a second log line, a key or a key's name that
 // stands twice, a witness or group that counts for nothing, and a quorum over
-// anything but the members.
+// anything but the members, or the members and the witnesses.
 func ParsePolicy(text []byte) (*Policy, error) {
 	if len(text) > 1<<20 {
 		return nil, fmt.Errorf("%w: longer than 1 MiB", ErrPolicy)
@@ -68,8 +93,12 @@ func ParsePolicy(text []byte) (*Policy, error) {
 			return nil, fmt.Errorf("%w: line %d: %w", ErrPolicy, i+1, err)
 		}
 	}
-	if p.Origin == "" || p.K == 0 || p.quorum != "members" {
-		return nil, fmt.Errorf("%w: it needs one log line, a group named members, and the quorum over it", ErrPolicy)
+	want := "members"
+	if len(p.Witnesses) > 0 {
+		want = "all"
+	}
+	if p.Origin == "" || p.K == 0 || p.quorum != want || p.both != (want == "all") {
+		return nil, fmt.Errorf("%w: it needs one log line, a group named members, and the quorum over it (and over the witnesses, where it has some)", ErrPolicy)
 	}
 	if len(p.witness)+len(p.group) > 0 {
 		return nil, fmt.Errorf("%w: %d witnesses and groups count for nothing", ErrPolicy, len(p.witness)+len(p.group))
@@ -85,6 +114,7 @@ type policyParser struct {
 	keys           map[PublicKey]bool
 	names          map[string]bool // of keys
 	quorum         string
+	both           bool // there is the group of members and witnesses
 }
 
 func (p *policyParser) line(f []string) error {
@@ -111,6 +141,10 @@ func (p *policyParser) line(f []string) error {
 		p.group[f[1]] = m
 	case f[0] == "group" && len(f) >= 4 && f[1] == "members" && p.K == 0:
 		return p.members(f[2], f[3:])
+	case f[0] == "group" && len(f) >= 4 && f[1] == "witnesses" && p.WitnessK == 0:
+		return p.witnesses(f[2], f[3:])
+	case strings.Join(f, " ") == "group all all members witnesses" && p.K > 0 && p.WitnessK > 0 && !p.both:
+		p.both = true
 	case f[0] == "quorum" && len(f) == 2 && p.quorum == "":
 		p.quorum = f[1]
 	default:
@@ -128,12 +162,31 @@ func (p *policyParser) members(threshold string, ids []string) error {
 		delete(p.group, id)
 		p.Members = append(p.Members, m)
 	}
-	k, err := strconv.Atoi(threshold)
-	if err != nil || strconv.Itoa(k) != threshold || k < 1 || k > len(ids) {
-		return fmt.Errorf("threshold %q of %d members", threshold, len(ids))
+	var err error
+	p.K, err = thresholdOf(threshold, len(ids))
+	return err
+}
+
+func (p *policyParser) witnesses(threshold string, names []string) error {
+	for _, name := range names {
+		m, ok := p.witness[name]
+		if !ok {
+			return fmt.Errorf("no witness named %q, or it stands twice", name)
+		}
+		delete(p.witness, name)
+		p.Witnesses = append(p.Witnesses, PolicyWitness{m.Signer, m.Key})
 	}
-	p.K = k
-	return nil
+	var err error
+	p.WitnessK, err = thresholdOf(threshold, len(names))
+	return err
+}
+
+func thresholdOf(s string, n int) (int, error) {
+	k, err := strconv.Atoi(s)
+	if err != nil || strconv.Itoa(k) != s || k < 1 || k > n {
+		return 0, fmt.Errorf("threshold %q of %d", s, n)
+	}
+	return k, nil
 }
 
 // key reads a verifier key whose name and key are new to the policy.
@@ -146,11 +199,17 @@ func (p *policyParser) key(s string, alg byte) (string, PublicKey, error) {
 	return name, key, err
 }
 
+// ReservedGroup reports whether a policy gives a group's name another meaning, so
+// that no member may have it as its id.
+func ReservedGroup(s string) bool {
+	return s == "members" || s == "none" || s == "witnesses" || s == "all"
+}
+
 // validGroup reports whether s can name a member's group: its id, except the
 // words that a policy gives another meaning.
 func validGroup(s string) bool {
 	const id = "abcdefghijklmnopqrstuvwxyz0123456789-"
-	return s != "" && s != "members" && s != "none" && strings.Trim(s, id) == ""
+	return s != "" && !ReservedGroup(s) && strings.Trim(s, id) == ""
 }
 
 func parseVkey(s string, alg byte) (string, PublicKey, error) {

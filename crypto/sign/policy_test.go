@@ -154,6 +154,7 @@ func FuzzParsePolicy(f *testing.F) {
 	four := newFour(f)
 	f.Add(four.policy.Format())
 	f.Add([]byte(strings.ReplaceAll(string(four.policy.Format()), ".key", "-w")))
+	f.Add(witnessed(four, key(f, "w1"), key(f, "w2")).Format())
 	f.Fuzz(func(t *testing.T, text []byte) {
 		p, err := ParsePolicy(text)
 		if err != nil {

@@ -34,7 +34,7 @@ func (m *MemberInfo) check() error {
 	if m.Key == m.CosignKey || m.Key == m.Approver || m.CosignKey == m.Approver || m.Peer == m.CosignKey {
 		return refuse(CodeRecordMalformed, "member %s: one key in two roles", m.ID)
 	}
-	if m.ID == "members" || m.ID == "none" { // words of a policy file
+	if sign.ReservedGroup(m.ID) { // words of a policy file
 		return refuse(CodeRecordMalformed, "no member can be named %q", m.ID)
 	}
 	for _, k := range []sign.PublicKey{m.Key, m.CosignKey, m.Approver, m.Peer} {

@@ -133,6 +133,7 @@ var limits = []limit{
 		m[0], m[1] = m[1], m[0]
 	}),
 	on("member named members", record.KindGenesis, malformed, func(b *record.Genesis) { b.Founding.Members[2].ID = "members" }),
+	on("member named all", record.KindGenesis, malformed, func(b *record.Genesis) { b.Founding.Members[0].ID = "all" }),
 	on("cosigner's name twice", record.KindGenesis, malformed, func(b *record.Genesis) {
 		b.Founding.Members[1].Cosigner = b.Founding.Members[0].Cosigner
 	}),

@@ -51,9 +51,10 @@ function parseKey(s, alg) {
 }
 
 // parsePolicy reads the policy of a consortium: one log line, a witness and a
-// group for each member, k of the groups, and the quorum over those.
+// group for each member, k of the groups, and the quorum over those; where it
+// has witnesses of its own, some of them and the quorum over both.
 export function parsePolicy(text) {
-  const p = { log: null, members: [], k: 0, quorum: "" };
+  const p = { log: null, members: [], k: 0, witnesses: [], witnessK: 0, both: false, quorum: "" };
   const witness = new Map();
   const group = new Map();
   const seen = new Set();
@@ -74,24 +75,42 @@ export function parsePolicy(text) {
         need(m && group.delete(id), "no such group");
         return { ...m, member: id };
       });
-      p.k = +f[2];
-      need(String(p.k) === f[2] && p.k >= 1 && p.k <= p.members.length, "threshold");
-    } else if (f[0] === "group" && f.length === 4 && f[2] === "any" && /^[a-z0-9-]+$/.test(f[1]) && f[1] !== "none") {
+      p.k = threshold(f[2], p.members.length);
+    } else if (f[0] === "group" && f[1] === "witnesses" && f.length >= 4 && !p.witnessK) {
+      p.witnesses = f.slice(3).map((name) => {
+        const w = witness.get(name);
+        need(w && witness.delete(name), "no such witness");
+        return w;
+      });
+      p.witnessK = threshold(f[2], p.witnesses.length);
+    } else if (f.join(" ") === "group all all members witnesses" && p.k && p.witnessK && !p.both) {
+      p.both = true;
+    } else if (f[0] === "group" && f.length === 4 && f[2] === "any" && /^[a-z0-9-]+$/.test(f[1]) && !["none", "members", "witnesses", "all"].includes(f[1])) {
       const m = witness.get(f[3]);
       need(m && witness.delete(f[3]) && fresh("part " + f[1]), "group");
       group.set(f[1], m);
     } else if (f[0] === "quorum" && f.length === 2 && !p.quorum) p.quorum = f[1];
     else throw new Error("unexpected line");
   }
-  need(p.log && p.k && p.quorum === "members" && !witness.size && !group.size, "not a policy of a consortium's log");
+  const whole = p.witnessK ? p.both && p.quorum === "all" : p.quorum === "members";
+  need(p.log && p.k && whole && !witness.size && !group.size, "not a policy of a consortium's log");
   p.origin = p.log.name;
   return p;
+}
+
+function threshold(s, n) {
+  need(String(+s) === s && Number.isInteger(+s) && +s >= 1 && +s <= n, "threshold");
+  return +s;
 }
 
 // formatPolicy writes a policy without comments, in one spelling.
 export function formatPolicy(p) {
   const members = p.members.map((m) => `witness ${m.member}.key ${m.line}\ngroup ${m.member} any ${m.member}.key\n`).join("");
-  return `log ${p.log.line}\n${members}group members ${p.k} ${p.members.map((m) => m.member).join(" ")}\nquorum members\n`;
+  const head = `log ${p.log.line}\n${members}group members ${p.k} ${p.members.map((m) => m.member).join(" ")}\n`;
+  if (!p.witnessK) return head + "quorum members\n";
+  const witnesses = p.witnesses.map((w, i) => `witness ${i + 1}.witness ${w.line}\n`).join("");
+  const names = p.witnesses.map((_, i) => `${i + 1}.witness`).join(" ");
+  return `${head}${witnesses}group witnesses ${p.witnessK} ${names}\ngroup all all members witnesses\nquorum all\n`;
 }
 
 // keyNumber is short enough to compare by eye, and long enough that nobody
@@ -114,7 +133,8 @@ export function parseNote(text) {
 }
 
 // verifyNote checks the signatures of a checkpoint in its one spelling: the
-// log's line, then those of members by name. Fewer than k are not final.
+// log's line, then those of members and witnesses by name. With fewer than the policy
+// wants it is not final.
 export async function verifyNote(note, policies) {
   const policy = policies.find((p) => p.origin === note.origin);
   need(policy, NO_POLICY);
@@ -122,21 +142,23 @@ export async function verifyNote(note, policies) {
   const [own, ...lines] = note.lines.map(parseLine);
   need(own.name === policy.log.name && own.id === policy.log.id, "the log's own line does not come first");
   need(own.sig.length === 64 && (await verify(policy.log.key, utf8(note.body), own.sig)), "the log's own signature does not verify");
+  let witnessed = 0;
   for (let i = 0; i < lines.length; i++) {
     const { name, id, sig } = lines[i];
-    const m = policy.members.find((x) => x.name === name && x.id === id);
+    const m = [...policy.members, ...policy.witnesses].find((x) => x.name === name && x.id === id);
     need(m && sig.length === 72, "a line of nobody in the policy");
     need(i === 0 || compare(utf8(lines[i - 1].name), utf8(name)) < 0, "lines out of order");
     const time = new DataView(sig.buffer, sig.byteOffset).getBigUint64(0);
-    need(await verify(m.key, utf8(`cosignature/v1\ntime ${time}\n${note.body}`), sig.slice(8)), `the signature of ${m.member} does not verify`);
-    note.signed.push({ member: m.member, time: Number(time) });
+    need(await verify(m.key, utf8(`cosignature/v1\ntime ${time}\n${note.body}`), sig.slice(8)), `the signature of ${name} does not verify`);
+    if (m.member) note.signed.push({ member: m.member, time: Number(time) });
+    else witnessed++;
   }
-  need(note.signed.length >= policy.k, NOT_FINAL);
+  need(note.signed.length >= policy.k && witnessed >= policy.witnessK, NOT_FINAL);
   note.timeMs = note.signed.map((s) => s.time).sort((a, b) => b - a)[policy.k - 1] * 1000;
 }
 
 export const NO_POLICY = "none of the policies is for this log";
-export const NOT_FINAL = "fewer members signed than the policy needs";
+export const NOT_FINAL = "fewer members or witnesses signed than the policy needs";
 
 function parseLine(l) {
   const [, name, sig64] = /^— ([^ ]+) ([A-Za-z0-9+/=]+)$/.exec(l) ?? [];

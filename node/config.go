@@ -21,7 +21,7 @@ type Settings struct {
 	P2P         string            `json:"p2p"`         // host:port of the consortium's network
 	Peers       map[string]string `json:"peers"`       // addresses that differ from the genesis file, by member
 	AutoReceive bool              `json:"autoReceive"` // confirm hand-overs without being asked
-	OpenEntries bool              `json:"openEntries"` // entry bundles without a token (loopback only)
+	OpenEntries bool              `json:"openEntries"` // entry bundles and Trillian's protocol without a token (loopback only)
 }
 
 // LoadSettings reads the settings and reports everything that is wrong at once.
@@ -59,8 +59,10 @@ func (s *Settings) check() error {
 		}
 		seen[a.addr] = a.name
 	}
-	if host, _, err := net.SplitHostPort(s.HTTP); err == nil && s.OpenEntries && !loopback(host) {
-		errs = append(errs, errors.New("openEntries is for loopback addresses only"))
+	for _, addr := range []string{s.HTTP, s.GRPC} {
+		if host, _, err := net.SplitHostPort(addr); err == nil && s.OpenEntries && !loopback(host) {
+			errs = append(errs, fmt.Errorf("openEntries is for loopback addresses only, not %s", addr))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/register"
+	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/crypto/vault"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
@@ -232,6 +233,7 @@ func (n *Node) openDesk([]byte) (err error) {
 		Self: n.Settings.Member, Origin: n.Founding.Origin, Hosted: n.hosted, Vault: n.vault, Blobs: n.blobs,
 		Poster: n.outbox, Network: deskLink{n}, State: n.FinalState, FreshAt: n.freshAt, Refresh: n.Refresh,
 		Now: n.Clock.Now, AutoReceive: n.Settings.AutoReceive, Log: n.Log,
+		Approve: func(b []byte) sign.Signature { return n.keys.Approver.Sign(sign.DomainApproval, n.Founding.Origin, b) },
 	})
 	return err
 }

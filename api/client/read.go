@@ -173,3 +173,32 @@ func (c *Client) Erasure(ctx context.Context, id string) (*custody.ErasureView, 
 func (c *Client) Openings(ctx context.Context, from, to uint64) ([]byte, error) {
 	return c.read(ctx, "/v1/openings", url.Values{"from": {strconv.FormatUint(from, 10)}, "to": {strconv.FormatUint(to, 10)}}, maxBundle)
 }
+
+// Filing returns an opt-out filing that has not ended.
+func (c *Client) Filing(ctx context.Context, number string) (*rest.FilingView, error) {
+	return read[rest.FilingView](ctx, c, "/v1/filings/"+url.PathEscape(number), nil)
+}
+
+// Exceptions returns the disclosures on a legal ground that were asked for.
+func (c *Client) Exceptions(ctx context.Context) ([]custody.ExceptionView, error) {
+	l, err := read[rest.ExceptionList](ctx, c, "/v1/exceptions", nil)
+	if err != nil {
+		return nil, err
+	}
+	return l.Exceptions, nil
+}
+
+// Exception returns one of them.
+func (c *Client) Exception(ctx context.Context, id string) (*custody.ExceptionView, error) {
+	return read[custody.ExceptionView](ctx, c, exception(id, ""), nil)
+}
+
+// ExceptionItems returns what is disclosed, to whoever asked, once the record is
+// final.
+func (c *Client) ExceptionItems(ctx context.Context, id string) (map[string]string, error) {
+	v, err := read[rest.ExceptionItems](ctx, c, exception(id, "/items"), nil)
+	if err != nil {
+		return nil, err
+	}
+	return v.Items, nil
+}

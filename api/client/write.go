@@ -112,6 +112,38 @@ func (c *Client) ApproveOnward(ctx context.Context, intent, to string) error {
 	return err
 }
 
+// FileOptOut announces an opt-out filing.
+func (c *Client) FileOptOut(ctx context.Context, f rest.FilingForm) (*Done, error) {
+	return write[Done](ctx, c, "/v1/filings", f)
+}
+
+// EndFiling ends an opt-out filing.
+func (c *Client) EndFiling(ctx context.Context, number string) (*Done, error) {
+	out := new(Done)
+	if err := c.send(ctx, http.MethodDelete, "/v1/filings/"+url.PathEscape(number), nil, out); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// ProvideOptOut hands items over under an opt-out filing.
+func (c *Client) ProvideOptOut(ctx context.Context, r custody.OptOutRequest) (*Done, error) {
+	return write[Done](ctx, c, "/v1/provisions/optout", r)
+}
+
+// AskException asks to disclose items on a legal ground. Nothing is recorded
+// before somebody else approves it.
+func (c *Client) AskException(ctx context.Context, r custody.ExceptionRequest) (*custody.ExceptionView, error) {
+	return write[custody.ExceptionView](ctx, c, "/v1/exceptions", r)
+}
+
+// ApproveException approves and records what another asked for.
+func (c *Client) ApproveException(ctx context.Context, id string) (*Done, error) {
+	return write[Done](ctx, c, exception(id, "/approval"), rest.ApprovalForm{})
+}
+
+func exception(id, what string) string { return "/v1/exceptions/" + url.PathEscape(id) + what }
+
 func aboutPerson(ref custody.Ref, what string) string {
 	return "/v1/people/" + url.PathEscape(string(ref)) + what
 }

@@ -56,6 +56,7 @@ type Desk interface {
 	People
 	Consents
 	HandOvers
+	Legal
 	Evidence
 	Erasures
 	Sensors
@@ -82,6 +83,16 @@ type HandOvers interface {
 	Receive(ctx context.Context, c custody.Call, r custody.ReceiveRequest) (*custody.Done, error)
 	Undeliver(ctx context.Context, c custody.Call, intent string, reason record.Code) (*custody.Done, error)
 	ApproveOnward(ctx context.Context, c custody.Call, intent, to string) error
+}
+
+// Legal is hand-overs without consent.
+type Legal interface {
+	ProvideOptOut(ctx context.Context, c custody.Call, r custody.OptOutRequest) (*custody.Done, error)
+	AskException(ctx context.Context, c custody.Call, r custody.ExceptionRequest) (*custody.ExceptionView, error)
+	Exceptions(ctx context.Context) ([]custody.ExceptionView, error)
+	Exception(ctx context.Context, c custody.Call, id string) (*custody.ExceptionView, error)
+	ApproveException(ctx context.Context, c custody.Call, id string, signature []byte) (*custody.Done, error)
+	ExceptionItems(ctx context.Context, c custody.Call, id string) (map[string]string, error)
 }
 
 // Evidence is what people and auditors read.

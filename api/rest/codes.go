@@ -115,6 +115,8 @@ var codesOfNode = map[string]entry{
 	"request.too-large":      row(http.StatusRequestEntityTooLarge, "一度に送れる量を超えています。", "The request does not fit one submission.", Sentence{"小さく分けて送ってください。", "Send it in smaller parts."}),
 	"final.stale":            row(http.StatusServiceUnavailable, "確定の確認が新しくないため、いまはデータを渡せません。", "No final checkpoint is fresh enough to hand data out.", hintRetry),
 	"item.absent":            row(http.StatusConflict, "その項目の値を持っていません。", "The member holds no value of the item.", hintName),
+	"exception.unknown":      row(http.StatusNotFound, "そのような法令による提供は求められていないか、七日を過ぎています。", "No such disclosure was asked for, or it was more than seven days ago.", hintName),
+	"exception.open":         row(http.StatusConflict, "まだ決められていないか、確定していません。", "It was not approved yet, or the record is not final.", Sentence{"別の人の承認を待ってください。", "Wait until another person approves it."}),
 	"person.unknown":         row(http.StatusNotFound, "その参照番号の本人は登録されていません。", "Nobody is registered under this reference.", hintName),
 	"parcel.absent":          row(http.StatusConflict, "提供の中身がまだ届いていません。", "The hand-over has not arrived yet.", hintRetry),
 }

@@ -345,6 +345,38 @@ func (d *desk) Provide(_ context.Context, c custody.Call, r custody.ProvideReque
 	return d.note("provide", c, r)
 }
 
+func (d *desk) ProvideOptOut(_ context.Context, c custody.Call, r custody.OptOutRequest) (*custody.Done, error) {
+	return d.note("provide-optout", c, r)
+}
+
+func (d *desk) AskException(_ context.Context, c custody.Call, r custody.ExceptionRequest) (*custody.ExceptionView, error) {
+	if _, err := d.note("ask-exception", c, r); err != nil {
+		return nil, err
+	}
+	return &custody.ExceptionView{ID: strings.Repeat("ef", 16), State: "asked", Items: r.Items, Statement: []byte{1}}, nil
+}
+
+func (d *desk) Exceptions(context.Context) ([]custody.ExceptionView, error) {
+	_, err := d.note("exceptions", custody.Call{}, nil)
+	return nil, err
+}
+
+func (d *desk) Exception(_ context.Context, c custody.Call, id string) (*custody.ExceptionView, error) {
+	if _, err := d.note("exception", c, id); err != nil {
+		return nil, err
+	}
+	return &custody.ExceptionView{ID: id, Items: []string{}, Statement: []byte{1}}, nil
+}
+
+func (d *desk) ApproveException(_ context.Context, c custody.Call, id string, signature []byte) (*custody.Done, error) {
+	return d.note("approve-exception", c, len(signature))
+}
+
+func (d *desk) ExceptionItems(_ context.Context, c custody.Call, id string) (map[string]string, error) {
+	_, err := d.note("exception-items", c, id)
+	return map[string]string{"name": "n"}, err
+}
+
 func (d *desk) Receive(_ context.Context, c custody.Call, r custody.ReceiveRequest) (*custody.Done, error) {
 	return d.note("receive", c, r)
 }

@@ -26,6 +26,10 @@ var good = map[string]string{
 	"received": `{"howAcquired":"consent"}`, "undelivered": `{"reason":"no-consent"}`, "approve-onward": `{"to":"*"}`,
 	"approve-sensor": `{"sensor":"x","operator":"a-sha","type":"count","readings":["count"]}`, "retire-sensor": `{}`,
 	"readings": `{"readings":[{"sensor":"x","values":{"count":1}}]}`, "submit": `{"records":["AA=="]}`,
+	"file-optout":       `{"number":"f-1","from":"2027-05-01T00:00:00Z","items":["name"]}`,
+	"provide-optout":    `{"person":"p01","service":"s","filing":"f-1","to":"b-sha","items":[],"purpose":"service"}`,
+	"ask-exception":     `{"person":"p01","service":"s","to":"x","items":[],"purpose":"x","date":"2027-05-01","ground":"law","reason":"x","necessity":"x"}`,
+	"approve-exception": `{}`,
 }
 
 type malformed struct {
@@ -126,7 +130,7 @@ func TestMalformed(t *testing.T) {
 		if !rt.roles.has(role) {
 			role = token.Role(rt.roles.names()[0])
 		}
-		path := strings.NewReplacer("{ref}", "p01", "{id}", strings.Repeat("ab", 16), "{hash}", strings.Repeat("ab", 32), "{record}", "1").Replace(rt.path)
+		path := strings.NewReplacer("{ref}", "p01", "{id}", strings.Repeat("ab", 16), "{hash}", strings.Repeat("ab", 32), "{record}", "1", "{number}", "f-1").Replace(rt.path)
 		if rt.name == "end-party" {
 			path = "/v1/parties/b-sha"
 		}

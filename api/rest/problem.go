@@ -219,3 +219,6 @@ func wantsEnglish(r *http.Request) bool {
 
 // CodeOf returns the stable code under which an error is answered.
 func CodeOf(err error) string { return codeOf(err).code }
+
+// ProblemOf returns what the outside is told of an error, in English.
+func ProblemOf(err error) *Problem { return problemOf(err, true) }

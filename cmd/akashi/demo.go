@@ -161,7 +161,7 @@ func (d *production) found(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if d.stage, err = newStage(d.fleet, d.cast, d.tokens["admin"]); err != nil {
+	if d.stage, err = newStage(d.fleet, d.cast, d.tokens["admin"], d.tokens["manager"]); err != nil {
 		return err
 	}
 	var list []pair

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/register"
+	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/crypto/vault"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node"
@@ -242,7 +243,8 @@ func openCopy(dir string) (desk *custody.Desk, stop func(), err error) {
 	now := time.UnixMilli(int64(ledger.State().TimeMs))
 	desk, err = custody.New(custody.Config{Self: settings.Member, Origin: genesisOrigin(genesis), Hosted: func() []string { return hosted },
 		Vault: v, Blobs: blobs, Poster: nobody{}, Network: nobody{}, State: ledger.State, FreshAt: func() uint64 { return 0 },
-		Refresh: func(context.Context) error { return errCopy }, Now: func() time.Time { return now }, Log: quiet})
+		Refresh: func(context.Context) error { return errCopy }, Now: func() time.Time { return now }, Log: quiet,
+		Approve: func([]byte) sign.Signature { return sign.Signature{} }})
 	if err == nil {
 		stops = append(stops, desk.Close)
 	}

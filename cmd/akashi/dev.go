@@ -26,9 +26,9 @@ one process per member, on this machine only, with the real clock.
   DIR/tokens.json  API tokens by role: admin, app, manager, auditor,
                    subject:NAME; valid at every member
 
-Member i has HTTP on P+10i and the consortium's network on P+10i+2; P+10i+1 is
-kept for Trillian's protocol (gRPC). A member that is killed stays down; akashi
-serve --dir DIR/member-i brings it back.`,
+Member i has HTTP on P+10i, Trillian's protocol (gRPC) on P+10i+1 and the
+consortium's network on P+10i+2. A member that is killed stays down; akashi serve
+--dir DIR/member-i brings it back.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return dev(cmd.Context(), e, o) },
 	}
@@ -91,7 +91,7 @@ func dev(ctx context.Context, e *env, o devOptions) error {
 	}
 	s.title("手もとのコンソーシアム", "Local consortium in "+o.dir)
 	for i := range f.members {
-		s.line("  member-%d  %s  %s", i, pad(browserURL(o.base, i), 36), s.paint(faint, "p2p "+address(o.base, i, portP2P)))
+		s.line("  member-%d  %s  %s", i, pad(browserURL(o.base, i), 36), s.paint(faint, "grpc "+address(o.base, i, portGRPC)+"  p2p "+address(o.base, i, portP2P)))
 	}
 	s.line("  %s %d members, ready in %s", s.tick(true), o.members, seconds(took))
 	s.line("  policy %s, tokens %s", policyFile(o.dir), tokensFile(o.dir))

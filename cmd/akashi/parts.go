@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"net/http"
 
@@ -10,14 +11,21 @@ import (
 )
 
 // A part serves something beside HTTP, such as gRPC, and returns how to stop it.
-type part func(n *node.Node, log *slog.Logger) (stop func(), err error)
+type part func(n *node.Node, o partOptions) (stop func(), err error)
+
+// partOptions is what parts share with the HTTP interface.
+type partOptions struct {
+	tokens *token.Store
+	tls    *tls.Config // nil: plain, on loopback
+	log    *slog.Logger
+}
 
 // parts are what a node serves beside HTTP. A further one (in a file of its own)
 // needs a line here.
-var parts = []part{}
+var parts = []part{serveTrillian}
 
 // startParts starts them in order; stop ends them in the reverse order.
-func startParts(n *node.Node, log *slog.Logger) (stop func(), err error) {
+func startParts(n *node.Node, o partOptions) (stop func(), err error) {
 	var stops []func()
 	stop = func() {
 		for i := len(stops) - 1; i >= 0; i-- {
@@ -25,7 +33,7 @@ func startParts(n *node.Node, log *slog.Logger) (stop func(), err error) {
 		}
 	}
 	for _, p := range parts {
-		end, err := p(n, log)
+		end, err := p(n, o)
 		if err != nil {
 			stop()
 			return nil, err
@@ -36,11 +44,8 @@ func startParts(n *node.Node, log *slog.Logger) (stop func(), err error) {
 }
 
 // handlerOf puts the HTTP interface of a node together.
-func handlerOf(n *node.Node, dir string, log *slog.Logger) (http.Handler, error) {
-	if err := takeTokens(dir, n.Blobs()); err != nil {
-		return nil, err
-	}
-	o := rest.Options{Tokens: token.New(n.Blobs()), Log: log, Version: version()}
+func handlerOf(n *node.Node, tokens *token.Store, log *slog.Logger) (http.Handler, error) {
+	o := rest.Options{Tokens: tokens, Log: log, Version: version()}
 	api, err := rest.New(n, o)
 	if err != nil {
 		return nil, err

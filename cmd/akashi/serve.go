@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/akashi-ledger/akashi/api/client"
+	"github.com/akashi-ledger/akashi/api/token"
 	"github.com/akashi-ledger/akashi/node"
 	"github.com/spf13/cobra"
 )
@@ -30,8 +31,8 @@ func serveCommand(e *env) *cobra.Command {
 Ctrl-C. DIR holds keys and config.json (akashi init) and the genesis of the
 consortium (akashi genesis); while the node runs, DIR/pid holds its process id.
 
-Plain HTTP is for this machine only: beyond loopback give a certificate, or let a
-proxy on this machine end TLS.`,
+HTTP and Trillian's protocol (gRPC) without TLS are for this machine only: beyond
+loopback give a certificate, or let a proxy on this machine end TLS.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return serve(cmd.Context(), e, o)
@@ -73,7 +74,11 @@ func serve(ctx context.Context, e *env, o serveOptions) error {
 	if _, err := os.Stat(filepath.Join(o.dir, node.GenesisFile)); err != nil {
 		return wrongUse(err, "akashi genesis makes it from all members' files; akashi genesis accept puts it here")
 	}
-	listener, err := listen(settings.HTTP, o)
+	secure, err := tlsOf(o)
+	if err != nil {
+		return err
+	}
+	listener, err := listen(settings.HTTP, secure != nil)
 	if err != nil {
 		return err
 	}
@@ -94,11 +99,15 @@ func serve(ctx context.Context, e *env, o serveOptions) error {
 		return notPossible(fmt.Errorf("the node does not start: %w", err))
 	}
 	defer n.Close()
-	handler, err := handlerOf(n, o.dir, log)
+	if err := takeTokens(o.dir, n.Blobs()); err != nil {
+		return err
+	}
+	tokens := token.New(n.Blobs())
+	handler, err := handlerOf(n, tokens, log)
 	if err != nil {
 		return err
 	}
-	stopParts, err := startParts(n, log)
+	stopParts, err := startParts(n, partOptions{tokens: tokens, tls: secure, log: log})
 	if err != nil {
 		return err
 	}
@@ -112,6 +121,9 @@ func serve(ctx context.Context, e *env, o serveOptions) error {
 
 	server := serverOf(handler, log)
 	served := make(chan error, 1)
+	if secure != nil {
+		listener = tls.NewListener(listener, secure)
+	}
 	go func() { served <- server.Serve(listener) }()
 	log.Info("serving", "member", n.Self(), "http", settings.HTTP, "grpc", settings.GRPC, "p2p", settings.P2P)
 
@@ -148,31 +160,31 @@ func serverOf(h http.Handler, log *slog.Logger) *http.Server {
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 }
 
-// listen opens the HTTP address: with TLS, or on loopback.
-func listen(addr string, o serveOptions) (net.Listener, error) {
+// tlsOf loads the certificate; nil where there is none.
+func tlsOf(o serveOptions) (*tls.Config, error) {
+	if o.cert == "" && o.key == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(o.cert, o.key)
+	if err != nil {
+		return nil, wrongUse(fmt.Errorf("certificate: %w", err), "--tls-cert and --tls-key go together")
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}}, nil
+}
+
+// listen opens an address on which tokens travel: with TLS, or on loopback.
+func listen(addr string, secure bool) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, wrongUse(err)
 	}
-	secure := o.cert != "" || o.key != ""
 	if !secure && !client.Loopback(host) {
-		return nil, wrongUse(fmt.Errorf("plain HTTP on %s would carry tokens in clear", addr),
+		return nil, wrongUse(fmt.Errorf("without TLS, %s would carry tokens in clear", addr),
 			"give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy")
-	}
-	config := &tls.Config{MinVersion: tls.VersionTLS13}
-	if secure {
-		pair, err := tls.LoadX509KeyPair(o.cert, o.key)
-		if err != nil {
-			return nil, wrongUse(fmt.Errorf("certificate: %w", err), "--tls-cert and --tls-key go together")
-		}
-		config.Certificates = []tls.Certificate{pair}
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, notPossible(err, "is another node running on this address?")
-	}
-	if secure {
-		l = tls.NewListener(l, config)
 	}
 	return l, nil
 }

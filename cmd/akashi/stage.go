@@ -13,20 +13,25 @@ import (
 
 // stage is the consortium on which a story is played (scenarios.System).
 type stage struct {
-	fleet   *fleet
-	cast    *scenarios.Cast
-	clients []*client.Client // of the members, in order
-	now     time.Time
+	fleet    *fleet
+	cast     *scenarios.Cast
+	clients  []*client.Client // of the members, in order
+	managers []*client.Client // of another person at each of them
+	now      time.Time
 }
 
-func newStage(f *fleet, cast *scenarios.Cast, token string) (*stage, error) {
+func newStage(f *fleet, cast *scenarios.Cast, token, second string) (*stage, error) {
 	s := &stage{fleet: f, cast: cast}
 	for i := range cast.Members {
 		c, err := f.client(i, token)
 		if err != nil {
 			return nil, err
 		}
-		s.clients = append(s.clients, c)
+		m, err := f.client(i, second)
+		if err != nil {
+			return nil, err
+		}
+		s.clients, s.managers = append(s.clients, c), append(s.managers, m)
 	}
 	return s, nil
 }
@@ -38,6 +43,11 @@ func (s *stage) member(organisation string) int {
 
 // As implements scenarios.System.
 func (s *stage) As(organisation string) *client.Client { return s.clients[s.member(organisation)] }
+
+// Approver implements scenarios.System.
+func (s *stage) Approver(organisation string) *client.Client {
+	return s.managers[s.member(organisation)]
+}
 
 // SetTime implements scenarios.System: all clocks first, then the wait for
 // checkpoints that are fresh at the new time.

@@ -37,7 +37,8 @@ type choice struct {
 //   - hand-over: purpose = the scope's, items ⊆ chosen ⊆ on the screen, levels
 //     no finer than the vocabulary allows, brackets known;
 //   - opt-out hand-over: items ⊆ those filed;
-//   - exception: ground, recipient and reason are there.
+//   - exception: a ground of the list, recipient, purpose, reason, items and
+//     necessity are there.
 func (a *auditor) sealed(p *pending) error {
 	if a.Openings == nil {
 		for _, leaf := range p.leaves {
@@ -299,8 +300,9 @@ func (s *sealedRecord) exception() {
 	switch {
 	case !ok:
 		s.a.unchecked(CheckContent, 1)
-	case p.Basis == "" || p.To == "" || p.Reason == "" || len(p.Items) == 0:
-		s.breaks(CheckContent, "exception.incomplete", "根拠・渡す先・理由・項目のどれかがありません", "ground, recipient, reason or items are missing")
+	case p.CheckGround() != nil:
+		s.breaks(CheckContent, "exception.incomplete", "根拠・渡す先・目的・理由・項目・必要性のどれかがないか、決まりにない根拠です",
+			"ground, recipient, purpose, reason, items or necessity are missing, or the ground is none of the list")
 	default:
 		s.a.holds(CheckContent, 1)
 	}

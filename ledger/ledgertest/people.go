@@ -113,7 +113,8 @@ func (c *Consortium) OptOut(h sign.PublicKey, filing, to string) *record.Record 
 func (c *Consortium) Exception(h sign.PublicKey, approver sign.Key) *record.Record {
 	e := &record.Exception{Handle: h}
 	r := c.sealed(record.KindException, c.ID(), e, &record.HandOverPart{Person: person, Purpose: "service",
-		TimeMs: c.NowMs, To: "police", Basis: "appi-27-1-1", Reason: "令状", Items: []string{"name"}})
+		TimeMs: c.NowMs, To: "police", Basis: "law", Statute: "刑事訴訟法218条", Request: "令状-1", Reason: "令状",
+		Necessity: "検討した", Items: []string{"name"}})
 	e.Sig = approver.Sign(sign.DomainApproval, c.Origin, record.Approval(r.ID, h, *r.Commitment))
 	return r
 }

@@ -206,6 +206,9 @@ func (l *lines) exception(r *opened, f *facts) {
 	}
 	l.add("渡す先："+p.To, "To: "+p.To)
 	l.add("根拠："+p.Basis, "Ground: "+p.Basis)
+	if p.Statute != "" {
+		l.add("法令："+p.Statute, "Statute: "+p.Statute)
+	}
 	l.add("理由："+p.Reason, "Reason: "+p.Reason)
 	l.what(r, f)
 }

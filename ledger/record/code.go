@@ -70,6 +70,10 @@ const (
 	CodeForeignInfo         Code = "foreign-info-missing"
 	CodeAcquisition         Code = "acquisition-missing"
 	CodeSourceNotSelf       Code = "source-not-self"
+	CodeLegalGround         Code = "legal-ground-missing"
+	CodeRequestMissing      Code = "request-missing"
+	CodeDisclosureFields    Code = "disclosure-fields-missing"
+	CodeNecessity           Code = "necessity-missing"
 
 	CodeTermsUnknown     Code = "terms.unknown"
 	CodeTermsExpiry      Code = "terms.expiry"       // expiry missing, past, or longer than the screen said

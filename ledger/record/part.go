@@ -1,6 +1,10 @@
 package record
 
-import "github.com/akashi-ledger/akashi/crypto/canon"
+import (
+	"slices"
+
+	"github.com/akashi-ledger/akashi/crypto/canon"
+)
 
 // The sealed parts: what a record says beyond its leaf. A part is canonical
 // CBOR; its commitment is crypto/seal.Commit(nonce, part). The subject, the
@@ -39,6 +43,37 @@ type HandOverPart struct {
 	Items     []string `cbor:"10,keyasint,omitempty" json:"items,omitempty"`     // information of an exception
 	Onward    []byte   `cbor:"11,keyasint,omitempty" json:"onwardOf,omitempty"`  // provision that this passes on
 	Requester string   `cbor:"12,keyasint,omitempty" json:"requester,omitempty"` // who asked, of an exception
+	Statute   string   `cbor:"13,keyasint,omitempty" json:"statute,omitempty"`   // that an exception's ground names
+	Request   string   `cbor:"14,keyasint,omitempty" json:"request,omitempty"`   // incoming paper of an exception
+	Necessity string   `cbor:"15,keyasint,omitempty" json:"necessity,omitempty"` // why no less would do, of an exception
+}
+
+// LegalGrounds is the closed list of grounds for a hand-over without consent or
+// filing: APPI Arts. 18(3), 27(1), 27(5) and 69(2), and payment, which the members'
+// policies name.
+var LegalGrounds = []string{
+	"law", "investigation", "life-body-property", "public-health", "state-cooperation", "payment", "succession",
+	"own-internal-use", "other-public-body", "statistics-research", "special-reason",
+}
+
+// CheckGround says what is missing of an exception's ground: one of the list, a
+// statute where the ground is one, and the paper that asked for it unless a public
+// body uses the data itself.
+func (p *HandOverPart) CheckGround() error {
+	needsStatute := p.Basis == "law" || p.Basis == "investigation"
+	switch {
+	case !slices.Contains(LegalGrounds, p.Basis):
+		return refuse(CodeLegalGround, "not on the list")
+	case needsStatute && p.Statute == "":
+		return refuse(CodeLegalGround, "the statute")
+	case p.Request == "" && p.Basis != "own-internal-use":
+		return refuse(CodeRequestMissing, "")
+	case p.To == "" || len(p.Items) == 0 || p.Purpose == "" || p.Reason == "" || p.TimeMs == 0:
+		return refuse(CodeDisclosureFields, "date, recipient, information, purpose and reason are needed")
+	case p.Necessity == "":
+		return refuse(CodeNecessity, "")
+	}
+	return nil
 }
 
 // Level is the granularity at which an item is handed over.

@@ -20,6 +20,7 @@ import (
 //	desk/w/INTENT       parcel that waits to be received
 //	desk/v/INTENT       receiving record that opens it
 //	desk/n/INTENT/PARTY approval of an onward hand-over
+//	desk/g/RECORD       disclosure on a legal ground that was asked for
 //	desk/e/ERASURE/STEP erasure under way
 //	desk/a/TIME         access to openings
 //	desk/t/PARTY/…      commitment tree
@@ -33,6 +34,7 @@ const (
 	kindWaiting  = 'w'
 	kindReceived = 'v'
 	kindOnward   = 'n'
+	kindAsked    = 'g'
 	kindErasure  = 'e'
 	kindAccess   = 'a'
 	kindTree     = 't'

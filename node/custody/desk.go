@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/crypto/vault"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
@@ -38,6 +39,7 @@ type Config struct {
 	FreshAt func() (unixSeconds uint64) // how fresh the final checkpoint is
 	Refresh func(context.Context) error // asks for fresh cosignatures
 	Now     func() time.Time            // the consortium's clock
+	Approve func([]byte) sign.Signature // with the second approver's key, in the domain "approval"
 	Log     *slog.Logger
 
 	AutoReceive bool                 // confirm hand-overs without being asked
@@ -80,7 +82,7 @@ type Desk struct {
 func New(c Config) (*Desk, error) {
 	for what, missing := range map[string]bool{"Self": c.Self == "", "Origin": c.Origin == "", "Hosted": c.Hosted == nil,
 		"Vault": c.Vault == nil, "Blobs": c.Blobs == nil, "Poster": c.Poster == nil, "Network": c.Network == nil, "State": c.State == nil,
-		"FreshAt": c.FreshAt == nil, "Refresh": c.Refresh == nil, "Now": c.Now == nil, "Log": c.Log == nil} {
+		"FreshAt": c.FreshAt == nil, "Refresh": c.Refresh == nil, "Now": c.Now == nil, "Approve": c.Approve == nil, "Log": c.Log == nil} {
 		if missing {
 			return nil, fmt.Errorf("custody: %s is required", what)
 		}
@@ -181,6 +183,8 @@ const (
 	CodeParcelAbsent  record.Code = "parcel.absent"      // the hand-over has not arrived yet: try again
 	CodeRetention     record.Code = "retention-exceeded" // past the record's own deadline
 	CodeMalformed     record.Code = "request.malformed"
+	CodeAskedUnknown  record.Code = "exception.unknown" // no such disclosure was asked for, or it was too long ago
+	CodeAskedOpen     record.Code = "exception.open"    // not approved yet, or not final
 )
 
 // errNoState says that nothing is final yet.

@@ -16,6 +16,7 @@ import (
 	"github.com/akashi-ledger/akashi/crypto/canon"
 	"github.com/akashi-ledger/akashi/crypto/merkle"
 	"github.com/akashi-ledger/akashi/crypto/register"
+	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/crypto/vault"
 	"github.com/akashi-ledger/akashi/ledger/ledgertest"
 	"github.com/akashi-ledger/akashi/ledger/record"
@@ -126,6 +127,9 @@ func (w *world) open(m *member) {
 	desk, err := New(Config{Self: m.id, Origin: w.c.Origin, Hosted: func() []string { return w.hosted[m.id] }, Vault: m.vault, Blobs: m.blobs,
 		Poster: &poster{w, m}, Network: &network{w, m}, State: w.state, FreshAt: w.freshAt,
 		Refresh: func(context.Context) error { return errors.New("nobody answers") }, Now: w.now, Log: log, AutoReceive: m.auto,
+		Approve: func(b []byte) sign.Signature {
+			return w.c.Member(m.id).Approver.Sign(sign.DomainApproval, w.c.Origin, b)
+		},
 		CloseDelay: func() time.Duration { return 30 * time.Minute }})
 	if err != nil {
 		w.t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/akashi-ledger/akashi/crypto/canon"
 	"github.com/akashi-ledger/akashi/crypto/seal"
+	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node/store"
@@ -220,25 +221,44 @@ func (d *Desk) tryParcel(ctx context.Context, id record.ID) (parcelOutcome, erro
 
 // mayLeave says why data may not leave any more under an intent that is final.
 func (d *Desk) mayLeave(st *store.State, rec *record.Record) (record.Code, error) {
-	p, ok := rec.Body.(*record.Provision)
-	if !ok {
-		return "", errOtherRecord
+	k, id, err := handsOver(rec)
+	if err != nil {
+		return "", err
 	}
-	to, err := d.party(st, p.To)
+	to, err := d.party(st, id)
 	if err != nil {
 		return "", err
 	}
 	if to == nil || !to.Active() {
 		return record.CodeMemberNotActive, nil
 	}
-	h, err := rules.HandleState(st, p.Handle)
+	h, err := rules.HandleState(st, k)
 	if err != nil {
 		return "", err
 	}
-	if h == nil || h.Closed != 0 || d.erasing.closes(p.Handle) {
+	if h == nil || h.Closed != 0 || d.erasing.closes(k) {
 		return record.CodeErased, nil
 	}
+	if o, ok := rec.Body.(*record.OptOut); ok {
+		_, err := d.filed(st, rec.Issuer, o.Filing, h)
+		if code := codeOf(err); code != "" {
+			return code, nil
+		}
+		return "", err
+	}
+	p := rec.Body.(*record.Provision)
 	return h.Allows(p.Terms, p.Scope, d.nowMs()), nil
+}
+
+// handsOver returns under which handle, and to whom, a record hands items over.
+func handsOver(rec *record.Record) (k sign.PublicKey, to string, err error) {
+	switch b := rec.Body.(type) {
+	case *record.Provision:
+		return b.Handle, b.To, nil
+	case *record.OptOut:
+		return b.Handle, b.To, nil
+	}
+	return k, "", errOtherRecord
 }
 
 // deliver hands a parcel over. It returns a code where the data is gone.

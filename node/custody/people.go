@@ -58,6 +58,7 @@ const (
 	sealedWaiting = "waiting"
 	sealedErasure = "erasure"
 	sealedReading = "reading"
+	sealedAsked   = "asked"
 )
 
 // maxSheetBytes leaves room for padding and the seal within one blob.

@@ -59,8 +59,14 @@ func (d *Desk) Provide(ctx context.Context, c Call, r ProvideRequest) (*Done, er
 		d.deny(ctx, c, h, err)
 		return nil, err
 	}
-	defer h.release()
 	p.body = body
+	return d.dispatch(ctx, c, h, p)
+}
+
+// dispatch posts the intent of a hand-over that passed the checks, and sends its
+// parcel on its way.
+func (d *Desk) dispatch(ctx context.Context, c Call, h *handOver, p *posting) (*Done, error) {
+	defer h.release()
 	done, res, err := d.post(ctx, c, *p)
 	if err != nil {
 		d.deny(ctx, c, h, err)
@@ -78,6 +84,7 @@ type handOver struct {
 	ProvideRequest
 	from    string
 	service *rules.Service
+	filing  string // of a hand-over under an opt-out filing; else it is under a consent
 
 	key        sign.PublicKey // zero until the handle is known
 	handle     *rules.Handle
@@ -97,15 +104,9 @@ func (d *Desk) prepare(ctx context.Context, st *store.State, h *handOver) (p *po
 			h.release()
 		}
 	}()
-	to, err := d.party(st, h.To)
+	to, err := d.addressed(st, h)
 	if err != nil {
 		return nil, err
-	}
-	if to == nil || !to.Active() {
-		return nil, record.Refuse(record.CodeMemberNotActive, "%s", h.To)
-	}
-	if h.To == h.from {
-		return nil, record.Refuse(record.CodeNotAuthorised, "a hand-over to oneself")
 	}
 	q, release, err := d.use(h.Person)
 	if codeOf(err) == CodePersonUnknown {
@@ -134,6 +135,21 @@ func (d *Desk) prepare(ctx context.Context, st *store.State, h *handOver) (p *po
 		return nil, err
 	}
 	return d.intent(st, h)
+}
+
+// addressed returns the recipient, who must be another and here now.
+func (d *Desk) addressed(st *store.State, h *handOver) (*rules.Party, error) {
+	to, err := d.party(st, h.To)
+	if err != nil {
+		return nil, err
+	}
+	if to == nil || !to.Active() {
+		return nil, record.Refuse(record.CodeMemberNotActive, "%s", h.To)
+	}
+	if h.To == h.from {
+		return nil, record.Refuse(record.CodeNotAuthorised, "a hand-over to oneself")
+	}
+	return to, nil
 }
 
 // findScope finds the scope of the purpose, which must be on.
@@ -349,8 +365,13 @@ func (d *Desk) intent(st *store.State, h *handOver) (*posting, error) {
 	}
 	open, commitment := commit(part)
 	items, itemsCommitment := commit(&record.ItemsPart{Items: h.Items})
-	rec := &record.Record{Kind: record.KindProvision, ID: newID(), Issuer: h.from, Commitment: &commitment, Body: &record.Provision{
-		Handle: h.key, Terms: h.scope.Terms, Scope: h.scope.Scope, To: h.To, DeadlineMs: h.deadlineMs, Items: itemsCommitment}}
+	rec := &record.Record{ID: newID(), Issuer: h.from, Commitment: &commitment}
+	if h.filing != "" {
+		rec.Kind, rec.Body = record.KindOptOut, &record.OptOut{Handle: h.key, Filing: h.filing, To: h.To, DeadlineMs: h.deadlineMs, Items: itemsCommitment}
+	} else {
+		rec.Kind, rec.Body = record.KindProvision, &record.Provision{Handle: h.key, Terms: h.scope.Terms, Scope: h.scope.Scope, To: h.To,
+			DeadlineMs: h.deadlineMs, Items: itemsCommitment}
+	}
 	keep, err := d.keepOpenings(classes[0], rec.ID, &openings{Kind: rec.Kind, Part: open, Items: &items})
 	if err != nil {
 		return nil, err
@@ -387,7 +408,8 @@ func receiveHours(st *store.State) (uint64, error) {
 // kept back.
 var denied = []record.Code{record.CodeMemberNotActive, record.CodeNoConsent, record.CodeRevoked, record.CodeExpired,
 	record.CodeItemNotConsented, record.CodePurposeNotConsented, record.CodeRecipientNotListed, record.CodeFinerThanAllowed,
-	record.CodeBracketUnknown, record.CodeOnwardNotApproved, record.CodeErased, record.CodeOptedOut}
+	record.CodeBracketUnknown, record.CodeOnwardNotApproved, record.CodeErased, record.CodeOptedOut,
+	record.CodeOptOutNotFiled, record.CodeOptOutItemNotFiled, record.CodeSensitive}
 
 // deny records a refusal under the handle, where there is one: as well as it can.
 func (d *Desk) deny(ctx context.Context, c Call, h *handOver, why error) {

@@ -39,10 +39,29 @@ type receivedNote struct {
 
 // autoReceive confirms a parcel without being asked.
 func (d *Desk) autoReceive(ctx context.Context, id record.ID) {
-	_, err := d.Receive(ctx, ownCall("receive/"+hex.EncodeToString(id[:])), ReceiveRequest{Intent: hex.EncodeToString(id[:]), HowAcquired: "consent"})
+	how, err := d.howAcquired(id)
+	if err == nil {
+		_, err = d.Receive(ctx, ownCall("receive/"+hex.EncodeToString(id[:])), ReceiveRequest{Intent: hex.EncodeToString(id[:]), HowAcquired: how})
+	}
 	if err != nil {
 		d.Log.Info("a parcel was not received", "err", safe(err))
 	}
+}
+
+// howAcquired says by what kind of record a hand-over came.
+func (d *Desk) howAcquired(id record.ID) (string, error) {
+	st, err := d.state()
+	if err != nil {
+		return "", err
+	}
+	rec, _, err := recordByID(st, id)
+	if err != nil || rec == nil {
+		return "", err
+	}
+	if rec.Kind == record.KindOptOut {
+		return "opt-out filing", nil
+	}
+	return "consent", nil
 }
 
 // arrivalWait is how long Receive waits for a parcel that is on its way.
@@ -111,8 +130,7 @@ func (d *Desk) addressee(st *store.State, c Call, id record.ID) (to string, time
 	if err != nil || rec == nil {
 		return "", 0, orElse(err, refuse)
 	}
-	p, ok := rec.Body.(*record.Provision)
-	if !ok || !d.mine(p.To) || c.As != "" && c.As != p.To {
+	if _, to, err = handsOver(rec); err != nil || !d.mine(to) || c.As != "" && c.As != to {
 		return "", 0, refuse
 	}
 	end, err := st.EndWith(index)
@@ -126,7 +144,7 @@ func (d *Desk) addressee(st *store.State, c Call, id record.ID) (to string, time
 	if in == nil && c.Key == "" {
 		return "", 0, record.Refuse(record.CodeDuplicate, "the hand-over is closed")
 	}
-	return p.To, end.TimeMs, nil
+	return to, end.TimeMs, nil
 }
 
 // await waits a little for a parcel that is on its way.
@@ -281,11 +299,11 @@ func (d *Desk) fill(id record.ID, q *person, c *class, provision *record.Record)
 	if err != nil {
 		return err
 	}
-	p, ok := provision.Body.(*record.Provision)
-	if !ok {
-		return errOtherRecord
+	_, to, err := handsOver(provision)
+	if err != nil {
+		return err
 	}
-	plain, err := seal.OpenParcel(b.Parcel, seal.ParcelHeader{Intent: id, Sender: provision.Issuer, Recipient: p.To}, one)
+	plain, err := seal.OpenParcel(b.Parcel, seal.ParcelHeader{Intent: id, Sender: provision.Issuer, Recipient: to}, one)
 	if err != nil {
 		d.Log.Warn("a parcel does not open", "from", provision.Issuer)
 		return nil // its sender sent something else: the record stands, the data did not come

@@ -8,9 +8,11 @@
 //     record bytes with commitments. Nothing personal is in errors or logs, in
 //     the name of a blob, or in a blob in clear.
 //   - Data leaves only under a consent that the member's own re-derivation
-//     shows as on at a final checkpoint no older than 30 s, after the intent is
-//     final, sealed to a one-time key of the recipient's vault. This is checked
-//     when it is asked for and again when the parcel is sent.
+//     shows as on, or an opt-out filing that it shows as in force and not stopped,
+//     at a final checkpoint no older than 30 s, after the intent is final, sealed
+//     to a one-time key of the recipient's vault. This is checked when it is asked
+//     for and again when the parcel is sent. Or it leaves on a legal ground that a
+//     second approver signed for, once that record is final (exception.go).
 //   - A recipient opens a parcel only when its receiving record is final, and
 //     takes in no item that the record does not announce.
 //   - Items are sealed under the person's content identity of one service;
@@ -30,7 +32,7 @@
 // sensors they are; replicating them to every member through Raft comes later,
 // until when nobody else can check an advance. It does not know contracts: that an
 // onward hand-over needs approval follows from the contract that the sealed part
-// names. A hand-over under an opt-out filing or on a legal ground is not built here.
+// names.
 //
 // An error that wraps vault.ErrStopped or store.ErrStopped means that the node must
 // stop.
@@ -106,6 +108,56 @@ type ProvideRequest struct {
 	Contract string            `json:"contract,omitempty"`
 	OnwardOf string            `json:"onwardOf,omitempty"` // record id of the provision that this passes on, hex
 	Method   string            `json:"method,omitempty"`
+}
+
+// OptOutRequest hands items over under an opt-out filing (APPI Art. 27(2)).
+type OptOutRequest struct {
+	Person  Ref               `json:"person"`
+	Service string            `json:"service"` // of the caller's, under which the person is known
+	Filing  string            `json:"filing"`  // number of the filing
+	To      string            `json:"to"`
+	Items   []string          `json:"items"`
+	Purpose string            `json:"purpose"`
+	Levels  map[string]string `json:"levels,omitempty"`
+	Values  map[string]string `json:"values,omitempty"`
+	Method  string            `json:"method,omitempty"`
+}
+
+// ExceptionRequest asks to disclose items on a legal ground. Who asks and who
+// approves are two: see Desk.ApproveException. Texts are at most maxTextBytes.
+type ExceptionRequest struct {
+	Person    Ref      `json:"person"`
+	Service   string   `json:"service"` // of the caller's, under which the items are held
+	To        string   `json:"to"`      // recipient in words, or a party
+	Items     []string `json:"items"`
+	Purpose   string   `json:"purpose"`           // in words
+	Date      string   `json:"date"`              // 2006-01-02 in JST, or RFC 3339
+	Ground    string   `json:"ground"`            // of record.LegalGrounds
+	Statute   string   `json:"statute,omitempty"` // that the ground names
+	Request   string   `json:"request,omitempty"` // the paper that asked for it
+	Reason    string   `json:"reason"`
+	Necessity string   `json:"necessity"`           // why no less would do
+	Requester string   `json:"requester,omitempty"` // who asked
+}
+
+// ExceptionView is a disclosure on a legal ground, as whoever approves it sees it.
+type ExceptionView struct {
+	ID        string   `json:"id"` // of its record, hex
+	State     string   `json:"state"`
+	AskedBy   string   `json:"askedBy"` // the token that asked: another must approve
+	Person    Ref      `json:"person"`
+	Service   string   `json:"service"`
+	To        string   `json:"to"`
+	Items     []string `json:"items"`
+	Purpose   string   `json:"purpose"`
+	TimeMs    uint64   `json:"timeMs"` // of the disclosure, as asked
+	Ground    string   `json:"ground"`
+	Statute   string   `json:"statute,omitempty"`
+	Request   string   `json:"request,omitempty"`
+	Reason    string   `json:"reason"`
+	Necessity string   `json:"necessity"`
+	Requester string   `json:"requester,omitempty"`
+	Statement []byte   `json:"statement"` // that the second approver signs, in the domain "approval"
 }
 
 // ReceiveRequest confirms a hand-over that waits at the recipient.

@@ -181,11 +181,11 @@ func (d *Desk) serveDeliver(st *store.State, from string, r *deliverRequest) ([]
 	if err != nil {
 		return nil, err
 	}
-	p, ok := rec.Body.(*record.Provision)
-	if !ok || !seal.CheckOpening(*rec.Commitment, r.Part.Nonce, r.Part.Part) || !seal.CheckOpening(p.Items, r.Items.Nonce, r.Items.Part) {
+	if rec == nil || rec.Kind != record.KindProvision && rec.Kind != record.KindOptOut || rec.Commitment == nil ||
+		!seal.CheckOpening(*rec.Commitment, r.Part.Nonce, r.Part.Part) || !seal.CheckOpening(in.Items, r.Items.Nonce, r.Items.Part) {
 		return nil, record.Refuse(record.CodeIntentItems, "the openings are not those of the record")
 	}
-	if _, err := record.DecodePart(record.KindProvision, r.Part.Part); err != nil {
+	if _, err := record.DecodePart(rec.Kind, r.Part.Part); err != nil {
 		return nil, err
 	}
 	if _, err := decodeItems(r.Items.Part); err != nil {
@@ -198,7 +198,7 @@ func (d *Desk) serveDeliver(st *store.State, from string, r *deliverRequest) ([]
 	if has, err := d.Vault.Has(onceID(r.Intent)); err != nil || !has {
 		return nil, orElse(err, record.Refuse(record.CodeReceiveWithout, "nothing was offered"))
 	}
-	if err := d.storeParcel(in, r); err != nil {
+	if err := d.storeParcel(in, rec.Kind, r); err != nil {
 		return nil, err
 	}
 	if d.AutoReceive {
@@ -207,7 +207,7 @@ func (d *Desk) serveDeliver(st *store.State, from string, r *deliverRequest) ([]
 	return nil, nil
 }
 
-func (d *Desk) storeParcel(in *rules.Intent, r *deliverRequest) error {
+func (d *Desk) storeParcel(in *rules.Intent, kind record.Kind, r *deliverRequest) error {
 	c := d.transient(boxID(r.Intent))
 	if c == nil {
 		var entry vault.Entry
@@ -224,7 +224,7 @@ func (d *Desk) storeParcel(in *rules.Intent, r *deliverRequest) error {
 		}
 	}
 	d.unspend(boxID(r.Intent))
-	plain := canon.Must(&openings{Kind: record.KindProvision, Part: r.Part, Items: &r.Items})
+	plain := canon.Must(&openings{Kind: kind, Part: r.Part, Items: &r.Items})
 	defer clear(plain)
 	sealed, err := d.sealFor(c.id, sealedWaiting, r.Intent, plain)
 	if err != nil {

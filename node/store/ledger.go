@@ -27,6 +27,7 @@ import (
 //	h height            End
 //	d record-id         leaf index
 //	v handle number     leaf index of that event of the handle
+//	x span bucket       where leaf hashes are (find.go)
 //	m                   Applied
 //	T …                 commitment trees (forest.go)
 const (
@@ -37,6 +38,7 @@ const (
 	prefixEnd      = 'h'
 	prefixID       = 'd'
 	prefixEvent    = 'v'
+	prefixSpan     = 'x'
 	keyApplied     = "m"
 )
 
@@ -184,6 +186,9 @@ func (l *Ledger) load(at applied) error {
 		return fmt.Errorf("%w: the register at height %d does not give the root in the seal", ErrDamaged, end.Height)
 	}
 	st.view = st.tree.View()
+	if err := l.completeSpans(st); err != nil {
+		return err
+	}
 	l.raft, l.oldest = at.RaftIndex, at.Height
 	l.show(st)
 	return st.FalseAdvances(func(*FalseAdvance) error { l.falseAdvances.Add(1); return nil })
@@ -275,6 +280,7 @@ func (l *Ledger) commit(st *State, res *rules.Result, raftIndex uint64) (*State,
 	w.register(res.Writes)
 	w.leaves(st.Size, all)
 	w.tiles(tiles)
+	w.spans(st, next.Size, tiles)
 	w.indexes(st.Size, res)
 	w.forest(l.trees, h)
 	w.put(endKey(res.Height), canon.Must(&next.End))

@@ -19,6 +19,9 @@ type System interface {
 	// As returns the client through which an organisation acts: at its own node,
 	// or at the node that hosts it.
 	As(organisation string) *client.Client
+	// Approver returns the client of another person there, who approves what the
+	// first asked for.
+	Approver(organisation string) *client.Client
 	// SetTime moves the story's clock at every member, and returns when their
 	// checkpoints are fresh at that time.
 	SetTime(ctx context.Context, t time.Time) error
@@ -72,6 +75,7 @@ type runner struct {
 	here    map[string]bool    // organisations that have arrived
 	secrets map[string]sign.Secret
 	held    map[holdingAt]map[string]bool // items registered with a service
+	filings map[string]string             // id of an organisation's opt-out filing
 	refs    map[holdingAt]custody.Ref     // by which an organisation knows a person of whom it received data
 }
 
@@ -99,7 +103,7 @@ func Run(ctx context.Context, story *Story, system System, progress func(*Played
 		return nil, err
 	}
 	r := &runner{Story: story, cast: cast, system: system, skipped: map[string]*Step{}, names: map[string]*asMade{},
-		here: map[string]bool{}, secrets: map[string]sign.Secret{}, held: map[holdingAt]map[string]bool{}, refs: map[holdingAt]custody.Ref{}}
+		here: map[string]bool{}, secrets: map[string]sign.Secret{}, held: map[holdingAt]map[string]bool{}, filings: map[string]string{}, refs: map[holdingAt]custody.Ref{}}
 	if err := r.prologue(ctx); err != nil {
 		return nil, fmt.Errorf("prologue: %w", err)
 	}

@@ -28,7 +28,8 @@ var actions = map[string]func(*moved, context.Context) error{
 	"revoke": (*moved).revoke, "provide": (*moved).provide, "receive": (*moved).receive, "approve-onward": (*moved).approveOnward,
 	"forward-stop": (*moved).forwardStop, "sensor-approve": (*moved).sensorApprove, "sensor-commit": (*moved).sensorCommit,
 	"sensor-retire": (*moved).sensorRetire, "vote": (*moved).vote, "join-member": (*moved).joinMember, "query": (*moved).query,
-	"advance-time": (*moved).advanceTime,
+	"advance-time": (*moved).advanceTime, "file-optout": (*moved).fileOptOut, "stop-filing": (*moved).stopFiling, "opt-out": (*moved).optOut,
+	"disclose-legal": (*moved).discloseLegal,
 }
 
 // reasons are the stories' reasons for which the real system refuses.
@@ -38,7 +39,8 @@ var reasons = []string{
 	"clause-missing", "sensitive-without-consent", "guardian-consent-missing", "foreign-info-missing", "field-not-in-schema",
 	"source-not-self", "not-authorised", "receive-without-provision", "acquisition-missing", "duplicate", "onward-not-approved",
 	"sensor-not-approved", "sensor-retired", "reading-out-of-schema", "bracket-unknown", "finer-than-allowed", "member-not-active",
-	"votes-missing", "erased",
+	"votes-missing", "erased", "opted-out", "optout-not-filed", "optout-item-not-filed", "legal-ground-missing", "request-missing",
+	"disclosure-fields-missing", "necessity-missing", "approver-not-independent",
 }
 
 // alarms are those that can be told from the ledger.
@@ -51,12 +53,20 @@ func (r *runner) unplayable(step *Step, params any) string {
 		switch {
 		case !r.onScreen(step.By.Member, p.Consent):
 			return "a hand-over by who is neither the service's owner nor on its screen"
-		case p.Basis != "" && p.Basis != "consent":
+		case p.Basis == "entrustment" || p.Basis == "contract":
 			return "a hand-over on the basis " + p.Basis
 		case p.Dataset != "":
 			return "datasets"
-		case p.Consent == "" && p.Service == "":
+		case p.Basis != "optout" && p.Consent == "" && p.Service == "":
 			return "a hand-over that names no consent"
+		}
+	case *OptOut:
+		if p.Scope != thirdParty {
+			return "a switch that leaves the service's consents on"
+		}
+	case *DiscloseLegal:
+		if p.Dataset != "" {
+			return "datasets"
 		}
 	case *SensorCommit:
 		if p.NoPerson || p.Consent != "" {

@@ -103,6 +103,9 @@ func (m *moved) revoke(ctx context.Context) error {
 
 func (m *moved) provide(ctx context.Context) error {
 	p := m.params.(*Provide)
+	if p.Basis == "optout" {
+		return m.provideOptOut(ctx, p)
+	}
 	service := p.Service
 	if c := m.consentNamed(p.Consent); c.service != "" {
 		service = c.service

@@ -120,7 +120,8 @@ func TestVocabularyOfTheRunner(t *testing.T) {
 // deaf is a consortium that answers nothing.
 type deaf struct{ asked int }
 
-func (d *deaf) As(string) *client.Client { panic("asked") }
+func (d *deaf) As(string) *client.Client       { panic("asked") }
+func (d *deaf) Approver(string) *client.Client { panic("asked") }
 func (d *deaf) SetTime(context.Context, time.Time) error {
 	d.asked++
 	return context.DeadlineExceeded

@@ -30,7 +30,7 @@ export const values = {
   attribute: as("1 code, 5 label", { label: text }),
 };
 
-const handOver = as("1 person, 2 purpose, 3 timeMs, 6 levels, 7 to, 8 basis, 9 reason, 10 items", { levels: each(as("1 item, 2 level")) });
+const handOver = as("1 person, 2 purpose, 3 timeMs, 6 levels, 7 to, 8 basis, 9 reason, 10 items, 13 statute", { levels: each(as("1 item, 2 level")) });
 const note = as("1 person, 2 timeMs, 3 note");
 export const itemsPart = as("1 items");
 export const screenOf = as("1 service, 2 version, 5 withdrawal, 6 retention", { withdrawal: text });

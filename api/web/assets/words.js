@@ -128,9 +128,10 @@ class Lines {
   exception(r, f) {
     this.add("法令の定めにもとづいて、あなたの情報を渡すことが記録されました。", "It was recorded that your data is handed over on a legal ground.");
     if (!r.part) return this.add("渡す先・根拠・理由：封じてあり、この控えには入っていません", "To whom, ground, reason: sealed and not in this receipt");
-    const { to = "", basis = "", reason = "" } = r.part;
+    const { to = "", basis = "", statute = "", reason = "" } = r.part;
     this.add("渡す先：" + to, "To: " + to);
     this.add("根拠：" + basis, "Ground: " + basis);
+    if (statute) this.add("法令：" + statute, "Statute: " + statute);
     this.add("理由：" + reason, "Reason: " + reason);
     this.what(r, f);
   }

@@ -187,6 +187,7 @@ func (c *call) approveException() (any, error) {
 	if n := len(f.Signature); n != 0 && n != sign.SignatureSize {
 		return nil, faultAt(codeInvalid, "signature")
 	}
+	named(&to)
 	return done(c.Desk.ApproveException(c.ctx, to, id, f.Signature))
 }
 

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"crypto/rand"
 	"time"
 
 	"github.com/akashi-ledger/akashi/api/token"
@@ -86,6 +87,7 @@ func (c *call) registerPerson() (any, error) {
 	if r.Person, err = c.about(r.Person); err != nil {
 		return nil, err
 	}
+	named(&to)
 	return done(c.Desk.Register(c.ctx, to, r))
 }
 
@@ -96,6 +98,14 @@ func (c *call) asked(body any) (custody.Call, error) {
 		err = c.body(body)
 	}
 	return to, err
+}
+
+// named makes an Idempotency-Key for a call that may enter nothing into the ledger:
+// otherwise the outbox makes one.
+func named(to *custody.Call) {
+	if to.Key == "" {
+		to.Key = rand.Text()
+	}
 }
 
 // done turns an answer of the desk into that of a handler: a nil one is none.
@@ -134,6 +144,7 @@ func (c *call) putItems() (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	named(&to)
 	if err := c.Desk.PutItems(c.ctx, to, ref, f.Service, f.Items); err != nil {
 		return nil, err
 	}

@@ -68,6 +68,9 @@ func (c *call) submit() (any, error) {
 			req.Records = append(req.Records, rec)
 		}
 	}
+	if len(req.Records) == 0 {
+		named(&to)
+	}
 	result := &outbox.Result{Key: to.Key, Final: true}
 	if len(req.Records) > 0 {
 		submit := c.Outbox.Submit

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"testing"
 
+	"github.com/akashi-ledger/akashi/api/token"
 	"github.com/akashi-ledger/akashi/ledger/ledgertest"
+	"github.com/akashi-ledger/akashi/node/custody"
 	"github.com/danielgtaylor/huma/v2"
 )
 
@@ -36,6 +38,27 @@ func FuzzQuickList(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestEveryWriteNamesItsKey: also where nothing enters the ledger, so that a caller
+// can always ask again.
+func TestEveryWriteNamesItsKey(t *testing.T) {
+	m := newMember(t)
+	for path, body := range map[string]any{
+		"/v1/people":  custody.Registration{Person: "p01", Service: "s", Items: map[string]string{}, Source: "self"},
+		"/v1/records": RecordsForm{[][]byte{{0}}},
+	} {
+		if d := must[struct {
+			Key     string `json:"idempotencyKey"`
+			Final   bool   `json:"final"`
+			Records []any  `json:"records"`
+		}](m, token.App, "POST", path, body); len(d.Key) < 16 {
+			t.Errorf("%s: key %q", path, d.Key)
+		}
+		if d := must[map[string]any](m, token.App, "POST", path, body, "Idempotency-Key", "mine"); d["idempotencyKey"] != "mine" {
+			t.Errorf("%s: key %v", path, d["idempotencyKey"])
+		}
+	}
 }
 
 func BenchmarkReadRecords(b *testing.B) {

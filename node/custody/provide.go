@@ -438,8 +438,9 @@ func (d *Desk) deny(ctx context.Context, c Call, h *handOver, why error) {
 	}
 }
 
-// errOtherRecord says that another record bears an id: its issuer chose it, and
-// the rules do not compare ids of records.
+// errOtherRecord says that another record bears an id. Its issuer chose it, and the
+// rules do not compare ids of records: the first in the log has it, so that this
+// happens only where a leader that saw an id brought a record of its own in first.
 var errOtherRecord = errors.New("another kind of record bears the id")
 
 // recordByID returns a record of the final log, nil where there is none.

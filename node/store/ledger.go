@@ -25,7 +25,7 @@ import (
 //	e first-index       leaves of one batch, as many as fit a segment; each with its length (uint16)
 //	t level index       full hash tile
 //	h height            End
-//	d record-id         leaf index
+//	d record-id index   empty: every leaf of an id, so that the first is found without a look before a write
 //	v handle number     leaf index of that event of the handle
 //	x span bucket       where leaf hashes are (find.go)
 //	m                   Applied
@@ -389,7 +389,7 @@ func (w *writer) indexes(first uint64, res *rules.Result) {
 	for i, leaf := range res.Leaves {
 		id, ok := record.PeekID(leaf)
 		if ok {
-			w.put(append([]byte{prefixID}, id[:]...), binary.BigEndian.AppendUint64(nil, first+uint64(i)))
+			w.put(idKey(id, first+uint64(i)), []byte{})
 		}
 	}
 	for _, e := range res.Events {

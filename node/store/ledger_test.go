@@ -183,6 +183,30 @@ func TestLedgerIndexes(t *testing.T) {
 	}
 }
 
+// TestFirstRecordKeepsItsID: another record with an id, in the same batch or later,
+// does not take it over, and at an earlier height there was none.
+func TestFirstRecordKeepsItsID(t *testing.T) {
+	f := newFollow(t)
+	before := f.l.State()
+	mine := f.c.Tick()
+	first := f.post("a-sha", mine)
+	twin, late := f.c.Tick(), f.c.Tick()
+	twin.ID, late.ID = mine.ID, mine.ID
+	f.post("b-sha", twin)
+	f.post("c-sha", late)
+	if i, ok, err := f.l.State().IndexOf(mine.ID); err != nil || !ok || i != first.End.First {
+		t.Errorf("leaf %d, %v, %v; want %d", i, ok, err, first.End.First)
+	}
+	if _, ok, err := before.IndexOf(mine.ID); ok || err != nil {
+		t.Errorf("there before it was: %v, %v", ok, err)
+	}
+	near := mine.ID
+	near[15]++
+	if _, ok, _ := f.l.State().IndexOf(near); ok {
+		t.Error("an id that nobody used")
+	}
+}
+
 func TestLedgerRefusesAnotherGenesis(t *testing.T) {
 	f := newFollow(t)
 	f.l.db.Close()

@@ -316,13 +316,28 @@ func (s *State) EndWith(index uint64) (*End, error) {
 	return s.end(lo)
 }
 
-// IndexOf returns the leaf index of a record, and whether there is one.
+// IndexOf returns the leaf index of a record, and whether there is one. Ids are
+// drawn by their issuers and nothing compares them: of several records with one id
+// the first counts, so that nobody takes an id over that is in the log.
 func (s *State) IndexOf(id record.ID) (uint64, bool, error) {
-	b, err := s.read(append([]byte{prefixID}, id[:]...))
-	if err != nil || len(b) != 8 {
-		return 0, false, err
+	txn := s.ledger.db.NewTransactionAt(s.ts, false)
+	defer txn.Discard()
+	opts := badger.DefaultIteratorOptions
+	opts.PrefetchValues, opts.Prefix = false, append([]byte{prefixID}, id[:]...)
+	it := txn.NewIterator(opts)
+	defer it.Close()
+	if it.Rewind(); !it.Valid() {
+		return 0, false, nil
 	}
-	return binary.BigEndian.Uint64(b), true, nil
+	at := it.Item().Key()[1+len(id):]
+	if len(at) != 8 {
+		return 0, false, fmt.Errorf("%w: index of a record", ErrDamaged)
+	}
+	return binary.BigEndian.Uint64(at), true, nil
+}
+
+func idKey(id record.ID, index uint64) []byte {
+	return binary.BigEndian.AppendUint64(append([]byte{prefixID}, id[:]...), index)
 }
 
 // EventIndex returns the leaf index of a handle's n-th event, from 1.

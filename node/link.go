@@ -8,6 +8,7 @@ import (
 
 	"github.com/akashi-ledger/akashi/crypto/canon"
 	"github.com/akashi-ledger/akashi/crypto/vault"
+	law "github.com/akashi-ledger/akashi/ledger/forest"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node/outbox"
 	"github.com/akashi-ledger/akashi/node/replica"
@@ -27,6 +28,7 @@ type peers struct {
 // Names and bounds of the requests between members.
 const (
 	callSubmit = "submit"
+	callCommit = "commit"
 	callCosign = "cosign"
 	callDesk   = "desk"
 )
@@ -60,6 +62,7 @@ func (n *Node) openNetwork([]byte) error {
 		handle func(ctx context.Context, member string, req []byte) ([]byte, error)
 	}{
 		{callSubmit, transport.Limits{MaxRequest: 1 << 20, MaxResponse: 1 << 10, Concurrency: 32}, n.serveSubmit},
+		{callCommit, transport.Limits{MaxRequest: law.MaxCommitBytes + 1, MaxResponse: 1 << 10, Concurrency: 16}, n.serveCommit},
 		{callCosign, transport.Limits{MaxRequest: 1 << 20, MaxResponse: 1 << 10, Concurrency: 8}, n.serveCosign},
 		{callDesk, transport.Limits{MaxRequest: 5 << 20, MaxResponse: 1 << 20, Concurrency: 8}, n.serveDesk},
 	} {

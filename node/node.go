@@ -37,6 +37,7 @@ import (
 	"github.com/akashi-ledger/akashi/node/cosign"
 	"github.com/akashi-ledger/akashi/node/custody"
 	"github.com/akashi-ledger/akashi/node/evidence"
+	"github.com/akashi-ledger/akashi/node/forest"
 	"github.com/akashi-ledger/akashi/node/outbox"
 	"github.com/akashi-ledger/akashi/node/replica"
 	"github.com/akashi-ledger/akashi/node/store"
@@ -64,8 +65,10 @@ type Node struct {
 	cosign  *cosign.Cosigner
 	kept    *evidence.Store
 	outbox  *outbox.Outbox
+	forest  *forest.Forest
 	desk    *custody.Desk
 	replica atomic.Pointer[replica.Replica]
+	ticking atomic.Bool // a tick makes room for commits to trees
 	serving atomic.Bool // every part is there: other members' requests are answered
 
 	finalMu  sync.Mutex
@@ -111,7 +114,7 @@ func (n *Node) start() error {
 		do   func([]byte) error
 	}{
 		{"ledger", n.openLedger}, {"blobs", n.openBlobs}, {"network", n.openNetwork}, {"outbox", n.openOutbox},
-		{"cosigner", n.openCosigner}, {"desk", n.openDesk}, {"raft", n.openRaft},
+		{"cosigner", n.openCosigner}, {"commitment trees", n.openForest}, {"desk", n.openDesk}, {"raft", n.openRaft},
 	} {
 		if err := step.do(genesis); err != nil {
 			return fmt.Errorf("start %s: %w", step.what, err)
@@ -238,11 +241,19 @@ func (n *Node) openDesk([]byte) (err error) {
 	return err
 }
 
+func (n *Node) openForest([]byte) (err error) {
+	n.forest, err = forest.New(forest.Config{
+		Self: n.Settings.Member, Origin: n.Founding.Origin, Key: n.key, Poster: n.outbox, Send: n.sendCommit,
+		Newest: n.ledger.State, Final: n.FinalState, Changed: n.FinalChanged, Growing: n.ledger.GrowingLeaf, Log: n.Log,
+	})
+	return err
+}
+
 func (n *Node) openRaft([]byte) error {
 	r, err := replica.New(replica.Config{
 		Self: n.Settings.Member, Origin: n.Founding.Origin, Key: n.keys.Record, Dir: n.Dir, Host: n.host,
 		Servers: n.peers.servers, Ledger: n.ledger, Cosigned: n.cosign.Marked(), Now: n.Clock.Now, Final: n.cosign.Current, Beat: n.cosign.Beat,
-		Batch: n.onBatch, Leads: func(string) { n.outbox.LeaderChanged() }, Stop: n.stop, Log: n.Log,
+		Batch: n.onBatch, Committed: n.onCommitted, Leads: n.onLeader, Stop: n.stop, Log: n.Log,
 	})
 	if err == nil {
 		n.replica.Store(r)
@@ -254,6 +265,12 @@ func (n *Node) openRaft([]byte) error {
 func (n *Node) onBatch(b *store.Batch) {
 	n.cosign.Derived(b.End)
 	n.outbox.Applied(b)
+}
+
+// onLeader is called when the leader changes.
+func (n *Node) onLeader(string) {
+	n.outbox.LeaderChanged()
+	n.forest.LeaderChanged()
 }
 
 // onFinal is called when a checkpoint becomes final, in order.
@@ -304,6 +321,9 @@ func (n *Node) close() {
 	}
 	if n.desk != nil {
 		logClose(n.Log, "desk", n.desk.Close())
+	}
+	if n.forest != nil {
+		logClose(n.Log, "commitment trees", n.forest.Close())
 	}
 	if n.outbox != nil {
 		logClose(n.Log, "outbox", n.outbox.Close())

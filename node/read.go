@@ -10,6 +10,7 @@ import (
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node/cosign"
 	"github.com/akashi-ledger/akashi/node/custody"
+	"github.com/akashi-ledger/akashi/node/forest"
 	"github.com/akashi-ledger/akashi/node/outbox"
 	"github.com/akashi-ledger/akashi/node/store"
 )
@@ -62,6 +63,13 @@ func (n *Node) FinalChanged() <-chan struct{} {
 
 // Desk returns what the member does for people.
 func (n *Node) Desk() *custody.Desk { return n.desk }
+
+// Forest returns the node's part in commitment trees.
+func (n *Node) Forest() *forest.Forest { return n.forest }
+
+// FalseAdvances returns how many tree.advance records this node has met that do
+// not say what their trees have: each is evidence against its issuer.
+func (n *Node) FalseAdvances() uint64 { return n.ledger.CountFalseAdvances() }
 
 // Outbox returns the way into the ledger.
 func (n *Node) Outbox() *outbox.Outbox { return n.outbox }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/register"
+	"github.com/akashi-ledger/akashi/ledger/forest"
 	"github.com/akashi-ledger/akashi/ledger/ledgertest"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
@@ -128,7 +129,7 @@ func (cl *cluster) start(id string) *member {
 		func(_ context.Context, _ peer.ID, b []byte) ([]byte, error) { return nil, m.cosign.Receive(b) }))
 	r, err := replica.New(replica.Config{Self: id, Origin: cl.c.Origin, Key: keys.Key, Dir: cl.dirs[id], Host: m.host,
 		Servers: cl.servers, Ledger: m.ledger, Now: now, Final: m.cosign.Current, Beat: m.cosign.Beat,
-		Batch: func(b *store.Batch) { m.cosign.Derived(b.End) }, Leads: func(string) {}, Stop: stop, Log: log})
+		Batch: func(b *store.Batch) { m.cosign.Derived(b.End) }, Committed: func([]byte, *forest.Result) {}, Leads: func(string) {}, Stop: stop, Log: log})
 	must(err)
 	m.replica.Store(r)
 	cl.nodes[id] = m

@@ -15,6 +15,9 @@
 //   - An entry is applied once: the ledger knows the Raft index of the last.
 //   - An error of the ledger stops the node.
 //
+// Commits to commitment trees go through the same log, each an entry by itself:
+// they stand in no chain, and whoever leads proposes them as they come.
+//
 // A Raft commit is not an acknowledgement; package cosign says what is final.
 package replica
 
@@ -30,6 +33,7 @@ import (
 	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/forest"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node/cosign"
 	"github.com/akashi-ledger/akashi/node/store"
@@ -70,9 +74,11 @@ type Config struct {
 	Final    func() *cosign.Final // the highest final checkpoint
 	Beat     func()               // asks members for fresh cosignatures
 	Batch    func(b *store.Batch) // called for every applied batch; must not block
-	Leads    func(leader string)  // called when the leader changes; must not block
-	Stop     func(error)          // this node must halt
-	Log      *slog.Logger
+	// Committed is called for every applied commit to a tree; it must not block.
+	Committed func(entry []byte, r *forest.Result)
+	Leads     func(leader string) // called when the leader changes; must not block
+	Stop      func(error)         // this node must halt
+	Log       *slog.Logger
 }
 
 // Replica is this node's part of the Raft cluster.
@@ -89,6 +95,7 @@ type Replica struct {
 	waiting atomic.Int64 // bytes in the queues
 	open    atomic.Int64 // proposed and not yet applied
 	failed  atomic.Uint64
+	commits atomic.Int64 // bytes of commits to trees that are under way
 }
 
 // New opens the Raft log and joins the cluster; an empty log is bootstrapped
@@ -271,6 +278,9 @@ type fsm struct{ r *Replica }
 func (f fsm) Apply(l *raft.Log) any {
 	if l.Type != raft.LogCommand || l.Index <= f.r.Ledger.RaftIndex() {
 		return nil
+	}
+	if forest.IsEntry(l.Data) {
+		return f.applyCommit(l)
 	}
 	b, err := f.r.Ledger.Apply(l.Index, l.Data)
 	if err != nil {

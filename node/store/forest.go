@@ -112,7 +112,7 @@ type trees struct {
 	room    int // bytes that commits may still take until the next batch
 	written map[uint64]*forest.Tree
 
-	mu    sync.Mutex
+	mu    sync.Mutex // also of what the applying goroutine changes in growing
 	shown map[uint64]*shownTree
 }
 
@@ -137,6 +137,8 @@ func (l *Ledger) Commit(raftIndex uint64, entry []byte) (*forest.Result, error) 
 	if res.Refused != nil || len(res.New) == 0 {
 		return res, nil
 	}
+	l.trees.mu.Lock()
+	defer l.trees.mu.Unlock()
 	g := l.trees.growing[res.Tree]
 	if g == nil {
 		g = &growing{first: res.First, timeMs: res.TimeMs, ids: map[record.Digest]uint64{}}
@@ -151,21 +153,20 @@ func (l *Ledger) Commit(raftIndex uint64, entry []byte) (*forest.Result, error) 
 	return res, nil
 }
 
+// GrowingLeaf returns a leaf that was committed and that no batch has written yet.
+func (l *Ledger) GrowingLeaf(tree, index uint64) (*TreeLeaf, bool) {
+	l.trees.mu.Lock()
+	defer l.trees.mu.Unlock()
+	g := l.trees.growing[tree]
+	if g == nil || index < g.first || index-g.first >= uint64(len(g.leaves)) {
+		return nil, false
+	}
+	return &TreeLeaf{g.leaves[index-g.first], index, g.timeMs}, true
+}
+
 // Pending returns how many bytes of commits wait for the next batch, of at most
 // forest.MaxPending. Only the goroutine that applies may ask.
 func (l *Ledger) Pending() int { return forest.MaxPending - l.trees.room }
-
-// TreeNow returns size and roots of a tree with what no batch has written yet.
-// Only the goroutine that applies may ask.
-func (l *Ledger) TreeNow(id uint64) (size uint64, roots forest.Roots, err error) {
-	view := l.State().View()
-	defer view.Close()
-	t, err := applyForest{l, view.txn}.Tree(id)
-	if err != nil {
-		return 0, roots, err
-	}
-	return t.Size(), forest.Roots{Leaves: t.Leaves.Root(), Extra: t.Extra.Root()}, nil
-}
 
 // applyForest is the trees at the newest entry.
 type applyForest struct {

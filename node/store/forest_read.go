@@ -24,6 +24,7 @@ type TreeReader struct {
 	ID     uint64
 	Anchor *Anchor // nil before the first
 	Size   uint64  // leaves that are written
+	Roots  forest.Roots
 	state  *State
 	tree   *shownTree
 }
@@ -36,19 +37,33 @@ func (s *State) CommitmentTree(id uint64) (*TreeReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &TreeReader{ID: id, Anchor: ts.Anchor, Size: ts.Size, state: s}
+	r := &TreeReader{ID: id, Anchor: ts.Anchor, Size: ts.Size, Roots: forest.Roots{Leaves: merkle.Hash(ts.Root), Extra: merkle.Hash(ts.Extra)}, state: s}
 	all := s.ledger.trees
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	if r.tree = all.shown[id]; r.tree != nil && r.tree.leaves.Size() >= ts.Size {
+	if r.tree = all.seen(id, ts.Size); r.tree != nil {
 		return r, nil
 	}
 	t, err := loadTree(txn, id)
 	if err != nil {
 		return nil, err
 	}
-	r.tree = all.show(id, t)
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if newer := all.shown[id]; newer != nil && newer.leaves.Size() >= ts.Size {
+		r.tree = newer
+	} else {
+		r.tree = all.show(id, t)
+	}
 	return r, nil
+}
+
+// seen returns a tree that readers have, if it has size leaves.
+func (ts *trees) seen(id, size uint64) *shownTree {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if t := ts.shown[id]; t != nil && t.leaves.Size() >= size {
+		return t
+	}
+	return nil
 }
 
 func (r *TreeReader) read(fn func(txn *badger.Txn) error) error {

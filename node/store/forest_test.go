@@ -179,8 +179,15 @@ func TestCommitsAcrossCrash(t *testing.T) {
 	g.l.db.Close()
 	g.open()
 	g.check()
-	if size, roots, err := g.l.TreeNow(g.id); err != nil || size != uint64(len(g.leaves)) || roots != g.roots(len(g.leaves)) {
-		t.Fatalf("after all: %d leaves, %v", size, err)
+	r := g.commit(forest.Leaf{Value: []byte("last")})
+	if at := (forest.Roots{Leaves: r.Next.Leaves.Root(), Extra: r.Next.Extra.Root()}); r.First != 600 || at != g.roots(601) {
+		t.Fatalf("after all: leaf %d, %+v", r.First, at)
+	}
+	if l, ok := g.l.GrowingLeaf(g.id, 600); !ok || string(l.Value) != "last" || l.TimeMs != g.l.State().TimeMs {
+		t.Fatalf("a leaf that waits for a batch: %+v", l)
+	}
+	if _, ok := g.l.GrowingLeaf(g.id, 599); ok {
+		t.Error("a written leaf grows")
 	}
 	if g.same(); g.l.CountFalseAdvances() != 0 {
 		t.Error("a true advance counts as false")

@@ -154,8 +154,8 @@ func (l *Ledger) wrote(h *harvest) {
 	for id, g := range ts.growing {
 		ts.show(id, g.tree)
 	}
-	ts.mu.Unlock()
 	clear(ts.growing)
+	ts.mu.Unlock()
 	ts.room = forest.MaxPending
 	for i := range h.untrue {
 		f := &h.untrue[i]

@@ -19,8 +19,8 @@ import (
 	"time"
 
 	"github.com/akashi-ledger/akashi/api/client"
-	"github.com/akashi-ledger/akashi/crypto/merkle"
 	"github.com/akashi-ledger/akashi/api/token"
+	"github.com/akashi-ledger/akashi/crypto/merkle"
 	"github.com/akashi-ledger/akashi/node"
 )
 

@@ -253,7 +253,7 @@ func (n *Node) openRaft([]byte) error {
 	r, err := replica.New(replica.Config{
 		Self: n.Settings.Member, Origin: n.Founding.Origin, Key: n.keys.Record, Dir: n.Dir, Host: n.host,
 		Servers: n.peers.servers, Ledger: n.ledger, Cosigned: n.cosign.Marked(), Now: n.Clock.Now, Final: n.cosign.Current, Beat: n.cosign.Beat,
-		Batch: n.onBatch, Committed: n.onCommitted, Leads: n.onLeader, Stop: n.stop, Log: n.Log,
+		Twice: n.onTwice, Batch: n.onBatch, Committed: n.onCommitted, Leads: n.onLeader, Stop: n.stop, Log: n.Log,
 	})
 	if err == nil {
 		n.replica.Store(r)

@@ -46,6 +46,8 @@ type member struct {
 	cosign  *cosign.Cosigner
 	replica atomic.Pointer[replica.Replica]
 	stopped atomic.Pointer[error]
+	twice   atomic.Int32 // places with two headers
+	liar    atomic.Pointer[string]
 }
 
 func newCluster(t *testing.T) *cluster {
@@ -129,6 +131,7 @@ func (cl *cluster) start(id string) *member {
 		func(_ context.Context, _ peer.ID, b []byte) ([]byte, error) { return nil, m.cosign.Receive(b) }))
 	r, err := replica.New(replica.Config{Self: id, Origin: cl.c.Origin, Key: keys.Key, Dir: cl.dirs[id], Host: m.host,
 		Servers: cl.servers, Ledger: m.ledger, Now: now, Final: m.cosign.Current, Beat: m.cosign.Beat,
+		Twice: func(a, b *record.Header) { m.twice.Add(1); m.liar.Store(&a.Leader) },
 		Batch: func(b *store.Batch) { m.cosign.Derived(b.End) }, Committed: func([]byte, *forest.Result) {}, Leads: func(string) {}, Stop: stop, Log: log})
 	must(err)
 	m.replica.Store(r)

@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/akashi-ledger/akashi/crypto/canon"
 	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node/replica"
 )
 
@@ -108,4 +110,56 @@ func TestLeaderWithAFastClock(t *testing.T) {
 		}
 		return false
 	})
+}
+
+// TestLeaderSignsTwice: a leader that puts two batches for one place into the
+// Raft log is named by every member. The second has no effect, nobody stops, and
+// the log goes on.
+func TestLeaderSignsTwice(t *testing.T) {
+	cl := newCluster(t)
+	cl.submit("pf", cl.c.Tick())
+	leader := cl.leader()
+	liar := cl.nodes[leader]
+	head, err := rules.Load[rules.Head](liar.ledger.State(), rules.KeyHead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cl.c.NowMs = uint64(time.Now().UnixMilli())
+	sub := cl.c.Submit("pf", cl.c.Tick())
+	e := &record.Entry{Submissions: []record.Submitted{sub}, Header: record.Header{Leader: leader, Epoch: head.Epoch,
+		Term: 77, Prev: head.Header, TimeMs: max(cl.c.NowMs, head.TimeMs+1), Cited: liar.cosign.Current().Cited()}}
+	for range 2 {
+		e.Header.TimeMs++
+		cl.c.Sign(e)
+		if err := liar.replica.Load().Propose(canon.Must(e)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id, m := range cl.nodes {
+		cl.eventually("the liar is named by "+id, func() bool { return m.twice.Load() == 1 && *m.liar.Load() == leader })
+	}
+	tick := cl.c.Tick()
+	cl.c.NowMs = uint64(time.Now().UnixMilli())
+	again := cl.c.Submit("pf", tick)
+	sent := time.Time{}
+	cl.eventually("final after it", func() bool { // the leader's own chain is broken: it resigns first
+		if time.Since(sent) > 500*time.Millisecond {
+			sent = time.Now()
+			for _, m := range cl.nodes {
+				m.replica.Load().Submit(&again, false)
+			}
+		}
+		for _, m := range cl.nodes {
+			f := m.cosign.Current()
+			st, ok := m.ledger.At(f.End.Height)
+			if !ok {
+				return false
+			}
+			if _, found, _ := st.IndexOf(tick.ID); !found {
+				return false
+			}
+		}
+		return true
+	})
+	cl.same()
 }

@@ -12,6 +12,8 @@
 //   - No header is signed that the rules would void: it follows the last header
 //     signed, its time is within what the cited checkpoint allows, and it cites
 //     a final checkpoint at most 32 batches back.
+//   - The second of two headers for one place has no effect, and its signer is
+//     named.
 //   - An entry is applied once: the ledger knows the Raft index of the last.
 //   - An error of the ledger stops the node.
 //
@@ -77,14 +79,18 @@ type Config struct {
 	// Committed is called for every applied commit to a tree; it must not block.
 	Committed func(entry []byte, r *forest.Result)
 	Leads     func(leader string) // called when the leader changes; must not block
-	Stop      func(error)         // this node must halt
-	Log       *slog.Logger
+	// Twice hears of a leader that signed two headers for one place; it must not
+	// block.
+	Twice func(a, b *record.Header)
+	Stop  func(error) // this node must halt
+	Log   *slog.Logger
 }
 
 // Replica is this node's part of the Raft cluster.
 type Replica struct {
 	Config
 	raft    *raft.Raft
+	headers headers
 	logs    *wal.WAL
 	trans   *raft.NetworkTransport
 	urgent  chan *record.Submitted
@@ -102,7 +108,8 @@ type Replica struct {
 // with all members as voters.
 func New(c Config) (*Replica, error) {
 	r := &Replica{Config: c, urgent: make(chan *record.Submitted, queueLen), bulk: make(chan *record.Submitted, queueLen),
-		applied: make(chan struct{}, 2*depth), done: make(chan struct{}), stopped: make(chan struct{})}
+		applied: make(chan struct{}, 2*depth), done: make(chan struct{}), stopped: make(chan struct{}),
+		headers: headers{ledger: c.Ledger, origin: c.Origin, twice: c.Twice}}
 	dir := filepath.Join(c.Dir, "raft")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -289,8 +296,13 @@ func (f fsm) Apply(l *raft.Log) any {
 	}
 	if b.Result.Void != nil {
 		f.r.Log.Warn("a batch is void", "index", l.Index, "why", b.Result.Void.Error())
+		if err := f.r.headers.void(l.Data); err != nil {
+			f.r.Stop(err)
+			return err
+		}
 		return b
 	}
+	f.r.headers.applied(b.Result.Seal.Header)
 	f.r.Batch(b)
 	return b
 }

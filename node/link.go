@@ -7,9 +7,11 @@ import (
 	"strings"
 
 	"github.com/akashi-ledger/akashi/crypto/canon"
+	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/crypto/vault"
 	law "github.com/akashi-ledger/akashi/ledger/forest"
 	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node/outbox"
 	"github.com/akashi-ledger/akashi/node/replica"
 	"github.com/akashi-ledger/akashi/node/store"
@@ -85,8 +87,9 @@ type submitMessage struct {
 	Submitted record.Submitted `cbor:"2,keyasint"`
 }
 
-// serveSubmit queues another member's submission, if we lead.
-func (n *Node) serveSubmit(_ context.Context, _ string, req []byte) ([]byte, error) {
+// serveSubmit queues another member's submission, if we lead and it is signed by an
+// issuer of that member's.
+func (n *Node) serveSubmit(_ context.Context, from string, req []byte) ([]byte, error) {
 	r := n.replica.Load()
 	if r == nil {
 		return nil, &transport.RemoteError{Code: "no-leader"}
@@ -95,8 +98,11 @@ func (n *Node) serveSubmit(_ context.Context, _ string, req []byte) ([]byte, err
 	if err := canon.Unmarshal(req, &m); err != nil {
 		return nil, &transport.RemoteError{Code: "malformed"}
 	}
+	if err := checkSubmission(n.ledger.State(), n.Founding.Origin, from, &m.Submitted.Submission); err != nil {
+		return nil, err
+	}
 	var refusal *record.Refusal
-	switch err := r.Submit(&m.Submitted, m.Urgent); {
+	switch err := r.Submit(from, &m.Submitted, m.Urgent); {
 	case errors.Is(err, replica.ErrBusy):
 		return nil, &transport.RemoteError{Code: "busy"}
 	case errors.As(err, &refusal):
@@ -105,6 +111,23 @@ func (n *Node) serveSubmit(_ context.Context, _ string, req []byte) ([]byte, err
 		return nil, &transport.RemoteError{Code: "no-leader"}
 	}
 	return nil, nil
+}
+
+// checkSubmission refuses what the rules would refuse, before it takes room in the
+// queue. An issuer or a key that is not known here may be in an entry that is not
+// applied yet: then the sender tries again.
+func checkSubmission(view rules.View, origin, from string, s *record.Submission) error {
+	if !record.ValidID(s.Issuer) {
+		return &transport.RemoteError{Code: "malformed"}
+	}
+	p, err := rules.Load[rules.Party](view, rules.KeyParty(s.Issuer))
+	switch {
+	case err != nil:
+		return err
+	case p == nil || p.Host != from || sign.Verify(p.Key, sign.DomainSubmission, origin, s.Signed(), s.Sig) != nil:
+		return &transport.RemoteError{Code: "issuer"}
+	}
+	return nil
 }
 
 // leaderLink sends our submissions to whoever leads.
@@ -118,7 +141,7 @@ func (l leaderLink) Send(ctx context.Context, s *record.Submitted, urgent bool) 
 	}
 	leader := r.Leader()
 	if leader == l.n.Settings.Member {
-		switch err := r.Submit(s, urgent); {
+		switch err := r.Submit(leader, s, urgent); {
 		case errors.Is(err, replica.ErrBusy):
 			return outbox.ErrBusy
 		case err != nil:

@@ -84,31 +84,6 @@ func (n *Node) freshAt() uint64 {
 	return 0
 }
 
-// ErrNotFresh says that no fresh cosignatures came in time.
-var ErrNotFresh = errors.New("no k members cosigned within the last seconds")
-
-// Refresh asks members to cosign now, and waits until the final checkpoint is
-// fresh.
-func (n *Node) Refresh(ctx context.Context) error {
-	since := uint64(n.Clock.Now().Unix())
-	n.cosign.Beat()
-	for {
-		ch := n.FinalChanged()
-		if n.freshAt() >= since {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ErrNotFresh
-		case <-n.closing:
-			return ErrNotFresh
-		case <-time.After(2 * time.Second):
-			return ErrNotFresh
-		case <-ch:
-		}
-	}
-}
-
 // Ready reports whether the node can serve: it has a final checkpoint, and
 // knows a leader.
 func (n *Node) Ready() error {

@@ -172,7 +172,7 @@ func (cl *cluster) submit(issuer string, recs ...*record.Record) {
 	sub := cl.c.Submit(issuer, recs...)
 	cl.eventually("submit", func() bool {
 		for _, m := range cl.nodes {
-			err := m.replica.Load().Submit(&sub, false)
+			err := m.replica.Load().Submit(issuer, &sub, false)
 			if err == nil {
 				return true
 			}

@@ -41,7 +41,7 @@ func TestMalformedSubmissionIsNotProposed(t *testing.T) {
 		bad := cl.c.Submit("pf", cl.c.Tick())
 		change(&bad)
 		cl.eventually(name, func() bool {
-			err := cl.nodes[cl.leader()].replica.Load().Submit(&bad, true)
+			err := cl.nodes[cl.leader()].replica.Load().Submit("pf", &bad, true)
 			if err == nil {
 				t.Fatalf("%s: queued", name)
 			}
@@ -68,7 +68,7 @@ func TestQueueIsBoundedInBytes(t *testing.T) {
 	leaf := make([]byte, 60<<10)
 	big := cl.c.SubmitLeaves("pf", leaf, leaf, leaf, leaf, leaf, leaf, leaf, leaf)
 	for range 400 { // 187 MiB where all were queued at once
-		err := cl.nodes[leader].replica.Load().Submit(&big, false)
+		err := cl.nodes[leader].replica.Load().Submit("pf", &big, false)
 		if errors.Is(err, replica.ErrBusy) {
 			return
 		}
@@ -94,7 +94,7 @@ func TestLeaderWithAFastClock(t *testing.T) {
 		if time.Since(sent) > 500*time.Millisecond {
 			sent = time.Now()
 			for _, m := range cl.nodes {
-				m.replica.Load().Submit(&sub, false)
+				m.replica.Load().Submit("pf", &sub, false)
 			}
 		}
 		for id, m := range cl.nodes {
@@ -146,7 +146,7 @@ func TestLeaderSignsTwice(t *testing.T) {
 		if time.Since(sent) > 500*time.Millisecond {
 			sent = time.Now()
 			for _, m := range cl.nodes {
-				m.replica.Load().Submit(&again, false)
+				m.replica.Load().Submit("pf", &again, false)
 			}
 		}
 		for _, m := range cl.nodes {

@@ -34,6 +34,7 @@ func (r *Replica) propose() {
 			for leads {
 				leads = r.lead()
 			}
+			r.queue.clear() // who sent it sends it to the next leader
 		}
 	}
 }
@@ -42,6 +43,7 @@ func (r *Replica) propose() {
 // node leads again, in another term.
 func (r *Replica) lead() (again bool) {
 	term := r.raft.CurrentTerm()
+	r.resigns.Store(false)
 	if err := r.raft.Barrier(applyTimeout).Error(); err != nil {
 		r.Log.Warn("no barrier after election", "err", err)
 		return r.resign()
@@ -63,9 +65,9 @@ func (r *Replica) lead() (again bool) {
 			r.Log.Warn("an entry failed: no more headers in this term", "term", term)
 			return r.resign()
 		}
-		urgent, bulk := r.urgent, r.bulk
+		ready := r.queue.ready
 		if held != nil || !r.mayPropose(c) {
-			urgent, bulk = nil, nil
+			ready = nil
 		}
 		if held != nil && r.mayPropose(c) {
 			if held = r.entry(c, held); held == nil {
@@ -79,10 +81,8 @@ func (r *Replica) lead() (again bool) {
 			if !leads || r.raft.CurrentTerm() != term { // lost, and perhaps won again
 				return leads
 			}
-		case s := <-urgent:
-			held = r.taken(s)
-		case s := <-bulk:
-			held = r.taken(s)
+		case <-ready:
+			held = r.queue.next()
 		case <-r.applied:
 		case <-tick.C:
 			f := r.Final()
@@ -116,8 +116,11 @@ func (r *Replica) transfer() error {
 
 // resign hands leadership on until it is gone: a leader that proposes nothing
 // would keep the others from it. It reports whether this node leads again, in
-// another term. Where nobody takes over, the node stops.
+// another term. Where nobody takes over, the node stops. What waits is forgotten,
+// and what comes is turned away at once.
 func (r *Replica) resign() (again bool) {
+	r.resigns.Store(true)
+	r.queue.clear()
 	for begun := time.Now(); time.Since(begun) < resignWithin; {
 		if err := r.transfer(); err != nil {
 			r.Log.Warn("leadership is not handed on", "err", err)
@@ -135,15 +138,6 @@ func (r *Replica) resign() (again bool) {
 	}
 	r.Stop(errors.New("this node must not lead, and nobody takes over"))
 	return false
-}
-
-// taken takes a submission out of the account of what waits.
-func (r *Replica) taken(s *record.Submitted) *record.Submitted {
-	if s != nil {
-		size, _ := sizeOf(s)
-		r.waiting.Add(-int64(size))
-	}
-	return s
 }
 
 // room is for the submissions of one entry: header and encoding need the rest.
@@ -223,7 +217,7 @@ func (r *Replica) wait(ok func() bool) bool {
 	return false
 }
 
-// gather takes what waits, urgent first, as far as one entry holds.
+// gather takes what waits, as far as one entry holds.
 func (r *Replica) gather(first *record.Submitted) (e *record.Entry, rest *record.Submitted) {
 	e = &record.Entry{}
 	list, size := 4<<10, 0
@@ -235,19 +229,7 @@ func (r *Replica) gather(first *record.Submitted) (e *record.Entry, rest *record
 		}
 		e.Submissions = append(e.Submissions, *next)
 		size, list = size+n, list+l
-		select {
-		case next = <-r.urgent:
-			r.taken(next)
-			continue
-		default:
-		}
-		select {
-		case next = <-r.urgent:
-		case next = <-r.bulk:
-		default:
-			next = nil
-		}
-		r.taken(next)
+		next = r.queue.next()
 	}
 	return e, nil
 }

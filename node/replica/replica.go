@@ -48,7 +48,7 @@ import (
 const (
 	logCache     = 16                     // entries of up to 512 KiB in memory for followers
 	depth        = 2                      // entries proposed and not yet applied
-	queueLen     = 4096                   // submissions waiting at the leader
+	queueLen     = 4096                   // submissions waiting at the leader, of all members
 	queueBytes   = 64 << 20               // that these take
 	maxOpen      = record.CitedWindow - 2 // batches that may be not final before proposing stops
 	applyTimeout = 10 * time.Second
@@ -93,12 +93,11 @@ type Replica struct {
 	headers headers
 	logs    *wal.WAL
 	trans   *raft.NetworkTransport
-	urgent  chan *record.Submitted
-	bulk    chan *record.Submitted
+	queue   *queue
 	applied chan struct{} // an entry of ours was applied, or failed
 	done    chan struct{}
 	stopped chan struct{}
-	waiting atomic.Int64 // bytes in the queues
+	resigns atomic.Bool  // leads by name, and proposes nothing more
 	open    atomic.Int64 // proposed and not yet applied
 	failed  atomic.Uint64
 	commits atomic.Int64 // bytes of commits to trees that are under way
@@ -107,8 +106,8 @@ type Replica struct {
 // New opens the Raft log and joins the cluster; an empty log is bootstrapped
 // with all members as voters.
 func New(c Config) (*Replica, error) {
-	r := &Replica{Config: c, urgent: make(chan *record.Submitted, queueLen), bulk: make(chan *record.Submitted, queueLen),
-		applied: make(chan struct{}, 2*depth), done: make(chan struct{}), stopped: make(chan struct{}),
+	r := &Replica{Config: c, queue: newQueue(max(len(c.Servers), 1)), applied: make(chan struct{}, 2*depth),
+		done: make(chan struct{}), stopped: make(chan struct{}),
 		headers: headers{ledger: c.Ledger, origin: c.Origin, twice: c.Twice}}
 	dir := filepath.Join(c.Dir, "raft")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -216,10 +215,10 @@ func (r *Replica) Leader() string {
 	return ""
 }
 
-// Submit queues a submission at this node, which must lead. It does not wait
-// for anything. What no entry can hold is a *record.Refusal: it would make the
-// whole entry void.
-func (r *Replica) Submit(s *record.Submitted, urgent bool) error {
+// Submit queues a member's submission at this node, which must lead. It does not
+// wait for anything. What no entry can hold is a *record.Refusal: it would make
+// the whole entry void.
+func (r *Replica) Submit(from string, s *record.Submitted, urgent bool) error {
 	if err := s.Check(); err != nil {
 		return err
 	}
@@ -227,22 +226,13 @@ func (r *Replica) Submit(s *record.Submitted, urgent bool) error {
 	if size > room {
 		return record.Refuse(record.CodeRecordOversize, "a submission of %d bytes, at most %d", size, room)
 	}
-	if r.raft.State() != raft.Leader {
+	if r.raft.State() != raft.Leader || r.resigns.Load() {
 		return ErrNotLeader
 	}
-	queue := r.bulk
-	if urgent {
-		queue = r.urgent
+	if !r.queue.add(from, s, urgent) {
+		return ErrBusy
 	}
-	if r.waiting.Add(int64(size)) <= queueBytes {
-		select {
-		case queue <- s:
-			return nil
-		default:
-		}
-	}
-	r.waiting.Add(-int64(size))
-	return ErrBusy
+	return nil
 }
 
 // Close leaves the cluster's work and closes the log.

@@ -1,0 +1,106 @@
+package replica
+
+import (
+	"sync"
+
+	"github.com/akashi-ledger/akashi/ledger/record"
+)
+
+// queue is the submissions that wait at a leader. Each member has a line of its own
+// with a fair share of the room, and the lines are served in turn: a member that
+// floods the leader waits behind itself only. In a line, urgent goes first.
+type queue struct {
+	most  int           // submissions of one member
+	bytes int           // of theirs
+	ready chan struct{} // something waits, or did a moment ago
+
+	mu    sync.Mutex
+	lines map[string]*line
+	turn  []string // members of whom something waits, the next one first
+}
+
+// line is what waits of one member.
+type line struct {
+	urgent, bulk []*record.Submitted
+	bytes        int
+}
+
+func newQueue(members int) *queue {
+	return &queue{most: queueLen / members, bytes: queueBytes / members, ready: make(chan struct{}, 1), lines: map[string]*line{}}
+}
+
+// add queues a submission of a member. It reports false where the member's share is
+// used up; an eighth of it is left to what is urgent.
+func (q *queue) add(from string, s *record.Submitted, urgent bool) bool {
+	size, _ := sizeOf(s)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l := q.lines[from]
+	if l == nil {
+		l = &line{}
+		q.lines[from] = l
+	}
+	most, bytes, waiting := q.most, q.bytes, len(l.urgent)+len(l.bulk)
+	if !urgent {
+		most, bytes = most-most/8, bytes-bytes/8
+	}
+	if waiting >= most || l.bytes+size > bytes {
+		return false
+	}
+	if waiting == 0 {
+		q.turn = append(q.turn, from)
+	}
+	l.bytes += size
+	if urgent {
+		l.urgent = append(l.urgent, s)
+	} else {
+		l.bulk = append(l.bulk, s)
+	}
+	q.poke()
+	return true
+}
+
+// next takes out what is next, nil where nothing waits.
+func (q *queue) next() *record.Submitted {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.turn) == 0 {
+		return nil
+	}
+	from := q.turn[0]
+	q.turn = q.turn[1:]
+	l := q.lines[from]
+	list := &l.urgent
+	if len(*list) == 0 {
+		list = &l.bulk
+	}
+	s := (*list)[0]
+	(*list)[0] = nil
+	*list = (*list)[1:]
+	size, _ := sizeOf(s)
+	l.bytes -= size
+	if len(l.urgent)+len(l.bulk) > 0 {
+		q.turn = append(q.turn, from)
+	} else {
+		delete(q.lines, from)
+	}
+	if len(q.turn) > 0 {
+		q.poke()
+	}
+	return s
+}
+
+// clear forgets everything: who sent it sends it to the next leader.
+func (q *queue) clear() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.lines, q.turn = map[string]*line{}, nil
+}
+
+// poke wakes the leader. q.mu is held.
+func (q *queue) poke() {
+	select {
+	case q.ready <- struct{}{}:
+	default:
+	}
+}

@@ -218,7 +218,7 @@ func TestCorners(t *testing.T) {
 		wantRefused(t, "another tree", err, codes.NotFound, "tree.unknown")
 	}
 	_, err = s.admin.DeleteTree(ctx, &pb.DeleteTreeRequest{TreeId: id})
-	wantRefused(t, "DeleteTree", err, codes.Unimplemented, "")
+	wantRefused(t, "DeleteTree", err, codes.Unimplemented, "tree.permanent")
 }
 
 // TestTokens: roots and proofs are public, leaves need what entry bundles need.

@@ -31,8 +31,8 @@ type reading struct {
 	root *pb.SignedLogRoot // no signature is in it: see the package comment
 }
 
-func (s *server) read(id int64) (*reading, error) {
-	h, err := s.history(id)
+func (s *server) read(ctx context.Context, id int64) (*reading, error) {
+	h, err := s.history(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func checkGrowth(first, second int64) error {
 
 // GetLatestSignedLogRoot implements pb.TrillianLogServer.
 func (s *server) GetLatestSignedLogRoot(ctx context.Context, req *pb.GetLatestSignedLogRootRequest) (*pb.GetLatestSignedLogRootResponse, error) {
-	r, err := s.read(req.LogId)
+	r, err := s.read(ctx, req.LogId)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (s *server) GetInclusionProof(ctx context.Context, req *pb.GetInclusionProo
 	if err := checkPlace(req.LeafIndex, req.TreeSize); err != nil {
 		return nil, err
 	}
-	r, err := s.read(req.LogId)
+	r, err := s.read(ctx, req.LogId)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func (s *server) GetInclusionProofByHash(ctx context.Context, req *pb.GetInclusi
 	case len(req.LeafHash) != merkle.HashSize:
 		return nil, malformed("The leaf hash has %d bytes, want %d.", len(req.LeafHash), merkle.HashSize)
 	}
-	r, err := s.read(req.LogId)
+	r, err := s.read(ctx, req.LogId)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +163,7 @@ func (s *server) GetConsistencyProof(ctx context.Context, req *pb.GetConsistency
 	if err := checkGrowth(req.FirstTreeSize, req.SecondTreeSize); err != nil {
 		return nil, err
 	}
-	r, err := s.read(req.LogId)
+	r, err := s.read(ctx, req.LogId)
 	if err != nil {
 		return nil, err
 	}
@@ -180,10 +180,10 @@ func (s *server) GetLeavesByRange(ctx context.Context, req *pb.GetLeavesByRangeR
 	if req.StartIndex < 0 || req.Count <= 0 {
 		return nil, malformed("Start index %d and count %d, want at least 0 and 1.", req.StartIndex, req.Count)
 	}
-	if err := s.allow(ctx, reads); err != nil {
+	if _, err := s.allow(ctx, readers); err != nil {
 		return nil, err
 	}
-	r, err := s.read(req.LogId)
+	r, err := s.read(ctx, req.LogId)
 	if err != nil {
 		return nil, err
 	}
@@ -200,10 +200,10 @@ func (s *server) GetEntryAndProof(ctx context.Context, req *pb.GetEntryAndProofR
 	if err := checkPlace(req.LeafIndex, req.TreeSize); err != nil {
 		return nil, err
 	}
-	if err := s.allow(ctx, reads); err != nil {
+	if _, err := s.allow(ctx, readers); err != nil {
 		return nil, err
 	}
-	r, err := s.read(req.LogId)
+	r, err := s.read(ctx, req.LogId)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package trillian_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -20,7 +21,15 @@ import (
 	pb "github.com/google/trillian"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"k8s.io/klog/v2"
 )
+
+// Trillian's clients say much.
+func TestMain(m *testing.M) {
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
+	os.Exit(m.Run())
+}
 
 // site is a consortium of one member, and a Trillian client of it.
 type site struct {

@@ -7,6 +7,8 @@ import (
 	"net/http"
 
 	"github.com/akashi-ledger/akashi/api/rest"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/node/forest"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -25,6 +27,13 @@ const (
 	codeLeaf     = "leaf.unknown"
 	codeReadOnly = "ledger.read-only"
 	codeStarted  = "tree.initialised"
+	codeEmpty    = "tree.not-initialised"
+	codeType     = "tree.type"
+	codeOrder    = "tree.order"
+	codeGap      = string(record.CodeTreeGap)
+	codeUnknown  = "outcome.unknown"
+	codeStopping = "node.stopping"
+	codeForGood  = "tree.permanent"
 )
 
 // A failure is an error of this package.
@@ -48,7 +57,14 @@ var failures = map[string]failure{
 	codeLeaf:     {codes.NotFound, codeLeaf, "No leaf has this hash in the tree of that size."},
 	codeReadOnly: {codes.PermissionDenied, codeReadOnly,
 		"The consent ledger is written through its rules only: send records to /v1 of a member's node (docs/spec/api.md). For opaque leaves make a tree of your own with CreateTree."},
-	codeStarted: {codes.AlreadyExists, codeStarted, "The tree is initialised: read its root with GetLatestSignedLogRoot."},
+	codeEmpty:    {codes.FailedPrecondition, codeEmpty, "The tree has no root yet: its owner's node makes the first with InitLog."},
+	codeType:     {codes.InvalidArgument, codeType, "QueueLeaf is for trees of type LOG, AddSequencedLeaves for PREORDERED_LOG."},
+	codeOrder:    {codes.FailedPrecondition, codeOrder, "The leaf indices of one request follow each other without a gap."},
+	codeGap:      {codes.Unavailable, codeGap, "Leaves before these are missing: add them first, and try again."},
+	codeUnknown:  {codes.Unavailable, codeUnknown, "The outcome is not known yet: send it again, a leaf is not doubled."},
+	codeStopping: {codes.Unavailable, codeStopping, "This node is stopping: try again, or ask another member's."},
+	codeForGood:  {codes.Unimplemented, codeForGood, "Trees are not changed or deleted: every member keeps them."},
+	codeStarted:  {codes.AlreadyExists, codeStarted, "The tree is initialised: read its root with GetLatestSignedLogRoot."},
 }
 
 func fault(code string) error {
@@ -75,17 +91,7 @@ var ofHTTP = map[int]codes.Code{
 // status turns an error into what the caller gets. What is the node's own fault
 // is logged: errors hold no personal data, and refusals are not logged at all.
 func (s *server) status(method string, err error) error {
-	var f *failure
-	switch {
-	case errors.As(err, &f):
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return status.FromContextError(err).Err()
-	default:
-		if st, ok := status.FromError(err); ok {
-			return st.Err()
-		}
-		f = failureOf(err)
-	}
+	f := failureOf(err)
 	if f.status == codes.Internal {
 		s.log.Error("a call failed", "method", method, "code", f.code, "err", err.Error())
 	}
@@ -96,9 +102,32 @@ func (s *server) status(method string, err error) error {
 	return st.Err()
 }
 
-// failureOf takes status and sentence from the API's table.
+// ofForest are the forest's errors.
+var ofForest = []struct {
+	err  error
+	code string
+}{
+	{forest.ErrInitialised, codeStarted}, {forest.ErrBusy, codeBusy}, {forest.ErrNotReady, codeNotFinal}, {forest.ErrNoKey, codeRole},
+	{forest.ErrClosed, codeStopping}, {forest.ErrUnknown, codeUnknown},
+	{context.Canceled, codeUnknown}, {context.DeadlineExceeded, codeUnknown}, // a caller's own deadline has no answer
+}
+
+// failureOf takes status and sentence from this package's table, or the API's.
 func failureOf(err error) *failure {
+	var f *failure
+	if errors.As(err, &f) {
+		return f
+	}
+	for _, known := range ofForest {
+		if errors.Is(err, known.err) {
+			f := failures[known.code]
+			return &f
+		}
+	}
 	p := rest.ProblemOf(err)
+	if f, ok := failures[p.Code]; ok {
+		return &f
+	}
 	c, ok := ofHTTP[p.Status]
 	if !ok {
 		c = codes.Internal

@@ -7,14 +7,19 @@
 // The consent ledger is one tree: its id is 63 bits of its genesis leaf's hash
 // (rules.TreeID). It is read here and written only through the rules.
 //
+// Every other tree is a commitment tree (node/forest): anchored in the consent
+// ledger by tree.advance records, written here by who may.
+//
 // # What holds
 //
 //   - Only final state is shown: the latest root is that of the highest final
-//     checkpoint, and proofs are given at every size up to it.
+//     checkpoint, or of the last advance below it, and proofs are given at every
+//     size up to it.
 //   - A root's timestamp is the time of the batch that made it, in nanoseconds. It
 //     strictly increases with the size, and is the same at every member.
 //   - Roots carry no signature (Trillian's have none): trust comes from comparing
-//     size and root hash with a cosigned checkpoint.
+//     size and root hash with a cosigned checkpoint, or with an advance in the log
+//     below one.
 //   - An error has a gRPC status, one sentence, and the stable code as the Reason
 //     of an ErrorInfo with domain "akashi". Nothing that a caller sent is repeated
 //     in it or logged.
@@ -23,9 +28,11 @@
 //
 // Roots and proofs of the consent ledger are public, as are its checkpoints and
 // hash tiles. Leaves need what entry bundles need: the token of an admin, an app
-// or an auditor, as "authorization: Bearer TOKEN" in the call's metadata. A node
-// that is open on loopback (akashi dev) asks for none; one that is sent must hold
-// all the same.
+// or an auditor, as "authorization: Bearer TOKEN" in the call's metadata. So does
+// everything about commitment trees; leaves are written by an admin or an app,
+// trees are made and initialised by an admin, for the member or the party of
+// "akashi-as" that it hosts. A node that is open on loopback (akashi dev) asks for
+// no token; one that is sent must hold all the same.
 //
 // The package keeps nothing and starts nothing: Serve and GracefulStop are the
 // caller's.
@@ -45,6 +52,7 @@ import (
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node"
+	"github.com/akashi-ledger/akashi/node/forest"
 	"github.com/akashi-ledger/akashi/node/store"
 	pb "github.com/google/trillian"
 	"google.golang.org/grpc"
@@ -65,6 +73,7 @@ const (
 	maxStreams      = 256 // of one connection
 	maxMessageBytes = 512 << 10
 	maxIdle         = 5 * time.Minute
+	maxKeyBytes     = 128 // of an idempotency-key
 
 	maxAnswerLeaves = 1000
 	maxAnswerBytes  = 3 << 20 // of leaves: Trillian's clients take messages of 4 MiB
@@ -75,10 +84,12 @@ type server struct {
 	pb.UnimplementedTrillianLogServer
 	pb.UnimplementedTrillianAdminServer
 
+	self    string              // the member
 	id      int64               // of the consent ledger
 	origin  string              // its name
 	created uint64              // its beginning, ms
 	final   func() *store.State // nil before the first final checkpoint
+	forest  *forest.Forest      // commitment trees
 	tokens  *token.Store
 	open    bool // calls without a token may do everything
 	log     *slog.Logger
@@ -94,7 +105,7 @@ func New(n *node.Node, o Options) (*grpc.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return serverOf(&server{id: int64(rules.TreeID(record.Digest(merkle.LeafHash(genesis)))), origin: n.Origin(),
+	return serverOf(&server{self: n.Self(), forest: n.Forest(), id: int64(rules.TreeID(record.Digest(merkle.LeafHash(genesis)))), origin: n.Origin(),
 		created: n.Founding.CreatedMs, final: n.FinalState, tokens: o.Tokens, open: n.Settings.OpenEntries, log: o.Log}, o.TLS), nil
 }
 

@@ -26,7 +26,7 @@ type Forest interface {
 
 // Outcome is what became of one leaf.
 type Outcome struct {
-	Index     uint64      // of the leaf, or of that which has its identity
+	Index     uint64      // of the leaf, or of that which has its identity or, with CodeTreeIndex, its place
 	Duplicate bool        // it was there before
 	Refused   record.Code // CodeTreeIndex, CodeTreeGap; "" where it was not
 	TimeMs    uint64      // of a new leaf
@@ -139,8 +139,10 @@ func (r *Result) place(trees Forest, c *Commit, preordered bool) error {
 		}
 		want := c.First + uint64(i)
 		switch {
-		case found && preordered && at != want, !found && preordered && want < next:
-			o.Refused = record.CodeTreeIndex
+		case found && preordered && at != want:
+			o.Index, o.Refused = at, record.CodeTreeIndex
+		case !found && preordered && want < next:
+			o.Index, o.Refused = want, record.CodeTreeIndex
 		case found:
 			o.Index, o.Duplicate = at, true
 		case preordered && want > next:

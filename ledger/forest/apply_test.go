@@ -225,7 +225,10 @@ func TestTwin(t *testing.T) {
 			case tree == w.log && there >= 0, tree == w.pre && there == int(at):
 				say = forest.Outcome{Index: uint64(there), Duplicate: true}
 			case tree == w.pre && (there >= 0 || at < uint64(len(list))):
-				say = forest.Outcome{Refused: record.CodeTreeIndex}
+				say = forest.Outcome{Index: at, Refused: record.CodeTreeIndex}
+				if there >= 0 {
+					say.Index = uint64(there)
+				}
 			case tree == w.pre && at > uint64(len(list)):
 				say = forest.Outcome{Refused: record.CodeTreeGap}
 			default:

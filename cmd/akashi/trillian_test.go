@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"testing"
+	"time"
+
+	pb "github.com/google/trillian"
+	"github.com/google/trillian/client"
+	"github.com/google/trillian/integration"
+	"github.com/google/trillian/types"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	grpcstatus "google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"k8s.io/klog/v2"
+)
+
+// trillian returns Trillian's clients of member i.
+func (l *local) trillian(i int) (pb.TrillianLogClient, pb.TrillianAdminClient) {
+	l.t.Helper()
+	conn, err := grpc.NewClient(address(l.base, i, portGRPC), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { conn.Close() })
+	return pb.NewTrillianLogClient(conn), pb.NewTrillianAdminClient(conn)
+}
+
+// TestTrillianClients: what Trillian's project tests its own logs with, on a
+// consortium of four processes: a commitment tree that its clients make, fill and
+// verify, read at another member; and the consent ledger.
+func TestTrillianClients(t *testing.T) {
+	l := startLocal(t)
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	log, admin := l.trillian(0)
+	made, err := client.CreateAndInitTree(ctx, &pb.CreateTreeRequest{Tree: &pb.Tree{TreeType: pb.TreeType_LOG,
+		TreeState: pb.TreeState_ACTIVE, DisplayName: "integration", MaxRootDuration: durationpb.New(time.Hour)}}, admin, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	params := integration.DefaultTestParameters(made.TreeId)
+	params.SequencingPollWait = 50 * time.Millisecond
+	if err := integration.RunLogIntegration(log, params); err != nil {
+		t.Fatalf("Trillian's integration test: %v", err)
+	}
+
+	// A client that follows the tree, and one that follows it at another member.
+	c, err := client.NewFromTree(log, made, types.LogRootV1{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.UpdateRoot(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		if err := c.AddLeaf(ctx, fmt.Appendf(nil, "added %d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.AddLeaf(ctx, []byte("added 3")); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
+	elsewhere, _ := l.trillian(2)
+	other := client.New(made.TreeId, elsewhere, c.LogVerifier, *c.GetRoot())
+	if err := other.WaitForInclusion(ctx, []byte("added 4")); err != nil {
+		t.Errorf("at another member: %v", err)
+	}
+	if n := c.GetRoot().TreeSize; n != uint64(params.LeafCount)+5 {
+		t.Errorf("the tree has %d leaves", n)
+	}
+
+	l.consentClient(ctx)
+}
+
+// consentClient follows the consent ledger, in which the tree and its advances
+// are, with Trillian's client at a member that asks for tokens.
+func (l *local) consentClient(ctx context.Context) {
+	l.t.Helper()
+	l.closeEntries(1)
+	log, admin := l.trillian(1)
+	list, err := admin.ListTrees(ctx, &pb.ListTreesRequest{})
+	if err != nil || len(list.Tree) != 1 {
+		l.t.Fatalf("trees without a token: %v, %v", list, err)
+	}
+	c, err := client.NewFromTree(log, list.Tree[0], types.LogRootV1{})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for range 3 {
+		root, err := c.WaitForRootUpdate(ctx)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		if _, err := c.ListByIndex(ctx, 0, 1); grpcstatus.Code(err) != codes.Unauthenticated {
+			l.t.Errorf("leaves without a token: %v", err)
+		}
+		as := metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+l.tokens["auditor"])
+		leaves, err := c.ListByIndex(as, int64(root.TreeSize)-5, 5)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		for _, leaf := range leaves {
+			if err := c.WaitForInclusion(ctx, leaf.LeafValue); err != nil {
+				l.t.Error(err)
+			}
+		}
+		l.mustWrite(3, 20*time.Second)
+	}
+}

@@ -25,6 +25,15 @@ func (c *Client) Status(ctx context.Context) (*rest.Status, error) {
 	return read[rest.Status](ctx, c, "/v1/status", nil)
 }
 
+// Evidence returns what the node keeps against members, oldest first.
+func (c *Client) Evidence(ctx context.Context) ([]rest.EvidenceView, error) {
+	l, err := read[rest.EvidenceList](ctx, c, "/v1/evidence", nil)
+	if err != nil {
+		return nil, err
+	}
+	return l.Evidence, nil
+}
+
 // Parties returns all members and parties.
 func (c *Client) Parties(ctx context.Context) (all []rest.PartyView, err error) {
 	for after := ""; ; {

@@ -19,6 +19,7 @@ type Backend struct {
 	Clock    Clock
 	Desk     Desk
 	Outbox   Outbox
+	Kept     Kept
 
 	Final   func() *Final                                      // what is final now, nil before the first
 	Changed func() <-chan struct{}                             // closed when the next checkpoint becomes final

@@ -24,6 +24,7 @@ import (
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node/custody"
+	"github.com/akashi-ledger/akashi/node/evidence"
 	"github.com/akashi-ledger/akashi/node/outbox"
 	"github.com/akashi-ledger/akashi/node/store"
 )
@@ -37,6 +38,7 @@ type member struct {
 	tokens *token.Store
 	text   map[token.Role]string // a token of each role; the subject is p01
 	log    *bytes.Buffer
+	kept   *evidence.Store
 	srv    *httptest.Server
 	desk   *desk
 	clock  *clock
@@ -88,10 +90,13 @@ func newMember(t *testing.T) *member {
 			t.Fatal(err)
 		}
 	}
+	if m.kept, err = evidence.Open(t.TempDir(), quiet); err != nil {
+		t.Fatal(err)
+	}
 	m.desk = &desk{c: m.c}
 	m.clock = &clock{story: true, now: time.UnixMilli(int64(m.c.NowMs))}
 	m.show()
-	h, err := NewHandler(Backend{Self: "a-sha", Founding: &m.c.Founding, Clock: m.clock, Desk: m.desk, Outbox: m,
+	h, err := NewHandler(Backend{Self: "a-sha", Founding: &m.c.Founding, Clock: m.clock, Desk: m.desk, Outbox: m, Kept: m.kept,
 		Final: m.Final, Changed: m.Changed, Closing: m.closing, Leader: func() string { return "a-sha" }, Ready: func() error { return nil },
 		Refresh: func(context.Context) error { m.mu.Lock(); m.refresh++; m.mu.Unlock(); return nil },
 		Host:    func(id string) (sign.PublicKey, error) { return m.c.Key("sign/" + id).Public(), nil },

@@ -223,7 +223,7 @@ func TestMutated(t *testing.T) {
 
 func TestOverload(t *testing.T) {
 	m := newMember(t)
-	h, err := NewHandler(Backend{Self: "a-sha", Founding: &m.c.Founding, Clock: m.clock, Desk: m.desk, Outbox: m, Final: m.Final, Changed: m.Changed,
+	h, err := NewHandler(Backend{Self: "a-sha", Founding: &m.c.Founding, Clock: m.clock, Desk: m.desk, Outbox: m, Kept: m.kept, Final: m.Final, Changed: m.Changed,
 		Closing: m.closing, Leader: func() string { return "" }, Ready: func() error { return nil }, Refresh: m.srv.Config.Handler.(*server).Refresh,
 		Host: m.srv.Config.Handler.(*server).Host, Sign: m.srv.Config.Handler.(*server).Sign},
 		Options{Tokens: m.tokens, Log: m.srv.Config.Handler.(*server).Log, MaxBodyBytes: 100})

@@ -47,6 +47,7 @@ func newMetrics(s *server) (*metrics, error) {
 			}
 			return 1
 		}),
+		gauge("akashi_evidence_files", "Files of evidence against members that this node keeps.", func() float64 { return float64(len(s.Kept.Items())) }),
 		gauge("akashi_http_streams", "Readers of the stream.", func() float64 { return float64(s.streams.Load()) }),
 		gauge("akashi_http_requests_in_flight", "Requests under way.", func() float64 { return float64(s.requests.Load()) }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

@@ -22,7 +22,7 @@ type API = server
 // New returns the API of a node.
 func New(n *node.Node, o Options) (*API, error) {
 	h, err := NewHandler(Backend{
-		Self: n.Self(), Founding: n.Founding, Clock: n.Clock, Desk: n.Desk(), Outbox: n.Outbox(),
+		Self: n.Self(), Founding: n.Founding, Clock: n.Clock, Desk: n.Desk(), Outbox: n.Outbox(), Kept: n.Evidence(),
 		Final: func() *Final { return finalOf(n) }, Changed: n.FinalChanged, Closing: n.Done(),
 		Leader: n.Leader, Ready: n.Ready, Refresh: n.Refresh, Host: n.Host, Sign: n.Sign,
 	}, o)

@@ -18,6 +18,7 @@ type Status struct {
 	NowMs     uint64      `json:"nowMs" doc:"the consortium's clock"`
 	Leader    string      `json:"leader,omitempty"`
 	Ready     bool        `json:"ready"`
+	Evidence  int         `json:"evidence" doc:"files of evidence against members that this node keeps: /v1/evidence"`
 	Final     *FinalPoint `json:"final,omitempty" doc:"the highest final checkpoint"`
 }
 
@@ -127,7 +128,7 @@ func readRoutes() []*route {
 
 func (c *call) status() (any, error) {
 	s := Status{Member: c.Self, Origin: c.Founding.Origin, Version: c.version(), StoryTime: c.Clock.Story(),
-		NowMs: uint64(c.Clock.Now().UnixMilli()), Leader: c.Leader(), Ready: c.Ready() == nil}
+		NowMs: uint64(c.Clock.Now().UnixMilli()), Leader: c.Leader(), Ready: c.Ready() == nil, Evidence: len(c.Kept.Items())}
 	if f := c.final; f != nil {
 		s.Final = &FinalPoint{Height: f.State.Height, Size: f.State.Size, Root: f.State.Root[:], TimeMs: f.State.TimeMs, FreshMs: f.FreshAt * 1000}
 	}

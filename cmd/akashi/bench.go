@@ -58,23 +58,23 @@ func bench(ctx context.Context, e *env, o benchOptions) error {
 		return err
 	}
 	var size uint64 // final at every member
-	for i, url := range urls {
-		c, err := client.New(url, client.Options{Token: tokens["app"]})
+	for i, u := range urls {
+		c, err := client.New(u.http, client.Options{Token: tokens["app"]})
 		if err != nil {
 			return err
 		}
 		st, err := c.Status(ctx)
 		if err != nil {
-			return notPossible(fmt.Errorf("%s: %w", url, err), "is akashi dev --dir "+o.dir+" running?")
+			return notPossible(fmt.Errorf("%s: %w", u.http, err), "is akashi dev --dir "+o.dir+" running?")
 		}
 		o.Origin = st.Origin
 		if st.Final == nil {
-			return notPossible(fmt.Errorf("%s: nothing is final yet", url))
+			return notPossible(fmt.Errorf("%s: nothing is final yet", u.http))
 		}
 		if i == 0 || st.Final.Size < size {
 			size = st.Final.Size
 		}
-		o.Members = append(o.Members, load.Target{Member: st.Member, URL: url, Token: tokens["app"]})
+		o.Members = append(o.Members, load.Target{Member: st.Member, URL: u.http, Token: tokens["app"]})
 	}
 	s := e.screen()
 	w := s.wait("preparing, then measuring for " + o.Duration.String())

@@ -5,11 +5,14 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/akashi-ledger/akashi/api/client"
 	"github.com/akashi-ledger/akashi/api/rest"
 	"github.com/akashi-ledger/akashi/node"
+	"github.com/akashi-ledger/akashi/node/evidence"
 	"github.com/spf13/cobra"
 )
 
@@ -21,20 +24,21 @@ func statusCommand(e *env) *cobra.Command {
 		GroupID: groupRun,
 		Args:    args(cobra.MaximumNArgs(1)),
 		Long: `status asks a node for its state. With --dir it asks the node of that data
-directory, or every member of the local consortium there.
+directory, or every member of the local consortium there, and shows the evidence
+that a node keeps against members also where the node does not run.
 It exits 3 when a node does not answer.`,
 		RunE: func(cmd *cobra.Command, where []string) error {
-			var urls []string
+			var urls []nodeAt
 			switch {
 			case len(where) == 1 && dir == "":
-				urls = where
+				urls = []nodeAt{{http: where[0]}}
 			case len(where) == 0 && dir != "":
 				var err error
 				if urls, err = addressesOf(dir); err != nil {
 					return err
 				}
 			case len(where) == 0:
-				urls = []string{"http://127.0.0.1:8080"}
+				urls = []nodeAt{{http: "http://127.0.0.1:8080"}}
 			default:
 				return wrongUse(fmt.Errorf("give a URL or --dir, not both"))
 			}
@@ -46,8 +50,11 @@ It exits 3 when a node does not answer.`,
 	return cmd
 }
 
+// nodeAt is where a node answers, and its data directory where that is here.
+type nodeAt struct{ http, dir string }
+
 // addressesOf returns the API addresses of a member or a local consortium.
-func addressesOf(dir string) ([]string, error) {
+func addressesOf(dir string) ([]nodeAt, error) {
 	n, err := localMembers(dir)
 	if err != nil {
 		return nil, err
@@ -59,35 +66,48 @@ func addressesOf(dir string) ([]string, error) {
 			homes = append(homes, memberDir(dir, i))
 		}
 	}
-	var urls []string
+	var at []nodeAt
 	for _, home := range homes {
 		s, err := node.LoadSettings(home)
 		if err != nil {
 			return nil, wrongUse(err)
 		}
-		urls = append(urls, "http://"+s.HTTP)
+		at = append(at, nodeAt{"http://" + s.HTTP, home})
 	}
-	return urls, nil
+	return at, nil
 }
 
-func status(ctx context.Context, s *screen, urls []string, tok string) error {
+func status(ctx context.Context, s *screen, urls []nodeAt, tok string) error {
 	var down error
 	for _, u := range urls {
-		c, err := client.New(u, client.Options{Token: tok})
+		c, err := client.New(u.http, client.Options{Token: tok})
 		if err != nil {
 			return wrongUse(err)
 		}
-		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-		st, err := c.Status(ctx)
-		cancel()
-		if err != nil {
-			s.line("%s %s  %v", s.tick(false), u, err)
-			down = notPossible(fmt.Errorf("%s does not answer", u), "is it running? its log says why not")
-			continue
+		if err := showNode(ctx, s, c, u.http); err != nil {
+			s.line("%s %s  %v", s.tick(false), u.http, err)
+			if err := showKept(s, u.dir); err != nil {
+				return err
+			}
+			down = notPossible(fmt.Errorf("%s does not answer", u.http), "is it running? its log says why not")
 		}
-		showStatus(s, u, st)
 	}
 	return down
+}
+
+// showNode asks a node and prints what it answers.
+func showNode(ctx context.Context, s *screen, c *client.Client, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	st, err := c.Status(ctx)
+	if err != nil {
+		return err
+	}
+	showStatus(s, url, st)
+	if st.Evidence > 0 {
+		return showEvidence(ctx, s, c)
+	}
+	return nil
 }
 
 // showStatus prints where a node stands.
@@ -99,4 +119,33 @@ func showStatus(s *screen, url string, st *rest.Status) {
 	}
 	s.line("    final %d leaves, height %d, last batch %s", st.Final.Size, st.Final.Height, moment(st.Final.TimeMs, st.StoryTime))
 	s.line("    fresh %s, leader %s, version %s", moment(st.Final.FreshMs, st.StoryTime), cmp.Or(st.Leader, "none"), st.Version)
+}
+
+// showEvidence lists what a node keeps against members.
+func showEvidence(ctx context.Context, s *screen, c *client.Client) error {
+	list, err := c.Evidence(ctx)
+	for _, e := range list {
+		showItem(s, e.Kind, e.Signers, "/v1/evidence/"+e.ID)
+	}
+	return err
+}
+
+// showKept lists what lies in the data directory of a node that does not answer.
+func showKept(s *screen, dir string) error {
+	if dir == "" {
+		return nil
+	}
+	items, err := evidence.List(dir)
+	for _, it := range items {
+		showItem(s, it.Kind, it.Signers, filepath.Join(dir, evidence.Dir, it.ID+".json"))
+	}
+	return err
+}
+
+func showItem(s *screen, kind string, signers []string, where string) {
+	who := "だれの誤りかは不明  names nobody"
+	if len(signers) > 0 {
+		who = strings.Join(signers, ", ")
+	}
+	s.line("    %s %s: %s  %s", s.paint(red, "証拠  evidence"), kind, who, s.paint(faint, where))
 }

@@ -4,8 +4,10 @@ import (
 	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/merkle"
+	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/receipt"
 	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node/cosign"
 	"github.com/akashi-ledger/akashi/node/evidence"
 	"github.com/akashi-ledger/akashi/node/store"
@@ -16,7 +18,11 @@ func (n *Node) Evidence() *evidence.Store { return n.kept }
 
 // keepEvidence makes a file durable.
 func (n *Node) keepEvidence(file []byte) {
-	if _, err := n.kept.Keep(file, n.Policy.Sign()); err != nil {
+	policies, err := n.policies()
+	if err == nil {
+		_, err = n.kept.Keep(file, policies...)
+	}
+	if err != nil {
 		n.Log.Error("evidence is not kept", "err", err)
 	}
 }
@@ -76,4 +82,22 @@ func (n *Node) finalSource() (finalSource, bool) {
 	}
 	st, ok := n.ledger.At(f.End.Height)
 	return finalSource{st, f}, ok
+}
+
+// policies returns the policy of every epoch so far.
+func (n *Node) policies() ([]*sign.Policy, error) {
+	st := n.ledger.State()
+	now, err := rules.Load[rules.Policy](st, rules.KeyPolicy)
+	if err != nil {
+		return nil, err
+	}
+	all := []*sign.Policy{now.Sign()}
+	for e := range now.Epoch {
+		past, err := rules.Load[rules.Past](st, rules.KeyPast(e))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, past.Policy.Sign())
+	}
+	return all, nil
 }

@@ -111,7 +111,7 @@ func (c *consortium) names(kind, signer string) {
 			if err != nil {
 				return err
 			}
-			v, err := receipt.Verify(file, n.Policy.Sign())
+			v, err := receipt.Verify(file, n.Final().Policy.Sign())
 			if err == nil && v.Evidence.Signers[0] != signer {
 				err = fmt.Errorf("it names %q", v.Evidence.Signers)
 			}

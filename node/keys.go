@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/record"
 )
 
 // Keys are the signing keys of one member's node. They are in the file "keys"
@@ -20,18 +21,24 @@ type Keys struct {
 	Approver sign.Key            // second approver of exceptions
 	Log      sign.Key            // the log's own line, shared by all members; authorises nothing
 	Parties  map[string]sign.Key // of parties that this member hosts
+
+	// Spare are keys that were prepared to replace the ones above, oldest first,
+	// by role ("cosigner", "record", "approver"). None is ever taken out: which
+	// key counts is in the register, and follows from the height.
+	Spare map[string][]sign.Key
 }
 
 // NewKeys draws keys for a member; the log key is the consortium's.
 func NewKeys(log sign.Key) *Keys {
 	return &Keys{Record: sign.NewKey(), Cosigner: sign.NewKey(), Peer: sign.NewKey(), Approver: sign.NewKey(),
-		Log: log, Parties: map[string]sign.Key{}}
+		Log: log, Parties: map[string]sign.Key{}, Spare: map[string][]sign.Key{}}
 }
 
 type keyFile struct {
-	Format  string            `json:"format"`
-	Keys    map[string]string `json:"keys"`
-	Parties map[string]string `json:"parties"`
+	Format  string              `json:"format"`
+	Keys    map[string]string   `json:"keys"`
+	Parties map[string]string   `json:"parties"`
+	Spare   map[string][]string `json:"spare,omitempty"`
 }
 
 const keyFormat = "akashi-keys/v1"
@@ -43,12 +50,17 @@ func (k *Keys) named() map[string]*sign.Key {
 // Save writes the keys to a data directory: a new file beside the old one,
 // synced, then renamed over it.
 func (k *Keys) Save(dir string) error {
-	f := keyFile{Format: keyFormat, Keys: map[string]string{}, Parties: map[string]string{}}
+	f := keyFile{Format: keyFormat, Keys: map[string]string{}, Parties: map[string]string{}, Spare: map[string][]string{}}
 	for name, key := range k.named() {
 		f.Keys[name] = base64.StdEncoding.EncodeToString(key.Seed())
 	}
 	for id, key := range k.Parties {
 		f.Parties[id] = base64.StdEncoding.EncodeToString(key.Seed())
+	}
+	for role, keys := range k.Spare {
+		for _, key := range keys {
+			f.Spare[role] = append(f.Spare[role], base64.StdEncoding.EncodeToString(key.Seed()))
+		}
 	}
 	b, err := json.MarshalIndent(f, "", " ")
 	if err != nil {
@@ -68,7 +80,7 @@ func LoadKeys(dir string) (*Keys, error) {
 	if err := json.Unmarshal(b, &f); err != nil || f.Format != keyFormat {
 		return nil, fmt.Errorf("%s is not a key file of this program", path)
 	}
-	k := &Keys{Parties: map[string]sign.Key{}}
+	k := &Keys{Parties: map[string]sign.Key{}, Spare: map[string][]sign.Key{}}
 	for name, key := range k.named() {
 		if *key, err = seedKey(f.Keys[name]); err != nil {
 			return nil, fmt.Errorf("%s: key %q: %w", path, name, err)
@@ -79,7 +91,22 @@ func LoadKeys(dir string) (*Keys, error) {
 			return nil, fmt.Errorf("%s: key of party %q: %w", path, id, err)
 		}
 	}
+	for role, seeds := range f.Spare {
+		for i, s := range seeds {
+			key, err := seedKey(s)
+			if err != nil {
+				return nil, fmt.Errorf("%s: spare %s key %d: %w", path, role, i+1, err)
+			}
+			k.Spare[role] = append(k.Spare[role], key)
+		}
+	}
 	return k, nil
+}
+
+// Of returns every key of the member in a role, the founder's first.
+func (k *Keys) Of(role string) []sign.Key {
+	first := map[string]sign.Key{record.RoleCosigner: k.Cosigner, record.RoleRecord: k.Record, record.RoleApprover: k.Approver}
+	return append([]sign.Key{first[role]}, k.Spare[role]...)
 }
 
 func seedKey(s string) (sign.Key, error) {

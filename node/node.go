@@ -30,10 +30,8 @@ import (
 	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/register"
-	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/crypto/vault"
 	"github.com/akashi-ledger/akashi/ledger/record"
-	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node/cosign"
 	"github.com/akashi-ledger/akashi/node/custody"
 	"github.com/akashi-ledger/akashi/node/evidence"
@@ -50,7 +48,6 @@ type Node struct {
 	Dir      string
 	Settings *Settings
 	Founding *record.Founding
-	Policy   *rules.Policy
 	Clock    *Clock
 	Log      *slog.Logger
 
@@ -168,11 +165,10 @@ func (n *Node) openLedger(genesis []byte) error {
 	if err != nil {
 		return err
 	}
-	n.Policy, err = rules.Load[rules.Policy](n.ledger.State(), rules.KeyPolicy)
 	if n.Clock.Story() { // a story goes on where it was
 		n.Clock.Set(time.UnixMilli(int64(n.ledger.State().TimeMs)))
 	}
-	return err
+	return nil
 }
 
 func (n *Node) openState(genesis []byte) (err error) {
@@ -215,7 +211,7 @@ func (n *Node) openCosigner([]byte) (err error) {
 	_, before := os.Lstat(filepath.Join(n.Dir, "raft")) // made after the mark
 	n.cosign, err = cosign.New(cosign.Config{
 		Fresh: errors.Is(before, fs.ErrNotExist),
-		Self:  n.Settings.Member, Key: n.keys.Cosigner, LogKey: n.keys.Log, Policy: n.Policy, Dir: n.Dir,
+		Self:  n.Settings.Member, Keys: n.cosignerKeys, LogKey: n.keys.Log, Origin: n.Founding.Origin, Dir: n.Dir,
 		State: n.ledger.State, Now: n.Clock.Now, Leader: n.Leader, Send: n.sendCosignatures,
 		Final: n.onFinal, Evidence: n.keepEvidence, Stop: n.stop, Log: n.Log,
 	})
@@ -236,7 +232,7 @@ func (n *Node) openDesk([]byte) (err error) {
 		Self: n.Settings.Member, Origin: n.Founding.Origin, Hosted: n.hosted, Vault: n.vault, Blobs: n.blobs,
 		Poster: n.outbox, Network: deskLink{n}, State: n.FinalState, FreshAt: n.freshAt, Refresh: n.Refresh,
 		Now: n.Clock.Now, AutoReceive: n.Settings.AutoReceive, Log: n.Log,
-		Approve: func(b []byte) sign.Signature { return n.keys.Approver.Sign(sign.DomainApproval, n.Founding.Origin, b) },
+		Approve: n.approve,
 	})
 	return err
 }
@@ -251,7 +247,7 @@ func (n *Node) openForest([]byte) (err error) {
 
 func (n *Node) openRaft([]byte) error {
 	r, err := replica.New(replica.Config{
-		Self: n.Settings.Member, Origin: n.Founding.Origin, Key: n.keys.Record, Dir: n.Dir, Host: n.host,
+		Self: n.Settings.Member, Origin: n.Founding.Origin, Key: n.recordKey, Dir: n.Dir, Host: n.host,
 		Servers: n.peers.servers, Ledger: n.ledger, Cosigned: n.cosign.Marked(), Now: n.Clock.Now, Final: n.cosign.Current, Beat: n.cosign.Beat,
 		Twice: n.onTwice, Batch: n.onBatch, Committed: n.onCommitted, Leads: n.onLeader, Stop: n.stop, Log: n.Log,
 	})
@@ -263,7 +259,7 @@ func (n *Node) openRaft([]byte) error {
 
 // onBatch is called by the applying goroutine for every batch.
 func (n *Node) onBatch(b *store.Batch) {
-	n.cosign.Derived(b.End)
+	n.cosign.Derived(b.End, b.Result.Next)
 	n.outbox.Applied(b)
 }
 

@@ -96,17 +96,6 @@ func (n *Node) Ready() error {
 	return nil
 }
 
-// key returns the signing key of an issuer of ours.
-func (n *Node) key(issuer string) (sign.Key, bool) {
-	n.keysMu.RLock()
-	defer n.keysMu.RUnlock()
-	if issuer == n.Settings.Member {
-		return n.keys.Record, true
-	}
-	k, ok := n.keys.Parties[issuer]
-	return k, ok
-}
-
 func (n *Node) hosted() []string {
 	n.keysMu.RLock()
 	defer n.keysMu.RUnlock()
@@ -136,11 +125,6 @@ func (n *Node) Host(party string) (sign.PublicKey, error) {
 		return sign.PublicKey{}, err
 	}
 	return k.Public(), nil
-}
-
-// Sign lets the member's record key sign a ballot (domain "governance").
-func (n *Node) Sign(d sign.Domain, payload []byte) sign.Signature {
-	return n.keys.Record.Sign(d, n.Origin(), payload)
 }
 
 // tick submits a tick record, so that time passes in an idle log. It returns

@@ -21,14 +21,16 @@ type Backend struct {
 	Outbox   Outbox
 	Kept     Kept
 
-	Final   func() *Final                                      // what is final now, nil before the first
-	Changed func() <-chan struct{}                             // closed when the next checkpoint becomes final
-	Closing <-chan struct{}                                    // closed when the node begins to stop
-	Leader  func() string                                      // who leads, "" where nobody does
-	Ready   func() error                                       // why the node cannot serve
-	Refresh func(context.Context) error                        // asks for fresh cosignatures
-	Host    func(party string) (sign.PublicKey, error)         // makes a party's signing key
-	Sign    func(d sign.Domain, payload []byte) sign.Signature // with the member's record key
+	Final   func() *Final                                                             // what is final now, nil before the first
+	Changed func() <-chan struct{}                                                    // closed when the next checkpoint becomes final
+	Closing <-chan struct{}                                                           // closed when the node begins to stop
+	Leader  func() string                                                             // who leads, "" where nobody does
+	Ready   func() error                                                              // why the node cannot serve
+	Refresh func(context.Context) error                                               // asks for fresh cosignatures
+	Host    func(party string) (sign.PublicKey, error)                                // makes a party's signing key
+	Sign    func(d sign.Domain, payload []byte) (sign.Signature, error)               // with the member's record key
+	Prepare func(role string) (sign.PublicKey, error)                                 // makes the member's next key in a role
+	Prove   func(role string, k sign.PublicKey, ballot []byte) (sign.Signature, bool) // with a key that was prepared
 }
 
 // Final is the highest final checkpoint and the ledger at it.

@@ -65,6 +65,8 @@ var codesOfRules = map[string]entry{
 	"tree.busy":              row(http.StatusServiceUnavailable, "いま、書き込みが混み合っています。", "Too much waits to be written.", hintRetry),
 	"tree.advance":           row(http.StatusConflict, "コミットメント木が伸びていないか、内容が違います。", "The commitment tree does not grow, or is not what was committed.", hintRecord),
 	"parameter.unknown":      row(http.StatusNotFound, "その設定はありません。", "There is no such parameter.", hintName),
+	"policy.epoch":           row(http.StatusConflict, "別の規約期のための変更です。", "The change is for another policy epoch.", Sentence{"いまの規約期を読み、賛成を集め直してください。", "Read the present policy epoch and collect the agreement again."}),
+	"key.taken":              row(http.StatusConflict, "その鍵はほかで使われているか、もう使えません。", "The key is in use elsewhere, or was replaced before.", Sentence{"新しい鍵を用意してください。", "Prepare a new key."}),
 	"governance.unsupported": row(http.StatusUnprocessableEntity, "この版の規則ではその変更はできません。", "This version of the rules cannot carry out the change.", hintAsk),
 }
 

@@ -98,6 +98,8 @@ func governRoutes() []*route {
 			roles: admin, body: ScreenForm{}, result: TermsDone{}, limit: 256 << 10, writes: true, explain: true, handle: (*call).publishTerms},
 		{method: "POST", path: "/v1/votes", name: "vote", tag: "consortium", text: Sentence{"投票で決める", "Decide parameters by vote"},
 			roles: admin, body: VoteForm{}, result: VoteDone{}, writes: true, explain: true, handle: (*call).vote},
+		{method: "POST", path: "/v1/members/{id}/keys", name: "rotate-keys", tag: "consortium", text: Sentence{"加盟企業の鍵を替える", "Replace keys of a member"},
+			roles: admin, body: KeysForm{}, result: KeysDone{}, writes: true, explain: true, handle: (*call).rotateKeys},
 		{method: "POST", path: "/v1/ticks", name: "tick", tag: "consortium", text: Sentence{"時間が過ぎたことを記録", "Record that time has passed"},
 			roles: admin | app, body: TickForm{}, result: custody.Done{}, writes: true, explain: true, handle: (*call).tick},
 	}
@@ -288,26 +290,15 @@ func (c *call) vote() (any, error) {
 	for _, name := range slices.Sorted(maps.Keys(f.Sets)) {
 		v.Sets = append(v.Sets, record.Parameter{Name: name, Value: f.Sets[name]})
 	}
-	for _, o := range f.Votes {
-		if len(o.Sig) != sign.SignatureSize || !record.ValidID(o.Member) {
-			return nil, faultAt(codeInvalid, "votes")
-		}
-		if o.Member != c.Self { // ours is made again
-			v.Votes = append(v.Votes, record.MemberVote{Member: o.Member, Sig: sign.Signature(o.Sig)})
-		}
+	if v.Votes, err = c.voted(f.Votes, canon.Must(&record.Ballot{ID: id, Topic: v.Topic, Sets: v.Sets})); err != nil {
+		return nil, err
 	}
-	ballot := canon.Must(&record.Ballot{ID: id, Topic: v.Topic, Sets: v.Sets})
-	v.Votes = append(v.Votes, record.MemberVote{Member: c.Self, Sig: c.Sign(sign.DomainGovernance, ballot)})
-	slices.SortFunc(v.Votes, func(a, b record.MemberVote) int { return strings.Compare(a.Member, b.Member) })
 	rec := &record.Record{Kind: record.KindVote, ID: id, Issuer: c.Self, Body: v}
 	leaf, err := rec.Leaf() // nothing malformed is signed for, or handed back
 	if err != nil {
 		return nil, err
 	}
-	out := VoteDone{ID: hex.EncodeToString(id[:]), Votes: []VoteOf{}, Records: []custody.Posted{}}
-	for _, m := range v.Votes {
-		out.Votes = append(out.Votes, VoteOf{m.Member, m.Sig[:]})
-	}
+	out := VoteDone{ID: hex.EncodeToString(id[:]), Votes: votesOf(v.Votes), Records: []custody.Posted{}}
 	if !f.Submit {
 		return out, nil
 	}
@@ -317,6 +308,34 @@ func (c *call) vote() (any, error) {
 	}
 	out.Key, out.Final, out.Records = d.Key, d.Final, d.Records
 	return out, nil
+}
+
+// voted returns the votes of others with this member's own, ascending.
+func (c *call) voted(others []VoteOf, ballot []byte) ([]record.MemberVote, error) {
+	var votes []record.MemberVote
+	for _, o := range others {
+		if len(o.Sig) != sign.SignatureSize || !record.ValidID(o.Member) {
+			return nil, faultAt(codeInvalid, "votes")
+		}
+		if o.Member != c.Self { // ours is made again
+			votes = append(votes, record.MemberVote{Member: o.Member, Sig: sign.Signature(o.Sig)})
+		}
+	}
+	sig, err := c.Sign(sign.DomainGovernance, ballot)
+	if err != nil {
+		return nil, err
+	}
+	votes = append(votes, record.MemberVote{Member: c.Self, Sig: sig})
+	slices.SortFunc(votes, func(a, b record.MemberVote) int { return strings.Compare(a.Member, b.Member) })
+	return votes, nil
+}
+
+func votesOf(votes []record.MemberVote) []VoteOf {
+	out := []VoteOf{}
+	for _, m := range votes {
+		out = append(out, VoteOf{m.Member, m.Sig[:]})
+	}
+	return out
 }
 
 func (c *call) tick() (any, error) {

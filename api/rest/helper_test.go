@@ -100,7 +100,14 @@ func newMember(t *testing.T) *member {
 		Final: m.Final, Changed: m.Changed, Closing: m.closing, Leader: func() string { return "a-sha" }, Ready: func() error { return nil },
 		Refresh: func(context.Context) error { m.mu.Lock(); m.refresh++; m.mu.Unlock(); return nil },
 		Host:    func(id string) (sign.PublicKey, error) { return m.c.Key("sign/" + id).Public(), nil },
-		Sign:    func(d sign.Domain, b []byte) sign.Signature { return m.c.Keys["a-sha"].Sign(d, m.c.Origin, b) },
+		Sign: func(d sign.Domain, b []byte) (sign.Signature, error) {
+			return m.c.Keys["a-sha"].Sign(d, m.c.Origin, b), nil
+		},
+		Prepare: func(role string) (sign.PublicKey, error) { return m.c.Key("next/" + role).Public(), nil },
+		Prove: func(role string, k sign.PublicKey, ballot []byte) (sign.Signature, bool) {
+			own := m.c.Key("next/" + role)
+			return own.Sign(sign.DomainGovernance, m.c.Origin, ballot), own.Public() == k
+		},
 	}, Options{Tokens: m.tokens, Log: slog.New(slog.NewTextHandler(&locked{w: m.log}, nil)), WriteWait: 5 * time.Second,
 		Heartbeat: 20 * time.Millisecond, SlowAfter: 5 * time.Second, MaxStreams: 3})
 	if err != nil {

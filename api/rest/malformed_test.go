@@ -19,7 +19,7 @@ var good = map[string]string{
 	"clock": `{"now":"2027-05-01T00:00:00Z"}`, "admit-party": `{"id":"shop","name":{"ja":"店"},"regime":"ch4","country":"JP"}`,
 	"open-service":  `{"id":"s","name":{"ja":"店"},"contact":{"ja":"窓口"}}`,
 	"publish-terms": `{"service":"s","version":"1","effective":"2027-05-01T00:00:00Z","text":{"ja":"文"},"withdrawal":{"ja":"文"},"scopes":[{"purpose":"service"}]}`,
-	"vote":          `{"topic":"t"}`, "tick": `{}`, "register-person": `{"person":"p01","service":"s","items":{},"source":"self"}`,
+	"vote":          `{"topic":"t"}`, "rotate-keys": `{"roles":["cosigner"]}`, "tick": `{}`, "register-person": `{"person":"p01","service":"s","items":{},"source":"self"}`,
 	"put-items": `{"service":"s","items":{}}`, "erase-person": `{"cause":"request"}`, "link": `{}`,
 	"consent": `{"person":"p01","service":"s","version":"1","items":[],"purposes":[]}`, "revoke": `{"person":"p01","service":"s"}`,
 	"stop": `{"person":"p01","service":"s"}`, "provide": `{"person":"p01","service":"s","to":"b-sha","items":[],"purpose":"service"}`,
@@ -134,6 +134,9 @@ func TestMalformed(t *testing.T) {
 		if rt.name == "end-party" {
 			path = "/v1/parties/b-sha"
 		}
+		if rt.name == "rotate-keys" {
+			path = "/v1/members/a-sha/keys"
+		}
 		ok, has := good[rt.name]
 		if has != (rt.body != nil) {
 			t.Fatalf("%s: no body to change", rt.name)
@@ -225,7 +228,8 @@ func TestOverload(t *testing.T) {
 	m := newMember(t)
 	h, err := NewHandler(Backend{Self: "a-sha", Founding: &m.c.Founding, Clock: m.clock, Desk: m.desk, Outbox: m, Kept: m.kept, Final: m.Final, Changed: m.Changed,
 		Closing: m.closing, Leader: func() string { return "" }, Ready: func() error { return nil }, Refresh: m.srv.Config.Handler.(*server).Refresh,
-		Host: m.srv.Config.Handler.(*server).Host, Sign: m.srv.Config.Handler.(*server).Sign},
+		Host: m.srv.Config.Handler.(*server).Host, Sign: m.srv.Config.Handler.(*server).Sign,
+		Prepare: m.srv.Config.Handler.(*server).Prepare, Prove: m.srv.Config.Handler.(*server).Prove},
 		Options{Tokens: m.tokens, Log: m.srv.Config.Handler.(*server).Log, MaxBodyBytes: 100})
 	if err != nil {
 		t.Fatal(err)

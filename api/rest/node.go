@@ -25,6 +25,7 @@ func New(n *node.Node, o Options) (*API, error) {
 		Self: n.Self(), Founding: n.Founding, Clock: n.Clock, Desk: n.Desk(), Outbox: n.Outbox(), Kept: n.Evidence(),
 		Final: func() *Final { return finalOf(n) }, Changed: n.FinalChanged, Closing: n.Done(),
 		Leader: n.Leader, Ready: n.Ready, Refresh: n.Refresh, Host: n.Host, Sign: n.Sign,
+		Prepare: n.Prepare, Prove: n.Prove,
 	}, o)
 	if err != nil {
 		return nil, err

@@ -29,7 +29,7 @@ func (s source) Prove(key []byte) (register.Proof, error) {
 
 // policy returns the policy under which what is handed out must verify.
 func (f *Final) policy() (*sign.Policy, error) {
-	p, err := rules.Load[rules.Policy](f.State, rules.KeyPolicy)
+	p, err := rules.PolicyAt(f.State, f.State.Height)
 	if err != nil {
 		return nil, err
 	}
@@ -250,7 +250,7 @@ func (c *call) keyBefore(index uint64, issuer string) (*uint64, error) {
 	}
 	at := uint64(0) // genesis
 	err = c.final.State.Range(0, end.First, func(i uint64, leaf []byte) error {
-		if k := kindOf(leaf); k != record.KindKey && k != record.KindParty {
+		if k := kindOf(leaf); k != record.KindKey && k != record.KindParty && k != record.KindMember {
 			return c.ctx.Err()
 		}
 		rec, err := record.Parse(leaf)
@@ -264,6 +264,10 @@ func (c *call) keyBefore(index uint64, issuer string) (*uint64, error) {
 			}
 		case *record.Party:
 			if b.ID == issuer && !b.Leave {
+				at = i
+			}
+		case *record.MemberChange:
+			if b.Member == issuer && b.Key(record.RoleRecord) != nil {
 				at = i
 			}
 		}

@@ -5,12 +5,13 @@
 //	/log/tile/<L>/<N>[.p/<W>]           hash tiles, public
 //	/log/tile/entries/<N>[.p/<W>]       entry bundles, for members and auditors
 //	/log/policy  /log/policy/<epoch>    who cosigns (C2SP tlog-policy)
+//	/log/policy/chain                   what leads from the first policy to the last
 //
 // # Invariants
 //
 //   - Nothing above the final checkpoint is served, and what a path has once
-//     answered with 200 never changes, except at /log/checkpoint and
-//     /log/policy.
+//     answered with 200 never changes, except at /log/checkpoint, at
+//     /log/policy, at the policy of the running epoch, and at the chain.
 //   - A partial tile is served exactly where the end of some batch at or below
 //     the final checkpoint has it: these are the sizes for which a checkpoint
 //     can have been produced. They stay when the tile is full. The log is not
@@ -24,15 +25,12 @@ package tiles
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"filippo.io/torchwood"
 	"github.com/akashi-ledger/akashi/crypto/merkle"
-	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node/store"
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -207,33 +205,5 @@ func (h *handler) entries(w http.ResponseWriter, r *http.Request, t tlog.Tile, s
 		w.Header().Set("Content-Encoding", "gzip")
 	}
 	answer(w, r, "application/octet-stream", caching, bundle)
-	return nil
-}
-
-// policy serves the policy in force, or that of an epoch with the part of the
-// log in which it counts, as comments in a C2SP tlog-policy file.
-func (h *handler) policy(w http.ResponseWriter, r *http.Request, path string, st *store.State) error {
-	p, err := rules.Load[rules.Policy](st, rules.KeyPolicy)
-	if err != nil {
-		return err
-	}
-	if p == nil {
-		return fmt.Errorf("%w: no policy in the register", store.ErrDamaged)
-	}
-	caching := fresh
-	if number, ok := strings.CutPrefix(path, "policy/"); ok {
-		// Rules version 1 knows no change of members: there is one epoch, and it
-		// is open. A closed one would never change again.
-		if number != strconv.FormatUint(p.Epoch, 10) {
-			return errAbsent
-		}
-	}
-	first, err := st.EndOf(p.First)
-	if err != nil {
-		return err
-	}
-	text := fmt.Sprintf("# policy epoch %d of %s\n# first: height %d, size %d, root %x\n# closing: open\n%s",
-		p.Epoch, p.Origin, first.Height, first.Size, first.Root[:], p.Sign().Format())
-	answer(w, r, "text/plain; charset=utf-8", caching, []byte(text))
 	return nil
 }

@@ -145,7 +145,8 @@ type OpenedNote struct {
 }
 
 // Open verifies a signed checkpoint under the policy: the log's line, k members'
-// lines and as many witnesses' as it wants. A line of a known key that does not verify breaks the note;
+// lines and as many witnesses' as it wants, and that it lies in the policy's
+// range, where it has one. A line of a known key that does not verify breaks the note;
 // a line of an unknown key, and a repeated one, is passed over (C2SP
 // signed-note). The work is torchwood's; this adds who signed, and when.
 func (p *Policy) Open(signed []byte) (*OpenedNote, error) {
@@ -192,6 +193,11 @@ func (p *Policy) open(signed []byte) (open *OpenedNote, logSig Signature, err er
 		return nil, logSig, fmt.Errorf("checkpoint of %q with %d bytes of extension: not of this log", c.Origin, len(c.Extension))
 	}
 	open = &OpenedNote{Checkpoint: Checkpoint{c.Origin, uint64(c.N), [32]byte(c.Hash)}}
+	if p.Range != nil {
+		if err := p.Range.Holds(open.Checkpoint); err != nil {
+			return nil, logSig, fmt.Errorf("checkpoint: %w", err)
+		}
+	}
 	for _, s := range n.Sigs {
 		raw, err := base64.StdEncoding.DecodeString(s.Base64)
 		switch {

@@ -21,7 +21,8 @@ type Policy struct {
 	Members   []PolicyMember
 	K         int // members whose cosignature is needed
 	Witnesses []PolicyWitness
-	WitnessK  int // witnesses whose cosignature is needed, 0 where there are none
+	WitnessK  int    // witnesses whose cosignature is needed, 0 where there are none
+	Range     *Range // policy epoch in which it counts; nil: not said, any size
 }
 
 // A PolicyMember is a member's cosigner key in a policy.
@@ -102,6 +103,10 @@ func ParsePolicy(text []byte) (*Policy, error) {
 	}
 	if len(p.witness)+len(p.group) > 0 {
 		return nil, fmt.Errorf("%w: %d witnesses and groups count for nothing", ErrPolicy, len(p.witness)+len(p.group))
+	}
+	var err error
+	if p.Range, err = parseRange(string(text), p.Origin); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrPolicy, err)
 	}
 	return &p.Policy, nil
 }

@@ -66,6 +66,10 @@ func (a *auditor) learn(rec *record.Record) {
 		if !b.Leave {
 			a.chain.keys[b.ID] = b.Key
 		}
+	case *record.MemberChange:
+		if k := b.Key(record.RoleRecord); k != nil {
+			a.chain.keys[b.Member] = *k
+		}
 	}
 }
 

@@ -177,6 +177,10 @@ func (c *Consortium) learnKeys(leaves [][]byte) {
 			c.learnKey(body.ID, body.Key)
 		case *record.KeyChange:
 			c.learnKey(rec.Issuer, body.Key)
+		case *record.MemberChange:
+			if k := body.Key(record.RoleRecord); k != nil {
+				c.Keys[body.Member] = c.next[*k]
+			}
 		}
 	}
 }
@@ -194,6 +198,7 @@ func (c *Consortium) Clone(t testing.TB) *Consortium {
 	n := *c
 	n.t = t
 	n.Keys, n.seqs, n.tiles = maps.Clone(c.Keys), maps.Clone(c.seqs), maps.Clone(c.tiles)
+	n.next = maps.Clone(c.next)
 	n.Openings, n.Items = maps.Clone(c.Openings), maps.Clone(c.Items)
 	n.Leaves = c.Leaves[:len(c.Leaves):len(c.Leaves)]
 	n.Heights = c.Heights[:len(c.Heights):len(c.Heights)]

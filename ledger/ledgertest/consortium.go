@@ -67,6 +67,7 @@ type Consortium struct {
 	Openings map[record.ID]record.Opening
 	Items    map[record.ID]record.Opening
 
+	next  map[sign.PublicKey]sign.Key // keys that Rotate proposed
 	t     testing.TB
 	seed  string
 	draws uint64
@@ -90,7 +91,7 @@ func New(t testing.TB, o Options) *Consortium {
 	}
 	c := &Consortium{Origin: o.Origin, NowMs: o.FoundedMs, Term: 1, Keys: map[string]sign.Key{},
 		Openings: map[record.ID]record.Opening{}, Items: map[record.ID]record.Opening{},
-		t: t, seed: o.Seed, seqs: map[string]uint64{}, mem: register.MemLeaves(), tree: merkle.New(), tiles: tiles{}}
+		next: map[sign.PublicKey]sign.Key{}, t: t, seed: o.Seed, seqs: map[string]uint64{}, mem: register.MemLeaves(), tree: merkle.New(), tiles: tiles{}}
 	c.Log = c.Key("log")
 	c.Founding = record.Founding{Origin: o.Origin, CreatedMs: o.FoundedMs, LogKey: c.Log.Public(),
 		Attributes: attributes(), Purposes: purposes(), Levels: []string{"prefecture", "city", "town"}}

@@ -97,9 +97,19 @@ func (c *Consortium) Prove(height uint64, key string) register.Proof {
 	return p
 }
 
-// Policy returns the policy in force.
+// Policy returns the policy in force for the next batch.
 func (c *Consortium) Policy() *sign.Policy {
 	return Value[rules.Policy](c, rules.KeyPolicy).Sign()
+}
+
+// PolicyAt returns the policy under which a height is final.
+func (c *Consortium) PolicyAt(height uint64) *rules.Policy {
+	c.t.Helper()
+	p, err := rules.PolicyAt(c, height)
+	if err != nil {
+		c.t.Fatalf("policy of height %d: %v", height, err)
+	}
+	return p
 }
 
 // Checkpoint returns the checkpoint of a height.
@@ -117,11 +127,28 @@ type Cosignature struct {
 // clock's time.
 func (c *Consortium) Cosign(height uint64, k int) []Cosignature {
 	out := make([]Cosignature, k)
-	for i, m := range c.Members[:k] {
-		name := c.Founding.Members[i].Cosigner
-		out[i] = Cosignature{m.Cosign.Cosign(name, c.Checkpoint(height), c.NowMs/1000), m.ID}
+	for i, m := range c.PolicyAt(height).Members[:k] {
+		out[i] = Cosignature{c.cosigner(m).Cosign(m.Name, c.Checkpoint(height), c.NowMs/1000), m.ID}
 	}
 	return out
+}
+
+// PrivateKey returns the private half of a key that Rotate proposed.
+func (c *Consortium) PrivateKey(k sign.PublicKey) sign.Key {
+	c.t.Helper()
+	key, ok := c.next[k]
+	if !ok {
+		c.t.Fatal("not a key that Rotate proposed")
+	}
+	return key
+}
+
+// cosigner returns the private half of a cosigner key.
+func (c *Consortium) cosigner(m rules.Cosigner) sign.Key {
+	if k, ok := c.next[m.Key]; ok {
+		return k
+	}
+	return c.Key("cosign/" + m.ID)
 }
 
 // Note returns the signed final checkpoint of a height, at the clock's time.
@@ -131,7 +158,7 @@ func (c *Consortium) Note(height uint64) []byte {
 	keys := map[string]sign.PublicKey{}
 	for i, s := range c.Cosign(height, sign.Quorum(len(c.Members))) {
 		cosigs = append(cosigs, s.Cosignature)
-		keys[s.Signer] = c.Members[i].Cosign.Public()
+		keys[s.Signer] = c.PolicyAt(height).Members[i].Key
 	}
 	note, err := sign.FormatNote(c.Checkpoint(height), c.Log, cosigs, keys)
 	if err != nil {

@@ -247,6 +247,10 @@ func keyGiven(leaf []byte, party string) (sign.PublicKey, error) {
 		if b.ID == party && !b.Leave {
 			return b.Key, nil
 		}
+	case *record.MemberChange:
+		if k := b.Key(record.RoleRecord); b.Member == party && k != nil {
+			return *k, nil
+		}
 	case *record.Genesis:
 		for _, m := range b.Founding.Members {
 			if m.ID == party {

@@ -99,6 +99,8 @@ const (
 	CodeTreeBusy         Code = "tree.busy"    // too much waits for the next batch: try again
 	CodeParameterUnknown Code = "parameter.unknown"
 	CodeGovernance       Code = "governance.unsupported" // this rules version cannot carry out the change
+	CodePolicyEpoch      Code = "policy.epoch"           // the change is for another policy epoch
+	CodeKeyTaken         Code = "key.taken"              // the key stands, or once stood, under another name or in another role
 )
 
 // A Refusal is a refused record, submission or batch: the caller may fix it.

@@ -148,43 +148,6 @@ func checkParameters(ps []Parameter) error {
 	return nil
 }
 
-// MemberChange adds, changes or removes a member of a running consortium. The
-// record is part of the format; rules version 1 refuses it with
-// "governance.unsupported".
-type MemberChange struct {
-	Action string       `cbor:"1,keyasint"` // add, rotate, remove
-	Member MemberInfo   `cbor:"2,keyasint"`
-	Votes  []MemberVote `cbor:"3,keyasint"`
-}
-
-func (c *MemberChange) check() error {
-	if c.Action != "add" && c.Action != "rotate" && c.Action != "remove" {
-		return refuse(CodeRecordMalformed, "action %q", c.Action)
-	}
-	if err := c.Member.check(); err != nil {
-		return err
-	}
-	return checkVotes(c.Votes)
-}
-
-// MemberVote is one member's signed agreement (domain "governance").
-type MemberVote struct {
-	Member string         `cbor:"1,keyasint"`
-	Sig    sign.Signature `cbor:"2,keyasint"`
-}
-
-func checkVotes(vs []MemberVote) error {
-	if len(vs) > MaxMembers {
-		return refuse(CodeRecordMalformed, "%d votes", len(vs))
-	}
-	for i, v := range vs {
-		if !ValidID(v.Member) || i > 0 && vs[i-1].Member >= v.Member {
-			return refuse(CodeRecordMalformed, "votes are not in ascending order of member")
-		}
-	}
-	return nil
-}
-
 // Party is an organisation without a node. Its host member's node keeps its
 // signing key. Leave ends it; the other fields then repeat what stands.
 type Party struct {

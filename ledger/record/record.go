@@ -224,6 +224,22 @@ type Text struct {
 	En string `cbor:"2,keyasint,omitempty" json:"en,omitempty"`
 }
 
+// PeekKind returns the kind of a leaf without decoding it, 0 where the bytes do
+// not begin as a record's do.
+func PeekKind(leaf []byte) Kind {
+	// map header, 1: version, 2: kind (one byte below 24, else two)
+	if len(leaf) < 6 || leaf[1] != 1 || leaf[3] != 2 {
+		return 0
+	}
+	if leaf[4] == 0x18 {
+		return Kind(leaf[5])
+	}
+	if leaf[4] < 24 {
+		return Kind(leaf[4])
+	}
+	return 0
+}
+
 // PeekID returns the id of a leaf that Parse accepted, without decoding it
 // again. Seals have none.
 func PeekID(leaf []byte) (ID, bool) {

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/akashi-ledger/akashi/crypto/canon"
-	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/ledgertest"
 	"github.com/akashi-ledger/akashi/ledger/record"
 )
@@ -24,8 +23,7 @@ func samples(t testing.TB) map[record.Kind]*record.Record {
 	}
 	all := map[record.Kind]*record.Record{record.KindGenesis: genesis}
 	for _, r := range []*record.Record{
-		{Kind: record.KindMember, Body: &record.MemberChange{Action: "add", Member: c.Founding.Members[0],
-			Votes: []record.MemberVote{{Member: "a-sha", Sig: sign.Signature{1}}, {Member: "b-sha"}}}},
+		c.Rotate("a-sha", []string{record.RoleCosigner, record.RoleRecord}, "a-sha", "b-sha"),
 		c.Party("shop", "retail", "shop"), c.KeyChange("a-sha"), c.Service("s", "clause"), terms,
 		c.Grant(h, hash, 1, 21274), c.Revoke(h, hash, 0), c.Stop(h.Public(), hash, 0), c.HandleOpen(h.Public(), "s"),
 		c.HandleMove(h, next), c.HandleClose(h.Public()), provision, c.Received(provision), c.Undelivered(provision),

@@ -123,13 +123,17 @@ func (b *batch) cite(c *record.Cited) (sigs []int, err error) {
 	if end == nil || end.Height != c.Height || end.Size != c.Size || end.Root != c.Root {
 		return nil, record.Refuse(record.CodeBatchCited, "not the checkpoint of height %d", c.Height)
 	}
-	if len(c.Sigs) < b.policy.K {
-		return nil, record.Refuse(record.CodeBatchCited, "%d cosignatures, %d make it final", len(c.Sigs), b.policy.K)
+	policy, err := b.policyOf(c)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.Sigs) < policy.K {
+		return nil, record.Refuse(record.CodeBatchCited, "%d cosignatures, %d make it final", len(c.Sigs), policy.K)
 	}
 	cp := sign.Checkpoint{Origin: b.policy.Origin, Size: c.Size, Root: c.Root}
 	times := make([]uint64, 0, len(c.Sigs))
 	for i, s := range c.Sigs {
-		m := b.policy.member(s.Member)
+		m := policy.member(s.Member)
 		if m == nil || i > 0 && c.Sigs[i-1].Member >= s.Member || s.Time > record.MaxTimeMs/1000 {
 			return nil, record.Refuse(record.CodeBatchCited, "cosignature of %q", s.Member)
 		}
@@ -256,19 +260,31 @@ func (b *batch) signatures(rec *record.Record, sl *slot) error {
 			return nil
 		}
 		b.queue(sl, sign.PublicKey(p.Approver), sign.DomainApproval, record.Approval(rec.ID, body.Handle, *rec.Commitment), body.Sig)
+	case *record.MemberChange:
+		ballot := body.Ballot(rec.ID)
+		for _, k := range body.Keys {
+			b.queue(sl, k.Key, sign.DomainGovernance, ballot, k.Proof)
+		}
+		return b.votes(sl, ballot, body.Votes)
 	case *record.Vote:
 		ballot := canon.Must(&record.Ballot{ID: rec.ID, Topic: body.Topic, Sets: body.Sets})
-		for _, v := range body.Votes {
-			p, err := load[Party](b.tx, KeyParty(v.Member))
-			if err != nil {
-				return err
-			}
-			if p == nil || !p.Member || !p.Active() {
-				sl.bad = &record.Refusal{Code: record.CodeMemberNotActive, Detail: "a vote of " + v.Member}
-				return nil
-			}
-			b.queue(sl, p.Key, sign.DomainGovernance, ballot, v.Sig)
+		return b.votes(sl, ballot, body.Votes)
+	}
+	return nil
+}
+
+// votes queues members' signatures over a ballot.
+func (b *batch) votes(sl *slot, ballot []byte, votes []record.MemberVote) error {
+	for _, v := range votes {
+		p, err := load[Party](b.tx, KeyParty(v.Member))
+		if err != nil {
+			return err
 		}
+		if p == nil || !p.Member || !p.Active() {
+			sl.bad = &record.Refusal{Code: record.CodeMemberNotActive, Detail: "a vote of " + v.Member}
+			return nil
+		}
+		b.queue(sl, p.Key, sign.DomainGovernance, ballot, v.Sig)
 	}
 	return nil
 }
@@ -326,6 +342,6 @@ func (b *batch) close() error {
 	}
 	b.save(KeyEnd(b.head.Height), &End{Height: b.head.Height, Size: b.prev.Size, Root: record.Digest(b.prev.Root)})
 	b.save(KeyHead, &Head{Height: b.height, Header: b.header.Hash(), TimeMs: b.header.TimeMs, Epoch: b.head.Epoch,
-		PolicyEpoch: b.head.PolicyEpoch, Rules: Version, RegisterV: RegisterVersion})
-	return nil
+		PolicyEpoch: b.policy.Epoch, Rules: Version, RegisterV: RegisterVersion})
+	return b.closeEpoch()
 }

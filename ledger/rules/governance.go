@@ -58,6 +58,8 @@ func (b *batch) rule(rec *record.Record, leaf record.Digest) error {
 		return b.tree(rec, body, leaf)
 	case *record.TreeAdvance:
 		return b.treeAdvance(rec.Issuer, body)
+	case *record.MemberChange:
+		return b.member(body)
 	case *record.Vote:
 		return b.vote(rec.ID, body)
 	case *record.Tick:
@@ -130,6 +132,10 @@ func (b *batch) keyChange(issuer string, body *record.KeyChange) error {
 	if bytes.Equal(p.Approver, body.Key[:]) {
 		return record.Refuse(record.CodeApprover, "the second approver's key cannot sign for the issuer")
 	}
+	if err := b.freeKey(body.Key); err != nil {
+		return err
+	}
+	b.retire(p.Key, issuer)
 	p.Key = body.Key
 	b.save(KeyParty(issuer), p)
 	return nil

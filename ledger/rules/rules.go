@@ -59,6 +59,7 @@ type Result struct {
 	Outcomes []Outcome        // one a submission, in order
 	Events   []Event          // of handles, in the order of the log
 	Seal     record.Seal      // all but the register's root
+	Next     *Policy          // of the policy epoch that begins after this batch; nil where the epoch goes on
 }
 
 // SealLeaf completes the seal with the register's root after Writes.
@@ -215,7 +216,7 @@ func judge(view View, prev Prev, h *record.Header, subs []sub, replay bool) (*Re
 	if err := b.close(); err != nil {
 		return nil, err
 	}
-	return b.result(), nil
+	return b.result()
 }
 
 // sealOverhead bounds the seal's own fields beside header, submissions and
@@ -347,11 +348,11 @@ func (b *batch) record(s *sub, sl *slot) error {
 }
 
 // result collects what the batch did.
-func (b *batch) result() *Result {
+func (b *batch) result() (*Result, error) {
 	r := &Result{Height: b.height, TimeMs: b.header.TimeMs, Leaves: b.leaves, Outcomes: b.outcomes, Events: b.events, Writes: b.sorted()}
 	r.Seal = record.Seal{
 		Version: record.Version, Kind: record.KindSeal, Height: b.height, Epoch: b.head.Epoch,
-		PolicyEpoch: b.head.PolicyEpoch, Rules: Version, RegisterV: RegisterVersion, Header: b.header,
+		PolicyEpoch: b.policy.Epoch, Rules: Version, RegisterV: RegisterVersion, Header: b.header,
 	}
 	for i := range b.subs {
 		r.Seal.Submissions = append(r.Seal.Submissions, b.subs[i].Submission)
@@ -367,7 +368,12 @@ func (b *batch) result() *Result {
 			}
 		}
 	}
-	return r
+	if _, changed := b.writes[KeyPolicy]; !changed {
+		return r, nil
+	}
+	var err error
+	r.Next, err = load[Policy](b.tx, KeyPolicy)
+	return r, err
 }
 
 func (t *tx) sorted() []register.Write {

@@ -3,6 +3,7 @@ package rules
 import (
 	"encoding/binary"
 	"slices"
+	"strconv"
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/record"
@@ -15,6 +16,12 @@ const (
 	KeyPolicy    = "policy"
 	KeyDirectory = "directory"
 )
+
+// KeyPast names the policy of an epoch that is over.
+func KeyPast(epoch uint64) string { return KeyPolicy + "/" + strconv.FormatUint(epoch, 10) }
+
+// KeyRetired names a member's key that was replaced: it never comes back.
+func KeyRetired(k sign.PublicKey) string { return "retired/" + string(k[:]) }
 
 // KeyParty names the value of a member or party.
 func KeyParty(id string) string { return "party/" + id }
@@ -89,33 +96,6 @@ type End struct {
 	Height uint64        `cbor:"1,keyasint"`
 	Size   uint64        `cbor:"2,keyasint"`
 	Root   record.Digest `cbor:"3,keyasint"`
-}
-
-// Policy says who cosigns in a policy epoch.
-type Policy struct {
-	Epoch     uint64         `cbor:"1,keyasint"`
-	First     uint64         `cbor:"2,keyasint"` // height at which the epoch began
-	Origin    string         `cbor:"3,keyasint"`
-	LogKey    sign.PublicKey `cbor:"4,keyasint"`
-	K         int            `cbor:"5,keyasint"`
-	Members   []Cosigner     `cbor:"6,keyasint"` // ascending by id
-	StoryTime bool           `cbor:"7,keyasint,omitempty"`
-}
-
-// Cosigner is a member's cosigner key.
-type Cosigner struct {
-	ID   string         `cbor:"1,keyasint"`
-	Name string         `cbor:"2,keyasint"`
-	Key  sign.PublicKey `cbor:"3,keyasint"`
-}
-
-// Sign returns the policy in the form of package sign.
-func (p *Policy) Sign() *sign.Policy {
-	s := &sign.Policy{Origin: p.Origin, Log: p.LogKey, K: p.K}
-	for _, m := range p.Members {
-		s.Members = append(s.Members, sign.PolicyMember{ID: m.ID, Signer: m.Name, Key: m.Key})
-	}
-	return s
 }
 
 // Party is a member or a party.

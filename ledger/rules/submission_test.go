@@ -260,7 +260,7 @@ func TestRecordForms(t *testing.T) {
 	add(record.CodeRecordMalformed, env(func(e *record.Envelope) { e.ID = record.ID{} }))
 	add(record.CodeNotAuthorised, env(func(e *record.Envelope) { e.Issuer = "b-sha" }))
 	add(record.CodeGovernance, c.Leaf(&record.Record{Kind: record.KindMember, ID: c.ID(), Issuer: "a-sha",
-		Body: &record.MemberChange{Action: "add", Member: c.Founding.Members[0]}}))
+		Body: &record.MemberChange{Action: record.ActionRemove, Member: "b-sha"}}))
 	add(record.CodeIntentDeadline, env(func(e *record.Envelope) {
 		p := *c.give("b-sha").Body.(*record.Provision)
 		p.DeadlineMs++

@@ -9,6 +9,11 @@
 //   - Its times never decrease. Age is never a reason not to cosign.
 //   - A checkpoint is final here when k members' cosignatures over it verify
 //     and this member derived the same end. The final height never goes back.
+//   - An end counts under the policy of its own epoch: the one that closes an
+//     epoch under the old policy, the next under the new. Keys of all epochs are
+//     kept, and which one signs follows from the end alone, so a crash on either
+//     side of a change leaves nothing to repair. (That an epoch begins on a final
+//     end of the one before is the rules' work: see rules.Policy.)
 //   - A cosignature is verified before it is kept: one bad line breaks a note.
 //   - Every cosignature is judged by the size that is signed in it: at once, or
 //     when this member has derived as much. What contradicts our log, or another
@@ -61,10 +66,10 @@ const (
 
 // Config is what a Cosigner needs; every field is required.
 type Config struct {
-	Self   string // member id
-	Key    sign.Key
+	Self   string            // member id
+	Keys   func() []sign.Key // every cosigner key of this member: in force, prepared, replaced
 	LogKey sign.Key
-	Policy *rules.Policy
+	Origin string
 	Dir    string // of the mark file
 	State  func() *store.State
 	Now    func() time.Time                                     // the consortium's clock
@@ -86,6 +91,8 @@ type entry struct {
 	Root   record.Digest  `cbor:"4,keyasint"`
 	Time   uint64         `cbor:"5,keyasint"`
 	Sig    sign.Signature `cbor:"6,keyasint"`
+
+	key sign.PublicKey // under which it was verified here; not sent
 }
 
 // Message is what members send each other.
@@ -103,13 +110,16 @@ type Cosigner struct {
 	final  atomic.Pointer[Final]
 	ready  chan struct{} // signals the signer
 
+	epochMu sync.RWMutex
+	epochs  []epoch // ascending; never empty
+
 	mu       sync.Mutex
 	pending  []store.End                 // derived, not signed
 	ends     map[uint64]store.End        // derived and not below final, by size
 	sigs     map[uint64]map[string]entry // verified, by size and member
 	kept     map[string]int              // of sigs, by member
 	recent   map[uint64]record.Digest    // roots of ends that are final, by size
-	agreed   map[string]entry            // each member's largest over our own log
+	agreed   map[era]entry               // each member's largest over our own log, in each policy epoch
 	odd      map[string][]*oddEntry      // verified, over another log than ours, by member
 	pairs    [][2]entry                  // of one member, for one size: evidence to be
 	matched  bool                        // the state was compared with the mark; only the signer asks
@@ -127,22 +137,30 @@ type Cosigner struct {
 // New opens the mark file, checks it against the state, and starts. The mark
 // may be created only where nothing but genesis was derived.
 func New(c Config) (*Cosigner, error) {
-	if c.Policy == nil || c.State == nil || c.Now == nil || c.Leader == nil || c.Send == nil || c.Final == nil || c.Evidence == nil || c.Stop == nil || c.Log == nil {
+	if c.Keys == nil || c.Origin == "" || c.State == nil || c.Now == nil || c.Leader == nil || c.Send == nil || c.Final == nil || c.Evidence == nil || c.Stop == nil || c.Log == nil {
 		return nil, errors.New("cosign: every field of Config is required")
 	}
 	st := c.State()
-	mark, err := openMark(c.Dir, c.Key, c.Policy.Origin, c.Fresh && st.Height == 0)
+	s := &Cosigner{Config: c, ready: make(chan struct{}, 1), ends: map[uint64]store.End{},
+		sigs: map[uint64]map[string]entry{}, kept: map[string]int{}, recent: map[uint64]record.Digest{}, agreed: map[era]entry{}, odd: map[string][]*oddEntry{}, out: map[string]*outbox{}}
+	var err error
+	if s.epochs, err = epochsOf(st); err != nil {
+		return nil, err
+	}
+	_, key, err := s.own(st.Size + 1) // in the epoch of the next batch
 	if err != nil {
 		return nil, err
 	}
-	s := &Cosigner{Config: c, mark: mark, marked: mark.mark.Height, floor: mark.mark.Size, ready: make(chan struct{}, 1), ends: map[uint64]store.End{},
-		sigs: map[uint64]map[string]entry{}, kept: map[string]int{}, recent: map[uint64]record.Digest{}, agreed: map[string]entry{}, odd: map[string][]*oddEntry{}, out: map[string]*outbox{}}
+	if s.mark, err = openMark(c.Dir, c.Keys(), c.Origin, c.Fresh && st.Height == 0, key); err != nil {
+		return nil, err
+	}
+	s.marked, s.floor = s.mark.mark.Height, s.mark.mark.Size
 	if err := s.checkMark(st); err != nil {
-		mark.f.Close()
+		s.mark.f.Close()
 		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	for _, m := range c.Policy.Members {
+	for _, m := range s.of(st.Size + 1).Members {
 		if m.ID != c.Self {
 			s.out[m.ID] = newOutbox()
 		}
@@ -196,8 +214,12 @@ func (s *Cosigner) Marked() uint64 { return s.marked }
 // start.
 func (s *Cosigner) Current() *Final { return s.final.Load() }
 
-// Derived takes the end of a batch that was just applied. It does not block.
-func (s *Cosigner) Derived(e store.End) {
+// Derived takes the end of a batch that was just applied and, where the batch
+// closes a policy epoch, the policy of the next. It does not block.
+func (s *Cosigner) Derived(e store.End, next *rules.Policy) {
+	if next != nil {
+		s.begins(next, e)
+	}
 	s.mu.Lock()
 	s.pending = append(s.pending, e)
 	s.ends[e.Size] = e
@@ -282,14 +304,21 @@ func (s *Cosigner) sign(again bool) error {
 	}
 	now := max(uint64(s.Now().Unix()), mk.Time)
 	last := kept[len(kept)-1]
-	if err := s.mark.write(Mark{Height: last.Height, Size: last.Size, Root: last.Root, Time: now}); err != nil {
+	_, key, err := s.own(last.Size)
+	if err != nil {
 		return err
 	}
-	name := s.Policy.Sign().Members[s.index(s.Self)].Signer
+	if err := s.mark.write(Mark{Height: last.Height, Size: last.Size, Root: last.Root, Time: now}, key); err != nil {
+		return err
+	}
 	entries := make([]entry, len(kept))
 	for i, e := range kept {
-		cs := s.Key.Cosign(name, e.Checkpoint(s.Policy.Origin), now)
-		entries[i] = entry{s.Self, e.Height, e.Size, e.Root, now, cs.Sig}
+		name, key, err := s.own(e.Size)
+		if err != nil {
+			return err
+		}
+		cs := key.Cosign(name, e.Checkpoint(s.Origin), now)
+		entries[i] = entry{s.Self, e.Height, e.Size, e.Root, now, cs.Sig, key.Public()}
 	}
 	s.spread(entries, again)
 	s.mu.Lock()
@@ -312,10 +341,6 @@ func (s *Cosigner) spread(entries []entry, everyone bool) {
 	}
 }
 
-func (s *Cosigner) index(member string) int {
-	return slices.IndexFunc(s.Policy.Members, func(m rules.Cosigner) bool { return m.ID == member })
-}
-
 // keep stores a verified cosignature. The newest time of a member counts. What
 // it stands under is signed (the height is not), so that nobody can displace
 // another member's.
@@ -326,7 +351,7 @@ func (s *Cosigner) keep(e entry) {
 	m := s.sigs[e.Size]
 	old, have := m[e.Member]
 	switch {
-	case have && old.Time >= e.Time:
+	case have && old.Time >= e.Time && old.key == e.key:
 		return
 	case !have && s.kept[e.Member] >= maxKept && e.Member != s.Self:
 		return
@@ -343,16 +368,24 @@ func (s *Cosigner) keep(e entry) {
 // ErrMessage says that a message of another member is malformed.
 var ErrMessage = errors.New("malformed cosignature message")
 
+// errEarly says that a cosignature over an end that is not derived yet does not
+// verify: perhaps it lies in a policy epoch that this member has not reached. It
+// says nothing of the rest of the message.
+var errEarly = errors.New("not under a key that is known yet")
+
 // Receive takes another member's message.
 func (s *Cosigner) Receive(b []byte) error {
 	var m message
 	if err := canon.Unmarshal(b, &m); err != nil || len(m.Entries) > maxEntries {
 		return ErrMessage
 	}
+	var early error
 	for _, e := range m.Entries {
-		if err := s.receive(e); err != nil {
+		err := s.receive(e)
+		if err != nil && !errors.Is(err, errEarly) {
 			return err
 		}
+		early = cmp.Or(early, err)
 	}
 	s.collect()
 	if m.Beat {
@@ -361,26 +394,31 @@ func (s *Cosigner) Receive(b []byte) error {
 		s.mu.Unlock()
 		s.wake()
 	}
-	return nil
+	return early
 }
 
 func (s *Cosigner) receive(e entry) error {
-	i := s.index(e.Member)
-	if i < 0 || e.Size == 0 || e.Time > record.MaxTimeMs/1000 {
+	m := member(s.of(e.Size), e.Member)
+	if m == nil || e.Size == 0 || e.Time > record.MaxTimeMs/1000 {
 		return fmt.Errorf("%w: member %q", ErrMessage, e.Member)
 	}
 	s.mu.Lock()
 	old, have := s.sigs[e.Size][e.Member]
 	root, late := s.recent[e.Size]
 	s.mu.Unlock()
-	if have && old.Root == e.Root && old.Time >= e.Time || late && root == e.Root {
+	if have && old.Root == e.Root && old.Time >= e.Time && old.key == m.Key || late && root == e.Root {
 		return nil
 	}
-	cp := sign.Checkpoint{Origin: s.Policy.Origin, Size: e.Size, Root: e.Root}
-	cs := sign.Cosignature{Signer: s.Policy.Members[i].Name, Time: e.Time, Sig: e.Sig}
-	if err := cs.Verify(s.Policy.Members[i].Key, cp); err != nil {
+	cp := sign.Checkpoint{Origin: s.Origin, Size: e.Size, Root: e.Root}
+	cs := sign.Cosignature{Signer: m.Name, Time: e.Time, Sig: e.Sig}
+	st := s.State()
+	if err := cs.Verify(m.Key, cp); err != nil {
+		if e.Size > st.Size { // it is sent again
+			err = errEarly
+		}
 		return fmt.Errorf("%w: member %s: %w", ErrMessage, e.Member, err)
 	}
+	e.key = m.Key
 	root, derived, err := s.rootAt(e.Size)
 	if err != nil {
 		return err
@@ -403,7 +441,8 @@ func (s *Cosigner) receive(e entry) error {
 	return nil
 }
 
-// collect looks for the highest end that k members cosigned and that is ours.
+// collect looks for the highest end that k members of its epoch cosigned and that
+// is ours.
 func (s *Cosigner) collect() {
 	s.finalMu.Lock()
 	defer s.finalMu.Unlock()
@@ -412,7 +451,7 @@ func (s *Cosigner) collect() {
 	var best *Final
 	for size, sigs := range s.sigs {
 		end, derived := s.ends[size]
-		if !derived || end.Size < s.floor || len(sigs) < s.Policy.K || best != nil && size <= best.End.Size || cur != nil && size < cur.End.Size {
+		if !derived || end.Size < s.floor || best != nil && size <= best.End.Size || cur != nil && size < cur.End.Size {
 			continue
 		}
 		f := s.assemble(end, sigs)

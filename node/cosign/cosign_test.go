@@ -17,8 +17,6 @@ import (
 	"github.com/akashi-ledger/akashi/crypto/register"
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/ledgertest"
-	"github.com/akashi-ledger/akashi/ledger/record"
-	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node/evidence"
 	"github.com/akashi-ledger/akashi/node/store"
 )
@@ -37,13 +35,14 @@ type alone struct {
 	sent    map[string]int
 	finals  []uint64
 	stopped chan error
+	keys    []sign.Key
 	applied uint64
 	kept    *evidence.Store
 }
 
 func newAlone(t *testing.T) *alone {
 	a := &alone{t: t, c: ledgertest.New(t, ledgertest.Options{}), dir: t.TempDir(), sent: map[string]int{}, stopped: make(chan error, 4)}
-	a.now = time.UnixMilli(int64(a.c.NowMs))
+	a.now, a.keys = time.UnixMilli(int64(a.c.NowMs)), []sign.Key{a.c.Member("a-sha").Cosign}
 	db, err := store.OpenState(filepath.Join(a.dir, "state"), quiet)
 	if err != nil {
 		t.Fatal(err)
@@ -60,11 +59,7 @@ func newAlone(t *testing.T) *alone {
 }
 
 func (a *alone) config() Config {
-	policy, err := rules.Load[rules.Policy](a.l.State(), rules.KeyPolicy)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return Config{Self: "a-sha", Key: a.c.Member("a-sha").Cosign, LogKey: a.c.Log, Policy: policy, Dir: a.dir,
+	return Config{Self: "a-sha", Keys: func() []sign.Key { a.mu.Lock(); defer a.mu.Unlock(); return a.keys }, LogKey: a.c.Log, Origin: a.c.Origin, Dir: a.dir,
 		State: a.l.State, Now: func() time.Time { return a.now }, Leader: func() string { return "a-sha" },
 		Send: func(_ context.Context, to string, _ []byte) error {
 			a.mu.Lock()
@@ -102,20 +97,17 @@ func (a *alone) batch() store.End {
 		a.t.Fatal(err)
 	}
 	a.c.Apply(e)
-	a.s.Derived(b.End)
+	a.s.Derived(b.End, b.Result.Next)
 	return b.End
 }
 
-func (a *alone) from(member string, end store.End, unix uint64) []byte {
-	m := a.c.Member(member)
-	name := ""
-	for _, p := range a.s.Policy.Members {
-		if p.ID == member {
-			name = p.Name
-		}
-	}
-	cs := m.Cosign.Cosign(name, end.Checkpoint(a.c.Origin), unix)
-	return encode(&message{Entries: []entry{{member, end.Height, end.Size, end.Root, unix, cs.Sig}}})
+func (a *alone) from(id string, end store.End, unix uint64) []byte {
+	return a.signedBy(a.c.Member(id).Cosign, id, end, unix)
+}
+
+func (a *alone) signedBy(k sign.Key, id string, end store.End, unix uint64) []byte {
+	cs := k.Cosign(member(a.s.of(end.Size), id).Name, end.Checkpoint(a.c.Origin), unix)
+	return encode(&message{Entries: []entry{{Member: id, Height: end.Height, Size: end.Size, Root: end.Root, Time: unix, Sig: cs.Sig}}})
 }
 
 func (a *alone) eventually(what string, ok func() bool) {
@@ -235,7 +227,7 @@ func TestRestart(t *testing.T) {
 }
 
 func markOf(t *testing.T, a *alone) uint64 {
-	m, err := openMark(a.dir, a.c.Member("a-sha").Cosign, a.c.Origin, false)
+	m, err := openMark(a.dir, []sign.Key{a.c.Member("a-sha").Cosign}, a.c.Origin, false, a.c.Member("a-sha").Cosign)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,13 +240,13 @@ func TestForkedStateDoesNotStart(t *testing.T) {
 	end := a.batch()
 	a.eventually("mark", func() bool { return markOf(t, a) == 1 })
 	a.s.Close()
-	m, err := openMark(a.dir, a.c.Member("a-sha").Cosign, a.c.Origin, false)
+	m, err := openMark(a.dir, []sign.Key{a.c.Member("a-sha").Cosign}, a.c.Origin, false, a.c.Member("a-sha").Cosign)
 	if err != nil {
 		t.Fatal(err)
 	}
 	root := end.Root
 	root[3] ^= 1
-	if err := m.write(Mark{Height: 1, Size: end.Size, Root: root}); err != nil {
+	if err := m.write(Mark{Height: 1, Size: end.Size, Root: root}, a.c.Member("a-sha").Cosign); err != nil {
 		t.Fatal(err)
 	}
 	m.f.Close()
@@ -266,7 +258,7 @@ func TestForkedStateDoesNotStart(t *testing.T) {
 func FuzzReceive(f *testing.F) {
 	key := sign.NewKey()
 	cs := key.Cosign("b", sign.Checkpoint{Origin: "o", Size: 1}, 5)
-	f.Add(encode(&message{Entries: []entry{{"b-sha", 1, 1, record.Digest{}, 5, cs.Sig}}, Beat: true}))
+	f.Add(encode(&message{Entries: []entry{{Member: "b-sha", Height: 1, Size: 1, Time: 5, Sig: cs.Sig}}, Beat: true}))
 	f.Add([]byte(fmt.Sprint("x")))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var m message

@@ -11,7 +11,8 @@ import (
 	"github.com/akashi-ledger/akashi/node/store"
 )
 
-// A Final is a checkpoint with at least k members' cosignatures.
+// A Final is a checkpoint with at least k members' cosignatures, under the policy
+// of its epoch.
 type Final struct {
 	End    store.End
 	Sigs   []MemberSig // ascending by member
@@ -70,14 +71,14 @@ func (f *Final) Cited() record.Cited {
 }
 
 func (s *Cosigner) assemble(end store.End, sigs map[string]entry) *Final {
-	f := &Final{End: end, Policy: s.Policy, logKey: s.LogKey}
-	for _, m := range s.Policy.Members {
+	f := &Final{End: end, Policy: s.of(end.Size), logKey: s.LogKey}
+	for _, m := range f.Policy.Members {
 		e, ok := sigs[m.ID]
-		if ok && e.Size == end.Size && e.Root == end.Root {
+		if ok && e.Size == end.Size && e.Root == end.Root && e.key == m.Key {
 			f.Sigs = append(f.Sigs, MemberSig{m.ID, sign.Cosignature{Signer: m.Name, Time: e.Time, Sig: e.Sig}})
 		}
 	}
-	if len(f.Sigs) < s.Policy.K {
+	if len(f.Sigs) < f.Policy.K {
 		return nil
 	}
 	return f

@@ -8,6 +8,7 @@ import (
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/receipt"
 	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
 )
 
 // An oddEntry is a member's cosignature over another log than ours. A member
@@ -55,8 +56,8 @@ func (s *Cosigner) differs(e entry) {
 // agree notes that a member cosigned our own log up to a size. It reports
 // whether the member has cosigned another log, too.
 func (s *Cosigner) agree(e entry) bool {
-	if e.Size > s.agreed[e.Member].Size {
-		s.agreed[e.Member] = e
+	if at := s.era(e); s.counts(e) && e.Size > s.agreed[at].Size {
+		s.agreed[at] = e
 	}
 	return len(s.odd[e.Member]) > 0
 }
@@ -95,6 +96,9 @@ func (s *Cosigner) compare() error {
 		for _, e := range sigs {
 			switch {
 			case size > s.newest.Size:
+			case !s.counts(e): // checked before its policy epoch was known, under another's key
+				delete(sigs, e.Member)
+				s.kept[e.Member]--
 			case ours && e.Root == end.Root:
 				s.agree(e)
 			default:
@@ -125,29 +129,33 @@ func (s *Cosigner) compare() error {
 // accuse makes evidence of what contradicts itself.
 func (s *Cosigner) accuse() error {
 	type finding struct {
-		a, b receipt.Cosigned
+		policy *rules.Policy
+		a, b   receipt.Cosigned
 	}
 	var found []finding
 	s.mu.Lock()
 	for _, p := range s.pairs {
-		found = append(found, finding{s.cosigned(p[:1]...), s.cosigned(p[1:]...)})
+		if s.counts(p[0]) && s.counts(p[1]) {
+			found = append(found, finding{s.of(p[0].Size), s.cosigned(p[:1]...), s.cosigned(p[1:]...)})
+		}
 	}
 	s.pairs = nil
 	for _, list := range s.odd {
 		for _, o := range list {
-			if a := s.agreed[o.Member]; !o.proven && a.Size >= o.Size {
+			policy := s.of(o.Size) // one file is under one policy: both sides are of its epoch
+			if a := s.agreed[era{o.Member, policy.Epoch}]; !o.proven && a.Size >= o.Size {
 				o.proven = true
-				found = append(found, finding{s.cosigned(o.entry), s.cosigned(a)})
+				found = append(found, finding{policy, s.cosigned(o.entry), s.cosigned(a)})
 			}
-			if own := s.agreed[s.Self]; !o.shown && !o.proven && own.Size >= o.Size {
+			if own := s.agreed[era{s.Self, policy.Epoch}]; !o.shown && !o.proven && own.Size >= o.Size {
 				o.shown = true
-				found = append(found, finding{s.cosigned(s.oddAt(o)...), s.cosigned(s.alike(own)...)})
+				found = append(found, finding{policy, s.cosigned(s.oddAt(o)...), s.cosigned(s.alike(own)...)})
 			}
 		}
 	}
 	s.mu.Unlock()
 	for _, f := range found {
-		file, err := receipt.BuildCheckpoints(s.Policy.Sign(), f.a, f.b, s.past)
+		file, err := receipt.BuildCheckpoints(f.policy.Sign(), f.a, f.b, s.past)
 		if err != nil {
 			return err
 		}
@@ -182,7 +190,7 @@ func (s *Cosigner) oddAt(o *oddEntry) (all []entry) {
 func (s *Cosigner) alike(own entry) []entry {
 	all := []entry{own}
 	for _, e := range s.sigs[own.Size] {
-		if e.Root == own.Root && e.Member != s.Self {
+		if e.Root == own.Root && e.Member != s.Self && s.counts(e) {
 			all = append(all, e)
 		}
 	}
@@ -191,9 +199,9 @@ func (s *Cosigner) alike(own entry) []entry {
 
 // cosigned returns what entries over one checkpoint say. There is at least one.
 func (s *Cosigner) cosigned(entries ...entry) receipt.Cosigned {
-	c := receipt.Cosigned{Checkpoint: sign.Checkpoint{Origin: s.Policy.Origin, Size: entries[0].Size, Root: entries[0].Root}}
+	c := receipt.Cosigned{Checkpoint: sign.Checkpoint{Origin: s.Origin, Size: entries[0].Size, Root: entries[0].Root}}
 	for _, e := range entries {
-		name := s.Policy.Members[s.index(e.Member)].Name
+		name := member(s.of(e.Size), e.Member).Name
 		c.Sigs = append(c.Sigs, sign.Cosignature{Signer: name, Time: e.Time, Sig: e.Sig})
 	}
 	return c
@@ -205,18 +213,19 @@ func (s *Cosigner) cosigned(entries ...entry) receipt.Cosigned {
 // What has no evidence yet does not count.
 func (s *Cosigner) forked() error {
 	gone := 0
-	for member, list := range s.odd {
-		if slices.ContainsFunc(list, func(o *oddEntry) bool { return o.shown && s.agreed[member].Size < o.Size }) {
+	for id, list := range s.odd {
+		if slices.ContainsFunc(list, func(o *oddEntry) bool { return o.shown && s.agreed[era{id, s.of(o.Size).Epoch}].Size < o.Size }) {
 			gone++
 		}
 		for _, o := range list {
-			if n := len(s.oddAt(o)); n >= s.Policy.K && (o.shown || o.proven) {
+			if n := len(s.oddAt(o)); n >= s.of(o.Size).K && (o.shown || o.proven) {
 				return fmt.Errorf("%w: %d members cosigned another root at size %d", ErrForked, n, o.Size)
 			}
 		}
 	}
-	if n := len(s.Policy.Members); n-gone < s.Policy.K {
-		return fmt.Errorf("%w: %d of %d members cosigned another log, and %d make anything final", ErrForked, gone, n, s.Policy.K)
+	p := s.of(s.newest.Size)
+	if n := len(p.Members); n-gone < p.K {
+		return fmt.Errorf("%w: %d of %d members cosigned another log, and %d make anything final", ErrForked, gone, n, p.K)
 	}
 	return nil
 }

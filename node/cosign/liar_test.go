@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/record"
 )
 
@@ -14,12 +15,12 @@ import (
 func (a *alone) remark(mk Mark) {
 	a.t.Helper()
 	a.s.Close()
-	m, err := openMark(a.dir, a.c.Member("a-sha").Cosign, a.c.Origin, false)
+	m, err := openMark(a.dir, []sign.Key{a.c.Member("a-sha").Cosign}, a.c.Origin, false, a.c.Member("a-sha").Cosign)
 	if err != nil {
 		a.t.Fatal(err)
 	}
 	defer m.f.Close()
-	if err := m.write(mk); err != nil {
+	if err := m.write(mk, a.c.Member("a-sha").Cosign); err != nil {
 		a.t.Fatal(err)
 	}
 }

@@ -26,7 +26,7 @@ type Mark struct {
 	Root   record.Digest  `cbor:"3,keyasint"`
 	Time   uint64         `cbor:"4,keyasint"` // Unix seconds of the cosignature
 	Count  uint64         `cbor:"5,keyasint"` // of writes
-	Sig    sign.Signature `cbor:"6,keyasint"` // by the cosigner key over the rest
+	Sig    sign.Signature `cbor:"6,keyasint"` // over the rest, by the cosigner key of the end's policy epoch
 }
 
 // ErrMarkLost says that the mark file is missing or unreadable though the
@@ -38,7 +38,7 @@ var crcTable = crc32.MakeTable(crc32.Castagnoli)
 
 type markFile struct {
 	f      *os.File
-	key    sign.Key
+	keys   []sign.Key // the member's cosigner keys at the opening: any of them signed what it holds
 	origin string
 	mark   Mark
 	broken error // after a failed write or sync nothing more is written
@@ -49,20 +49,22 @@ func (m Mark) signed() []byte {
 	return canon.Must(&m)
 }
 
-// openMark opens the mark file in dir. Where mayCreate is false it must exist.
-func openMark(dir string, key sign.Key, origin string, mayCreate bool) (*markFile, error) {
+// openMark opens the mark file in dir. Where mayCreate is false it must exist; a
+// new one is signed with key. The keys are all that the member ever cosigned
+// with, so that the mark holds on both sides of a key's replacement.
+func openMark(dir string, keys []sign.Key, origin string, mayCreate bool, key sign.Key) (*markFile, error) {
 	path := filepath.Join(dir, "cosigned.mark")
 	f, err := os.OpenFile(path, os.O_RDWR, 0o600)
 	if errors.Is(err, os.ErrNotExist) {
 		if !mayCreate {
 			return nil, fmt.Errorf("%s: %w", path, ErrMarkLost)
 		}
-		return createMark(path, key, origin)
+		return createMark(path, keys, origin, key)
 	}
 	if err != nil {
 		return nil, err
 	}
-	m := &markFile{f: f, key: key, origin: origin}
+	m := &markFile{f: f, keys: keys, origin: origin}
 	found := false
 	for slot := range int64(2) {
 		mk, ok := m.read(slot)
@@ -79,24 +81,24 @@ func openMark(dir string, key sign.Key, origin string, mayCreate bool) (*markFil
 
 // createMark makes the file under another name first: a crash leaves no file, or
 // one whose mark checks.
-func createMark(path string, key sign.Key, origin string) (*markFile, error) {
+func createMark(path string, keys []sign.Key, origin string, key sign.Key) (*markFile, error) {
 	f, err := os.OpenFile(path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	m := &markFile{f: f, key: key, origin: origin}
-	if err := m.create(path); err != nil {
+	m := &markFile{f: f, keys: keys, origin: origin}
+	if err := m.create(path, key); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("make the cosigned mark: %w", err)
 	}
 	return m, nil
 }
 
-func (m *markFile) create(path string) error {
+func (m *markFile) create(path string, key sign.Key) error {
 	if _, err := m.f.Write(make([]byte, 2*slotBytes)); err != nil {
 		return err
 	}
-	if err := m.write(Mark{}); err != nil {
+	if err := m.write(Mark{}, key); err != nil {
 		return err
 	}
 	if err := os.Rename(path+".new", path); err != nil {
@@ -122,16 +124,21 @@ func (m *markFile) read(slot int64) (Mark, bool) {
 	if canon.Unmarshal(buf[6:6+n], &mk) != nil {
 		return mk, false
 	}
-	return mk, sign.Verify(m.key.Public(), sign.DomainMark, m.origin, mk.signed(), mk.Sig) == nil
+	for _, k := range m.keys {
+		if sign.Verify(k.Public(), sign.DomainMark, m.origin, mk.signed(), mk.Sig) == nil {
+			return mk, true
+		}
+	}
+	return mk, false
 }
 
 // write makes a mark durable. After a failure the file is not touched again.
-func (m *markFile) write(mk Mark) error {
+func (m *markFile) write(mk Mark, key sign.Key) error {
 	if m.broken != nil {
 		return m.broken
 	}
 	mk.Count = m.mark.Count + 1
-	mk.Sig = m.key.Sign(sign.DomainMark, m.origin, mk.signed())
+	mk.Sig = key.Sign(sign.DomainMark, m.origin, mk.signed())
 	b := canon.Must(&mk)
 	buf := make([]byte, slotBytes)
 	binary.BigEndian.PutUint16(buf, uint16(len(b)))

@@ -13,15 +13,15 @@ const origin = "test.example/log"
 
 func TestMarkSurvivesOpening(t *testing.T) {
 	dir, key := t.TempDir(), sign.NewKey()
-	m, err := openMark(dir, key, origin, true)
+	m, err := openMark(dir, []sign.Key{key}, origin, true, key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for h := uint64(1); h <= 5; h++ {
-		if err := m.write(Mark{Height: h, Size: 10 * h, Time: 1000 + h}); err != nil {
+		if err := m.write(Mark{Height: h, Size: 10 * h, Time: 1000 + h}, key); err != nil {
 			t.Fatal(err)
 		}
-		again, err := openMark(dir, key, origin, false)
+		again, err := openMark(dir, []sign.Key{key}, origin, false, key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -33,24 +33,24 @@ func TestMarkSurvivesOpening(t *testing.T) {
 }
 
 func TestMarkMustNotBeLost(t *testing.T) {
-	if _, err := openMark(t.TempDir(), sign.NewKey(), origin, false); !errors.Is(err, ErrMarkLost) {
+	if _, err := openMark(t.TempDir(), []sign.Key{sign.NewKey()}, origin, false, sign.NewKey()); !errors.Is(err, ErrMarkLost) {
 		t.Errorf("missing file: %v", err)
 	}
 	dir, key := t.TempDir(), sign.NewKey()
-	if _, err := openMark(dir, key, origin, true); err != nil {
+	if _, err := openMark(dir, []sign.Key{key}, origin, true, key); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openMark(dir, sign.NewKey(), origin, false); !errors.Is(err, ErrMarkLost) {
+	if _, err := openMark(dir, []sign.Key{sign.NewKey()}, origin, false, sign.NewKey()); !errors.Is(err, ErrMarkLost) {
 		t.Errorf("mark of another key: %v", err)
 	}
-	if _, err := openMark(dir, key, "other", false); !errors.Is(err, ErrMarkLost) {
+	if _, err := openMark(dir, []sign.Key{key}, "other", false, key); !errors.Is(err, ErrMarkLost) {
 		t.Errorf("mark of another log: %v", err)
 	}
 	path := filepath.Join(dir, "cosigned.mark")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openMark(dir, key, origin, true); !errors.Is(err, ErrMarkLost) {
+	if _, err := openMark(dir, []sign.Key{key}, origin, true, key); !errors.Is(err, ErrMarkLost) {
 		t.Errorf("emptied file: %v", err)
 	}
 }
@@ -64,18 +64,18 @@ func TestMarkHalfMade(t *testing.T) {
 		if err := os.WriteFile(path+".new", half, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := openMark(dir, key, origin, false); !errors.Is(err, ErrMarkLost) {
+		if _, err := openMark(dir, []sign.Key{key}, origin, false, key); !errors.Is(err, ErrMarkLost) {
 			t.Errorf("half of %d bytes taken for a mark: %v", len(half), err)
 		}
-		m, err := openMark(dir, key, origin, true)
+		m, err := openMark(dir, []sign.Key{key}, origin, true, key)
 		if err != nil {
 			t.Fatalf("half of %d bytes: %v", len(half), err)
 		}
-		if err := m.write(Mark{Height: 3, Size: 30}); err != nil {
+		if err := m.write(Mark{Height: 3, Size: 30}, key); err != nil {
 			t.Fatal(err)
 		}
 		m.f.Close()
-		if again, err := openMark(dir, key, origin, false); err != nil || again.mark.Height != 3 {
+		if again, err := openMark(dir, []sign.Key{key}, origin, false, key); err != nil || again.mark.Height != 3 {
 			t.Errorf("the mark written under the final name: %v", err)
 		}
 		if _, err := os.Lstat(path + ".new"); !os.IsNotExist(err) {
@@ -88,13 +88,13 @@ func TestMarkHalfMade(t *testing.T) {
 // length: the mark before it, or the one written, is what a start reads.
 func TestMarkTornWrite(t *testing.T) {
 	dir, key := t.TempDir(), sign.NewKey()
-	m, err := openMark(dir, key, origin, true)
+	m, err := openMark(dir, []sign.Key{key}, origin, true, key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "cosigned.mark")
 	for h := uint64(1); h <= 3; h++ {
-		if err := m.write(Mark{Height: h, Size: h}); err != nil {
+		if err := m.write(Mark{Height: h, Size: h}, key); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -102,7 +102,7 @@ func TestMarkTornWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.write(Mark{Height: 4, Size: 4}); err != nil {
+	if err := m.write(Mark{Height: 4, Size: 4}, key); err != nil {
 		t.Fatal(err)
 	}
 	after, err := os.ReadFile(path)
@@ -116,7 +116,7 @@ func TestMarkTornWrite(t *testing.T) {
 		if err := os.WriteFile(path, torn, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		got, err := openMark(dir, key, origin, false)
+		got, err := openMark(dir, []sign.Key{key}, origin, false, key)
 		if err != nil {
 			t.Fatalf("cut at %d: %v", cut, err)
 		}
@@ -130,11 +130,11 @@ func TestMarkTornWrite(t *testing.T) {
 // TestMarkEveryBitFlip: a changed slot is never read as another mark.
 func TestMarkEveryBitFlip(t *testing.T) {
 	dir, key := t.TempDir(), sign.NewKey()
-	m, err := openMark(dir, key, origin, true)
+	m, err := openMark(dir, []sign.Key{key}, origin, true, key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.write(Mark{Height: 7, Size: 70}); err != nil {
+	if err := m.write(Mark{Height: 7, Size: 70}, key); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "cosigned.mark")
@@ -149,7 +149,7 @@ func TestMarkEveryBitFlip(t *testing.T) {
 		if err := os.WriteFile(path, bad, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		got, err := openMark(dir, key, origin, false)
+		got, err := openMark(dir, []sign.Key{key}, origin, false, key)
 		if err != nil {
 			t.Fatalf("byte %d: %v", i, err)
 		}
@@ -161,12 +161,13 @@ func TestMarkEveryBitFlip(t *testing.T) {
 }
 
 func TestMarkStopsAfterFailedWrite(t *testing.T) {
-	m, err := openMark(t.TempDir(), sign.NewKey(), origin, true)
+	key := sign.NewKey()
+	m, err := openMark(t.TempDir(), []sign.Key{key}, origin, true, key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	m.f.Close()
-	if err := m.write(Mark{Height: 1}); err == nil {
+	if err := m.write(Mark{Height: 1}, key); err == nil {
 		t.Fatal("a write to a closed file succeeded")
 	}
 	if m.broken == nil {

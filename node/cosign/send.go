@@ -68,7 +68,7 @@ func (s *Cosigner) deliver(to string, o *outbox) {
 func (s *Cosigner) announce(f *Final) {
 	entries := make([]entry, len(f.Sigs))
 	for i, m := range f.Sigs {
-		entries[i] = entry{m.Member, f.End.Height, f.End.Size, f.End.Root, m.Time, m.Sig}
+		entries[i] = entry{Member: m.Member, Height: f.End.Height, Size: f.End.Size, Root: f.End.Root, Time: m.Time, Sig: m.Sig}
 	}
 	for _, o := range s.out {
 		o.add(entries, false)

@@ -92,6 +92,9 @@ func (o *Outbox) judge(b *store.Batch) {
 		case s == nil || !s.durable || s.signed.Submission != b.Result.Seal.Submissions[i]:
 		case usesNumber(out.All):
 			l.decide(s, verdictOf(out, &b.End))
+		case out.All == record.CodeSignature && o.rekeyed(s):
+			o.Log.Info("the issuer's key was replaced on the way: requests go again", "issuer", l.issuer, "seq", s.seq)
+			l.decide(s, &verdict{height: b.End.Height, timeMs: b.End.TimeMs, full: true})
 		case out.All == record.CodeSubmissionIssuer || out.All == record.CodeSignature:
 			o.Log.Warn("a submission was refused whole", "issuer", l.issuer, "seq", s.seq, "code", string(out.All))
 			s.whole = out.All
@@ -155,7 +158,7 @@ func (o *Outbox) concludeWith(s *submission, v *verdict) {
 
 // again puts the requests of a submission back at the head of their queue.
 func (o *Outbox) again(s *submission) {
-	o.Log.Info("the seal was full: requests go again", "issuer", s.lane.issuer, "seq", s.seq, "requests", len(s.calls))
+	o.Log.Info("requests go again", "issuer", s.lane.issuer, "seq", s.seq, "requests", len(s.calls))
 	l := s.lane
 	l.mu.Lock()
 	s.left = len(s.calls)

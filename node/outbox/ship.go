@@ -129,6 +129,7 @@ func (o *Outbox) deliver(s *submission) {
 			o.leaderless.Store(int64(time.Since(o.begin) + 4*o.Resend))
 		default:
 			o.Log.Debug("a submission was not sent", "issuer", s.lane.issuer, "seq", s.seq, "err", err)
+			o.outlived(s)
 		}
 		timer.Reset(wait)
 		select {

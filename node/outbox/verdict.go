@@ -16,7 +16,7 @@ type verdict struct {
 	height  uint64
 	timeMs  uint64
 	first   uint64     // index of the leaf of its first accepted record
-	full    bool       // refused whole with batch.full: no verdict over its records
+	full    bool       // refused whole with batch.full, or under a replaced key: no verdict over its records
 	refused []position // ascending
 }
 

@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/register"
+	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/forest"
 	"github.com/akashi-ledger/akashi/ledger/ledgertest"
 	"github.com/akashi-ledger/akashi/ledger/record"
-	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node/cosign"
 	"github.com/akashi-ledger/akashi/node/replica"
 	"github.com/akashi-ledger/akashi/node/store"
@@ -101,8 +101,6 @@ func (cl *cluster) start(id string) *member {
 	must(err)
 	m.ledger, err = store.OpenLedger(m.db, cl.c.Leaves[0], register.Options{}, log)
 	must(err)
-	policy, err := rules.Load[rules.Policy](m.ledger.State(), rules.KeyPolicy)
-	must(err)
 	known := map[peer.ID]bool{}
 	for _, p := range cl.ids {
 		known[p] = true
@@ -118,7 +116,7 @@ func (cl *cluster) start(id string) *member {
 		}
 		return ""
 	}
-	m.cosign, err = cosign.New(cosign.Config{Self: id, Key: keys.Cosign, LogKey: cl.c.Log, Policy: policy, Dir: cl.dirs[id],
+	m.cosign, err = cosign.New(cosign.Config{Self: id, Keys: func() []sign.Key { return []sign.Key{keys.Cosign} }, LogKey: cl.c.Log, Origin: cl.c.Origin, Dir: cl.dirs[id],
 		State: m.ledger.State, Now: now, Leader: leader, Stop: stop, Log: log, Fresh: true,
 		Send: func(ctx context.Context, to string, b []byte) error {
 			_, err := m.host.Call(ctx, cl.ids[to], "cosign", b)
@@ -129,10 +127,10 @@ func (cl *cluster) start(id string) *member {
 	must(err)
 	must(m.host.Handle("cosign", transport.Limits{MaxRequest: 1 << 20, MaxResponse: 1 << 10, Concurrency: 8},
 		func(_ context.Context, _ peer.ID, b []byte) ([]byte, error) { return nil, m.cosign.Receive(b) }))
-	r, err := replica.New(replica.Config{Self: id, Origin: cl.c.Origin, Key: keys.Key, Dir: cl.dirs[id], Host: m.host,
+	r, err := replica.New(replica.Config{Self: id, Origin: cl.c.Origin, Key: func() (sign.Key, bool) { return keys.Key, true }, Dir: cl.dirs[id], Host: m.host,
 		Servers: cl.servers, Ledger: m.ledger, Now: now, Final: m.cosign.Current, Beat: m.cosign.Beat,
 		Twice: func(a, b *record.Header) { m.twice.Add(1); m.liar.Store(&a.Leader) },
-		Batch: func(b *store.Batch) { m.cosign.Derived(b.End) }, Committed: func([]byte, *forest.Result) {}, Leads: func(string) {}, Stop: stop, Log: log})
+		Batch: func(b *store.Batch) { m.cosign.Derived(b.End, b.Result.Next) }, Committed: func([]byte, *forest.Result) {}, Leads: func(string) {}, Stop: stop, Log: log})
 	must(err)
 	m.replica.Store(r)
 	cl.nodes[id] = m

@@ -20,6 +20,8 @@ type chain struct {
 	prev   record.Digest
 	height uint64
 	timeMs uint64
+	first  uint64 // height of the policy epoch's first batch
+	fence  bool   // the last entry may change keys: what follows waits for it
 }
 
 // propose is the leader's goroutine: while this node leads, it turns the queue
@@ -148,13 +150,32 @@ func (r *Replica) tip(term uint64) (*chain, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &chain{term: term, epoch: head.Epoch, prev: head.Header, height: head.Height, timeMs: head.TimeMs}, nil
+	return &chain{term: term, epoch: head.Epoch, prev: head.Header, height: head.Height, timeMs: head.TimeMs, fence: true}, nil
 }
 
-// mayPropose reports whether depth and backpressure leave room.
+// mayPropose reports whether depth and backpressure leave room, and whether what
+// is final may be cited in the policy epoch that runs.
 func (r *Replica) mayPropose(c *chain) bool {
+	if c.fence && !r.passed(c) {
+		return false
+	}
 	f := r.Final()
-	return f != nil && r.open.Load() < depth && c.height-f.End.Height < maxOpen
+	return f != nil && r.open.Load() < depth && c.height-f.End.Height < maxOpen && f.End.Height+1 >= c.first
+}
+
+// passed reports whether everything proposed is applied, and reads what epoch
+// the log is in then.
+func (r *Replica) passed(c *chain) bool {
+	if r.open.Load() > 0 {
+		return false
+	}
+	p, err := rules.Load[rules.Policy](r.Ledger.State(), rules.KeyPolicy)
+	if err != nil {
+		r.Stop(err)
+		return false
+	}
+	c.first, c.fence = p.First, false
+	return true
 }
 
 // entry builds and proposes one entry from first and what waits behind it. It
@@ -168,14 +189,20 @@ func (r *Replica) entry(c *chain, first *record.Submitted) *record.Submitted {
 			return first
 		}
 	}
+	key, ok := r.Key()
+	if !ok {
+		r.Stop(errors.New("the key file lacks the signing key that the register has for this member"))
+		return first
+	}
 	e, rest := r.gather(first)
+	c.fence = changesKeys(e)
 	e.Header = record.Header{Leader: r.Self, Epoch: c.epoch, Term: c.term, Prev: c.prev, TimeMs: timeMs, Cited: f.Cited()}
 	subs := make([]record.Submission, len(e.Submissions))
 	for i := range subs {
 		subs[i] = e.Submissions[i].Submission
 	}
 	e.Header.Submissions = record.SubmissionsRoot(subs)
-	e.Header.Sig = r.Key.Sign(sign.DomainHeader, r.Origin, e.Header.Signed())
+	e.Header.Sig = key.Sign(sign.DomainHeader, r.Origin, e.Header.Signed())
 	c.prev, c.timeMs, c.height = e.Header.Hash(), timeMs, c.height+1
 	r.open.Add(1)
 	future := r.raft.Apply(canon.Must(e), applyTimeout)
@@ -192,6 +219,18 @@ func (r *Replica) entry(c *chain, first *record.Submitted) *record.Submitted {
 		}
 	}()
 	return rest
+}
+
+// changesKeys reports whether an entry may change who signs headers or cosigns.
+func changesKeys(e *record.Entry) bool {
+	for i := range e.Submissions {
+		for _, leaf := range e.Submissions[i].Leaves {
+			if k := record.PeekKind(leaf); k == record.KindMember || k == record.KindKey {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func latest(f *cosign.Final) uint64 {

@@ -14,6 +14,9 @@
 //     a final checkpoint at most 32 batches back.
 //   - The second of two headers for one place has no effect, and its signer is
 //     named.
+//   - A header is signed with the key that the register has before its batch, and
+//     the first one of a policy epoch cites the end that closed the epoch before:
+//     after an entry that may change either, the leader waits until it is applied.
 //   - An entry is applied once: the ledger knows the Raft index of the last.
 //   - An error of the ledger stops the node.
 //
@@ -66,8 +69,8 @@ var (
 type Config struct {
 	Self     string // member id
 	Origin   string
-	Key      sign.Key
-	Dir      string // of the Raft log
+	Key      func() (sign.Key, bool) // signs headers: the key that the register has for this member
+	Dir      string                  // of the Raft log
 	Host     *transport.Host
 	Servers  map[string]raft.ServerID // by member id; all voters
 	Ledger   *store.Ledger

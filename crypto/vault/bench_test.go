@@ -127,7 +127,8 @@ func peopleVault(b *testing.B, people int) *Vault {
 	return v
 }
 
-var sizes = []int{1000, 20000}
+// The largest is nearly a full vault: 20,000 people with twelve entries each.
+var sizes = []int{1000, 20000, 75000}
 
 func BenchmarkPut(b *testing.B) {
 	for _, people := range sizes {

@@ -19,8 +19,8 @@
 // that an attestation says no more than is true.
 //
 // This version keeps all secrets in one sealed block, rewritten by each shred,
-// and holds them in memory while open. It refuses to grow beyond 80,000 entries,
-// which is 20,000 people.
+// and holds them in memory while open. It refuses to grow beyond 240,000 entries,
+// which is twelve for each of 20,000 people.
 //
 // # Slot
 //

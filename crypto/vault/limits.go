@@ -1,9 +1,11 @@
 package vault
 
 const (
-	// DefaultMaxEntries is 20,000 people with three secrets and one lookup each.
-	// Beyond it a shred would take longer than a person should wait.
-	DefaultMaxEntries = 80_000
+	// DefaultMaxEntries is 20,000 people with twelve entries each: four for the
+	// person and one service, and eight further months or services. Beyond it a
+	// shred, which holds up everything else, would take longer than a person
+	// should wait.
+	DefaultMaxEntries = 240_000
 	// MaxIDBytes bounds an id.
 	MaxIDBytes = 512
 	// MaxValueBytes bounds one secret.

@@ -26,7 +26,8 @@ type Blobs interface {
 	Scan(prefix []byte, fn func(key, value []byte) error) error
 }
 
-// Config is what a Desk needs. All but CloseDelay and AutoReceive is required.
+// Config is what a Desk needs. All but MaxPeople, AutoReceive and CloseDelay is
+// required.
 type Config struct {
 	Self    string          // this member
 	Origin  string          // the log's name
@@ -42,12 +43,17 @@ type Config struct {
 	Approve func([]byte) sign.Signature // with the second approver's key, in the domain "approval"
 	Log     *slog.Logger
 
+	MaxPeople   int                  // registered or received; 0: 20,000
 	AutoReceive bool                 // confirm hand-overs without being asked
 	CloseDelay  func() time.Duration // before a handle is closed; nil: random, at most an hour
 }
 
 // freshFor is how old the newest final checkpoint may be where data leaves.
 const freshFor = 30 * time.Second
+
+// maxPeople is how many people a member's vault holds until it is a tree: see
+// docs/decisions/0004-vault.md.
+const maxPeople = 20_000
 
 // maxWorkers bounds what the desk does at once without being waited for.
 const maxWorkers = 32
@@ -75,7 +81,8 @@ type Desk struct {
 	duties  [3]sync.Mutex // one pass of each kind of duty at a time
 
 	spentMu sync.Mutex
-	spent   []string // vault ids of transient secrets that have done their work
+	spent   []string  // vault ids of transient secrets that have done their work
+	spendAt time.Time // not before, unless somebody waits for it
 }
 
 // New returns a desk that goes on with what an earlier one left unfinished.
@@ -86,6 +93,9 @@ func New(c Config) (*Desk, error) {
 		if missing {
 			return nil, fmt.Errorf("custody: %s is required", what)
 		}
+	}
+	if c.MaxPeople == 0 {
+		c.MaxPeople = maxPeople
 	}
 	if c.CloseDelay == nil {
 		c.CloseDelay = upToAnHour

@@ -338,6 +338,9 @@ func (w *world) duties() {
 			m.parcels.hurry()
 			m.sendDue(ctx)
 			m.receiveDue(ctx)
+			m.spentMu.Lock()
+			m.spendAt = time.Time{}
+			m.spentMu.Unlock()
 			m.destroyDue(ctx)
 		}
 	}

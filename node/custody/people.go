@@ -3,6 +3,7 @@ package custody
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -194,6 +195,11 @@ func (d *Desk) begin(st *store.State, s *rules.Service, r *Registration) (*perso
 	if code := codeOf(err); err != nil && code != CodePersonUnknown && (code != record.CodeErased || d.goingOut(r.Person)) {
 		return nil, nil, err
 	}
+	if q == nil {
+		if err := d.roomFor(r.Person); err != nil {
+			return nil, nil, err
+		}
+	}
 	secret, entries, err := d.secretFor(q, r)
 	if err == nil {
 		_, missing, err2 := d.missing(r.Person, "c/"+s.ID)
@@ -216,6 +222,17 @@ func (d *Desk) begin(st *store.State, s *rules.Service, r *Registration) (*perso
 		release()
 	}
 	return q, release, err
+}
+
+// roomFor refuses one person too many. Whoever is known already is not counted
+// again.
+func (d *Desk) roomFor(ref Ref) error {
+	d.people.mu.Lock()
+	defer d.people.mu.Unlock()
+	if n := len(d.people.byRef); d.people.byRef[ref] == nil && n >= d.MaxPeople {
+		return fmt.Errorf("%w: %d people, at most %d", vault.ErrFull, n, d.MaxPeople)
+	}
+	return nil
 }
 
 // fresh1 leaves out lookups and handles that the index has already, so that it

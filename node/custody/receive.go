@@ -181,6 +181,9 @@ func (d *Desk) receiving(st *store.State, id record.ID, in *rules.Intent, r *Rec
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	if err := d.roomFor(ref); err != nil {
+		return nil, nil, nil, err
+	}
 	classes, entries, err := d.missing(ref, d.recordName(), receivedName(h.For, in.To))
 	if err != nil {
 		return nil, nil, nil, err

@@ -91,8 +91,22 @@ func (d *Desk) destroyDue(ctx context.Context) {
 		d.goOn(ctx, job.plan.Erasure)
 	}
 	d.spend(d.pastMonths()...)
-	d.shredSpent()
+	if d.maySpend() {
+		d.shredSpent()
+	}
 }
+
+// maySpend reports whether the last rotation is long enough ago: a rotation holds
+// up everything that needs the vault, and takes longer the fuller it is.
+func (d *Desk) maySpend() bool {
+	d.spentMu.Lock()
+	defer d.spentMu.Unlock()
+	return !time.Now().Before(d.spendAt)
+}
+
+// rotationShare is how many times as long as it took nothing transient is
+// destroyed after a rotation.
+const rotationShare = 20
 
 func (d *Desk) goOn(ctx context.Context, id record.ID) {
 	if err := d.runErasure(ctx, id); err != nil {
@@ -127,6 +141,12 @@ func (d *Desk) shredSpent() {
 	if len(ids) == 0 {
 		return
 	}
+	begin := time.Now()
+	defer func() {
+		d.spentMu.Lock()
+		d.spendAt = time.Now().Add(rotationShare * time.Since(begin))
+		d.spentMu.Unlock()
+	}()
 	if err := d.shred(ids...); err != nil {
 		d.Log.Error("transient keys are not destroyed", "err", err.Error())
 		d.spend(ids...)

@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 type site struct {
 	t      *testing.T
 	n      *node.Node
+	conn   *grpc.ClientConn
 	log    pb.TrillianLogClient
 	admin  pb.TrillianAdminClient
 	tokens map[token.Role]string
@@ -101,7 +102,7 @@ func newSite(t *testing.T, open bool) *site {
 	conn, err := grpc.NewClient(set.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	fatal(t, err)
 	t.Cleanup(func() { conn.Close() })
-	s.log, s.admin = pb.NewTrillianLogClient(conn), pb.NewTrillianAdminClient(conn)
+	s.conn, s.log, s.admin = conn, pb.NewTrillianLogClient(conn), pb.NewTrillianAdminClient(conn)
 	return s
 }
 

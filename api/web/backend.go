@@ -44,12 +44,16 @@ type Desk interface {
 	// ErrErased where its content is gone, ErrNotFinal where signatures are
 	// missing.
 	Receipt(ctx context.Context, person string, index uint64) ([]byte, error)
+	// Complete returns the akashi-completeness/v1 of the person. It returns
+	// ErrNoSecret where no copy of the person's secret is kept.
+	Complete(ctx context.Context, person string) ([]byte, error)
 }
 
 // What a backend refuses with. Anything else is shown as a fault of the node.
 var (
 	ErrNoSession = errors.New("no such session")
 	ErrNotFound  = errors.New("nothing here for this person")
+	ErrNoSecret  = errors.New("the person's secret is not kept here")
 	ErrErased    = errors.New("content erased")
 	ErrNotFinal  = errors.New("not final yet")
 	ErrBusy      = errors.New("busy")

@@ -26,7 +26,7 @@ type pages map[string]*template.Template
 
 func parsePages() (pages, error) {
 	out := pages{}
-	for _, name := range []string{"public", "mine", "receipt", "verify", "problem"} {
+	for _, name := range []string{"public", "mine", "receipt", "all", "verify", "problem"} {
 		t, err := template.ParseFS(templates, "templates/frame.html", "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, err
@@ -54,6 +54,7 @@ type page struct {
 	Days    []day
 	Older   uint64 // index from which the older events go on; 0: none
 	Receipt *slip
+	Kind    string // of the file whose steps are shown at first
 }
 
 // T returns a text of the catalogue.
@@ -327,7 +328,7 @@ func (s *server) receipt(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, "receipt", err)
 		return
 	}
-	p.Receipt.Index, p.Title, p.Script = index, p.Receipt.Title, true
+	p.Receipt.Index, p.Title, p.Script, p.Kind = index, p.Receipt.Title, true, formReceipt
 	s.show(w, http.StatusOK, "receipt", p)
 }
 
@@ -374,9 +375,6 @@ func (s *server) verify(w http.ResponseWriter, r *http.Request) {
 	if err == nil && token != "" {
 		p.session(token)
 	}
-	p.Title, p.Script = p.T("verify.h1"), true
+	p.Title, p.Script, p.Kind = p.T("verify.h1"), true, formReceipt
 	s.show(w, http.StatusOK, "verify", p)
 }
-
-// Steps are the steps of verifying, in the order of assets/verify.js.
-func (p *page) Steps() []string { return []string{"form", "place", "signed", "state", "keys"} }

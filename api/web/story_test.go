@@ -295,6 +295,44 @@ func (s *story) Receipt(_ context.Context, who string, index uint64) ([]byte, er
 	return b, nil
 }
 
+// Complete proves the records of hana over every service and member.
+func (s *story) Complete(_ context.Context, who string) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil || who != person {
+		return nil, orElse(s.err, web.ErrNotFound)
+	}
+	hana := s.c.Person("hana")
+	b, err := receipt.BuildComplete(newest(s.c), receipt.CompleteOptions{
+		Handle: func(id string, gen uint64) (sign.PublicKey, error) { return hana.Handle(id, gen).Public(), nil },
+		Events: s.events,
+	})
+	if err == nil && s.mangle != nil {
+		b = s.mangle(b)
+	}
+	return b, err
+}
+
+// events finds the leaves under a handle in the whole log.
+func (s *story) events(h sign.PublicKey, n uint64) ([][]byte, error) {
+	intents := map[record.ID]bool{}
+	var out [][]byte
+	for _, leaf := range s.c.Leaves {
+		rec, err := record.Parse(leaf)
+		if err != nil {
+			continue // a seal
+		}
+		own, ok := record.HandleOf(rec.Body)
+		if b, isReceived := rec.Body.(*record.Received); isReceived {
+			ok, own = intents[b.Intent], h
+		}
+		if ok && own == h {
+			out, intents[rec.ID] = append(out, leaf), true
+		}
+	}
+	return out, nil
+}
+
 func orElse(err, other error) error {
 	if err != nil {
 		return err

@@ -42,9 +42,25 @@ func TestCatalogue(t *testing.T) {
 		b, _ := templates.ReadFile("templates/" + f.Name())
 		scan(f.Name(), string(b), "", `\.T "([^"]+)"`, `\(print "([^"]+)"`)
 	}
-	b, _ := assets.ReadFile("assets/page.js")
-	scan("page.js", string(b), modulePrefix, `\bt\("([^"]+)"`, `\bt\([\w.! |]+\? "([^"]+)"`, `\bt\([\w.! |&=]+\? "[^"]+" : "([^"]+)"`)
-	for _, key := range []string{"error.notfound", "error.session", "error.link", "error.form", "error.erased", "error.notfinal", "error.busy", "error.node"} {
+	for _, names := range steps {
+		for _, name := range names {
+			for form := range steps {
+				for _, key := range []string{"step." + name, "step." + form + "." + name} {
+					if _, ok := catalogue[key+".h"]; ok {
+						used[key+".h"], used[key+".p"] = true, true
+					}
+				}
+			}
+		}
+	}
+	for form := range steps {
+		used["js.nc."+form] = true
+	}
+	page, _ := assets.ReadFile("assets/page.js")
+	rows, _ := assets.ReadFile("assets/rows.js")
+	b := append(page, rows...)
+	scan("page.js", string(b), modulePrefix, `\bt\("([^"]+)"`, `\bt\([\w.! |]+\? "([^"]+)"`, `\bt\([\w.! |&=]+\? "[^"]+" : "([^"]+)"`, `\? t\("([^"]+)"`, `\bt\([^()"]*"receipt" \? "([^"]+)" : "[^"]+"`, `\bt\([^()"]*"receipt" \? "[^"]+" : "([^"]+)"`)
+	for _, key := range []string{"error.notfound", "error.session", "error.link", "error.form", "error.erased", "error.nosecret", "error.notfinal", "error.busy", "error.node"} {
 		used[key+".title"], used[key+".p"] = true, true
 	}
 	for _, key := range []string{"public.title", "said.stopped", "said.waiting", "said.left"} {
@@ -53,6 +69,7 @@ func TestCatalogue(t *testing.T) {
 	for _, s := range []string{"notfinal", "nopolicy", "unread"} { // results of verify.js
 		used[modulePrefix+s], used[modulePrefix+s+".p"] = true, true
 	}
+	used[modulePrefix+"row.handle"], used[modulePrefix+"badsecret.p"] = true, true
 	used[modulePrefix+"ok"], used[modulePrefix+"ng"] = true, true // states of a step
 	for key := range catalogue {
 		if !used[key] && !slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(key, p) }) {

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,6 +31,9 @@ type jsCase struct {
 	Step   string `json:"step,omitempty"`
 	Code   string `json:"code,omitempty"`
 	Status string `json:"status,omitempty"`
+	Secret []byte `json:"secret,omitempty"` // of the person: their handles?
+	About  string `json:"about,omitempty"`  // service or party that the refusal names
+	Events uint64 `json:"events,omitempty"` // under all handles
 }
 
 type jsSignature struct {
@@ -81,13 +86,15 @@ func jsCases(t testing.TB) []jsCase {
 	replaced("English words", "Until: no end", "Until: tomorrow", "differ", "state", "receipt.human")
 	replaced("payload", "dpv:ConsentGiven", "dpv:ConsentRevoked", "differ", "state", "receipt.payload")
 	replaced("kind", `"kind": "consent"`, `"kind": "stop"`, "differ", "form", "receipt.kind")
-	replaced("another format", "akashi-receipt/v1", "akashi-erasure/v1", "unread", "form", "")
+	replaced("another format", "akashi-receipt/v1", "akashi-erasure/v1", "differ", "form", "")
+	replaced("an unknown format", "akashi-receipt/v1", "somebody-else/v1", "unread", "form", "")
 	unsigned := regexp.MustCompile(`— vector\.example/log/c-sha [^\\]+\\n`).ReplaceAll(file, nil)
 	out = append(out, jsCase{Name: "below k", File: unsigned, Policy: policy, Result: "notfinal", Step: "signed", Code: "receipt.proof"},
 		jsCase{Name: "other log", File: file, Policy: newPolicy(t, "other.example/log"), Result: "nopolicy", Step: "signed"},
 		jsCase{Name: "same name, other keys", File: file, Policy: newPolicy(t, "vector.example/log"), Result: "differ", Step: "signed", Code: "receipt.proof"},
 		jsCase{Name: "empty", Policy: policy, Result: "unread", Step: "form"}, jsCase{Name: "picture", File: []byte("\x89PNG\r\n"), Policy: policy, Result: "unread"},
 		jsCase{Name: "no object", File: []byte("[]\n"), Policy: policy, Result: "unread"})
+	out = append(out, bundleCases(t, policy)...)
 	return append(append(out, witnessCases(t, file, policy)...), storyCases(t)...)
 }
 
@@ -141,6 +148,38 @@ func TestWitnessCases(t *testing.T) {
 			t.Errorf("%s: %v", c.Name, err)
 		}
 	}
+}
+
+// bundleCases are the published handle and completeness proofs and certificate,
+// and each change of one.
+func bundleCases(t testing.TB, policy string) []jsCase {
+	secret, err := hex.DecodeString(strings.TrimSpace(string(vector(t, "completeness.secret"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []jsCase
+	for name, events := range map[string]uint64{"completeness": 8, "completeness-empty": 0, "handle": 2, "handle-state": 2, "handle-absent": 0, "erasure": 0} {
+		out = append(out, jsCase{Name: name, File: vector(t, name+".akashi.json"), Policy: policy, Result: "match", Events: events})
+	}
+	out = append(out, jsCase{Name: "with the secret", File: vector(t, "completeness.akashi.json"), Policy: policy, Result: "match", Secret: secret, Events: 8})
+	var list []struct {
+		Name, File, Secret, Insert, Code, For string
+		At, Remove                            int
+	}
+	if err := json.Unmarshal(vector(t, "changed.json"), &list); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range list {
+		b := vector(t, c.File)
+		one := jsCase{Name: c.File + ": " + c.Name, File: slices.Concat(b[:c.At], []byte(c.Insert), b[c.At+c.Remove:]), Policy: policy, Result: "differ", Code: c.Code, About: c.For}
+		if c.Secret != "" {
+			if one.Secret, err = hex.DecodeString(c.Secret); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out = append(out, one)
+	}
+	return out
 }
 
 // newPolicy is a policy for a log with keys of nobody.

@@ -63,7 +63,7 @@ type file struct {
 }
 
 // New returns the pages' handler: /, /enter, /leave, /consents/stop,
-// /receipts/…, /verify and /assets/….
+// /receipts/…, /all, /verify and /assets/….
 func New(b Backend, o Options) (http.Handler, error) {
 	if b == nil || o.Log == nil {
 		return nil, errors.New("web: backend and logger are needed")
@@ -88,6 +88,8 @@ func New(b Backend, o Options) (http.Handler, error) {
 	mux.HandleFunc("POST /leave", s.leave)
 	mux.HandleFunc("POST /consents/stop", s.stop)
 	mux.HandleFunc("GET /receipts/{id}", s.receipt)
+	mux.HandleFunc("GET /all", s.all)
+	mux.HandleFunc("GET /all"+receiptSuffix, s.all)
 	mux.HandleFunc("GET /verify", s.verify)
 	mux.HandleFunc("GET /assets/{name}", s.asset)
 	mux.HandleFunc("/", s.notFound)
@@ -173,6 +175,8 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, what string, err e
 		s.notFound(w, r)
 	case errors.Is(err, ErrErased):
 		s.problem(w, r, http.StatusGone, "error.erased")
+	case errors.Is(err, ErrNoSecret):
+		s.problem(w, r, http.StatusConflict, "error.nosecret")
 	case errors.Is(err, ErrNotFinal):
 		s.problem(w, r, http.StatusServiceUnavailable, "error.notfinal")
 	case errors.Is(err, ErrBusy):

@@ -25,7 +25,7 @@ func mountPages(mux *http.ServeMux, n *node.Node, api *rest.API, tokens *token.S
 	if err != nil {
 		return err
 	}
-	for _, path := range []string{"/{$}", "/enter", "/leave", "/consents/", "/receipts/", "/verify", "/assets/"} {
+	for _, path := range []string{"/{$}", "/enter", "/leave", "/consents/", "/receipts/", "/all", "/all.akashi.json", "/verify", "/assets/"} {
 		mux.Handle(path, pages)
 	}
 	return nil
@@ -224,6 +224,12 @@ func (b *pageBackend) Receipt(ctx context.Context, person string, index uint64) 
 	return f, pageError(err)
 }
 
+// Complete implements web.Desk.
+func (b *pageBackend) Complete(ctx context.Context, person string) ([]byte, error) {
+	f, err := b.api.Completeness(ctx, custody.Ref(person))
+	return f, pageError(err)
+}
+
 // pageError turns what the node refuses with into what pages know.
 func pageError(err error) error {
 	if err == nil {
@@ -234,6 +240,8 @@ func pageError(err error) error {
 		return web.ErrNotFound
 	case string(record.CodeErased), string(custody.CodePersonUnknown):
 		return web.ErrErased
+	case "handle.none":
+		return web.ErrNoSecret
 	case "outbox.busy", "outbox.no-leader", "outbox.storage", "outbox.closed":
 		return web.ErrBusy
 	case "not-final-yet":

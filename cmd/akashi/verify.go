@@ -96,6 +96,7 @@ type fileVerdict struct {
 	OK      bool             `json:"ok"`
 	Part    string           `json:"part,omitempty"` // that does not hold
 	Code    string           `json:"code,omitempty"`
+	For     string           `json:"for,omitempty"` // service or party whose handle does not hold
 	Error   string           `json:"error,omitempty"`
 	Verdict *receipt.Verdict `json:"verdict,omitempty"`
 }
@@ -114,7 +115,7 @@ func verify(e *env, files []string, policies []*sign.Policy, secret *sign.Secret
 			fv.Error = err.Error()
 			var part *receipt.Error
 			if errors.As(err, &part) {
-				fv.Part, fv.Code = part.Part, part.Code()
+				fv.Part, fv.Code, fv.For = part.Part, part.Code(), part.For
 			}
 		}
 		if asJSON {
@@ -123,7 +124,7 @@ func verify(e *env, files []string, policies []*sign.Policy, secret *sign.Secret
 			}
 			continue
 		}
-		showVerdict(s, fv, secret != nil)
+		showVerdict(s, fv)
 	}
 	switch {
 	case refused == 0:
@@ -143,7 +144,7 @@ func verifyOne(b []byte, policies []*sign.Policy, secret *sign.Secret) (*receipt
 
 // showVerdict prints what a file proves: what people read, the steps, and what
 // was not checked.
-func showVerdict(s *screen, f *fileVerdict, withSecret bool) {
+func showVerdict(s *screen, f *fileVerdict) {
 	s.line("%s", s.paint(bold, f.File))
 	v := f.Verdict
 	if v != nil && f.OK {
@@ -173,7 +174,7 @@ func showVerdict(s *screen, f *fileVerdict, withSecret bool) {
 	s.line("  %s %s", s.tick(true), s.paint(green, "確かめました  verified"))
 	where := fmt.Sprintf("log %s, %d leaves", v.Origin, v.Size)
 	if v.FinalMs > 0 { // checkpoints in evidence need not be final
-		where += ", final " + moment(v.FinalMs, v.StoryTime)
+		where += ", final; fresh as of " + moment(v.FinalMs, v.StoryTime) + " (k-th newest cosignature)"
 	}
 	s.wrapped("    ", where)
 	if v.OwnHandles {
@@ -182,9 +183,6 @@ func showVerdict(s *screen, f *fileVerdict, withSecret bool) {
 	var open []pair
 	for _, n := range v.NotChecked {
 		open = append(open, pair{"    · ", n.Ja, n.En})
-	}
-	if v.Format == receipt.FormatCompleteness && !withSecret {
-		open = append(open, pair{"    · ", "", "handles as given: --secret checks that they are all of the person's"})
 	}
 	if len(open) > 0 {
 		s.line("  %s", s.paint(faint, "確かめていないこと  not checked"))

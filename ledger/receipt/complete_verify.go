@@ -88,7 +88,7 @@ func verifyCompleteness(b []byte, secret *sign.Secret, policies []*sign.Policy) 
 	}
 	v.Handles, v.OwnHandles = c.w.found, secret != nil
 	if secret == nil {
-		c.notChecked("鍵はファイルのまま（秘密の鍵で確かめていません）", "handles as given (not checked with the person's secret)")
+		c.notChecked("鍵はファイルのまま（本人の鍵がすべてかどうかは、本人の秘密で確かめます）", "handles as given: whether they are all of the person's, only their secret shows")
 	}
 	c.notChecked("だれも記録しなかったこと、別の秘密で記録されたことは分かりません", "what nobody recorded, and what was recorded under a second secret")
 	return v, nil

@@ -17,7 +17,11 @@ type erasure struct {
 }
 
 func newErasure(t testing.TB) *erasure {
-	p := newPerson(ledgertest.New(t, ledgertest.Options{Seed: "erasure"}), "hana")
+	return newErasureIn(ledgertest.New(t, ledgertest.Options{Seed: "erasure"}))
+}
+
+func newErasureIn(c *ledgertest.Consortium) *erasure {
+	p := newPerson(c, "hana")
 	terms := p.c.Offer("a-sha", "a-portal")
 	p.do("a-sha", p.c.Grant(p.secret.Handle("a-portal", 0), terms, 0))
 	e := &erasure{person: p, rec: p.c.Erasure([]record.KeyNumber{p.c.Number(), p.c.Number()}, "a-sha", "b-sha", "pf")}

@@ -59,6 +59,21 @@ function encode([x, y, z]) {
 
 const BASE = decode(Uint8Array.from({ length: 32 }, (_, i) => (i ? 0x66 : 0x58)));
 
+const doubles = []; // BASE times 2 to the power of i
+
+// publicKey returns the public key of a 32-byte seed.
+export function publicKey(seed) {
+  const h = sha512(seed).slice(0, 32);
+  h[0] &= 248;
+  h[31] = (h[31] & 127) | 64;
+  let out = [0n, 1n, 1n, 0n];
+  for (let n = number(h), i = 0; n > 0n; n >>= 1n, i++) {
+    doubles[i] ??= i ? add(doubles[i - 1], doubles[i - 1]) : BASE;
+    if (n & 1n) out = add(out, doubles[i]);
+  }
+  return encode(out);
+}
+
 // verifyPlain checks a signature without WebCrypto.
 export function verifyPlain(key, message, sig) {
   const a = key.length === 32 && sig.length === 64 && decode(key);

@@ -1,13 +1,14 @@
-// The form of an akashi-receipt/v1 file: JSON in the one spelling of the
+// The form of the files that a person keeps: JSON in the one spelling of the
 // program that wrote it, with known fields only, in order.
 import { equal, fromBase64, utf8 } from "./bytes.js";
 
-// A Fault names the part of a file that does not hold.
+// A Fault names the part of a file that does not hold, and where it lies in one
+// handle of many, about whom: { for: id, name }.
 export class Fault extends Error {
-  constructor(part, reason) {
+  constructor(part, reason, about) {
     super(reason?.message ?? String(reason));
     this.part = part;
-    this.code = "receipt." + part;
+    this.about = about;
   }
 }
 
@@ -23,8 +24,6 @@ export async function blame(part, f) {
 export function need(ok, reason) {
   if (!ok) throw new Error(reason);
 }
-
-const MAX_BYTES = 2 << 20;
 
 const string = (v) => (need(typeof v === "string", "not a text"), v);
 const base64 = (v) => fromBase64(string(v));
@@ -43,27 +42,73 @@ const object = (fields, optional = []) => (v) => {
 const proven = { leaf: base64, proof: string };
 const opening = object({ nonce: base64, part: base64 });
 const facts = list(object({ key: base64, proof: base64 }));
-const FIELDS = {
-  format: string,
-  kind: string,
-  human: object({ ja: list(string), en: list(string) }),
-  payload: (v) => v, // compared as a whole with what is derived
-  storyTime: always,
-  leaf: base64,
-  proof: string,
-  opening,
-  items: opening,
-  screen: filled,
-  seal: object(proven),
-  submission: object({ index: whole, position: whole, path: list(base64) }),
-  key: object(proven),
-  state: object(proven),
-  register: facts,
-  status: object({ ...proven, register: facts }),
-};
-const OPTIONAL = ["storyTime", "opening", "items", "screen", "key", "state", "status"];
+const human = object({ ja: list(string), en: list(string) });
 
-const partName = (field) => (!(field in FIELDS) ? "file" : field === "storyTime" ? "story-time" : field);
+// A format's name in codes, its largest file in bytes, its fields in order, and
+// those that may be absent.
+const RECEIPT = {
+  name: "receipt",
+  max: 2 << 20,
+  fields: {
+    format: string,
+    kind: string,
+    human,
+    payload: (v) => v, // compared as a whole with what is derived
+    storyTime: always,
+    leaf: base64,
+    proof: string,
+    opening,
+    items: opening,
+    screen: filled,
+    seal: object(proven),
+    submission: object({ index: whole, position: whole, path: list(base64) }),
+    key: object(proven),
+    state: object(proven),
+    register: facts,
+    status: object({ ...proven, register: facts }),
+  },
+  optional: ["storyTime", "opening", "items", "screen", "key", "state", "status"],
+};
+const some = (f) => (v) => (need(v?.length !== 0, "an empty list is left out"), list(f)(v));
+const FORMATS = {
+  "akashi-receipt/v1": RECEIPT,
+  "akashi-handle/v1": {
+    name: "handle",
+    max: 64 << 20,
+    fields: { format: string, human, storyTime: always, handle: base64, state: object(proven), register: facts, events: some(base64) },
+    optional: ["storyTime", "events"],
+  },
+  "akashi-completeness/v1": {
+    name: "completeness",
+    max: 64 << 20,
+    fields: {
+      format: string,
+      human,
+      storyTime: always,
+      state: object(proven),
+      register: facts,
+      handles: list(object({ for: string, generation: whole, handle: base64, proof: base64, events: some(base64) }, ["events"])),
+    },
+    optional: ["storyTime"],
+  },
+  "akashi-erasure/v1": {
+    name: "erasure",
+    max: 64 << 20,
+    fields: { format: string, human, storyTime: always, leaf: base64, proof: string, attestations: some(object(proven)), state: object(proven), register: facts },
+    optional: ["storyTime", "attestations"],
+  },
+};
+
+// formatOf returns the format that a file claims; where it claims none that is
+// known, the one that its fields fit.
+function formatOf(text, v) {
+  if (v === undefined) return Object.entries(FORMATS).find(([claim]) => text.slice(0, 200).includes(claim))?.[1] ?? RECEIPT;
+  if (FORMATS[v?.format]) return FORMATS[v.format];
+  const fits = v?.handles ? "completeness" : v?.handle ? "handle" : v?.submission ? "receipt" : "erasure";
+  return Object.values(FORMATS).find((f) => f.name === fits);
+}
+
+const partName = (format, field) => (!(field in format.fields) ? "file" : field === "storyTime" ? "story-time" : field);
 
 // render is the one spelling.
 export const render = (v) =>
@@ -71,19 +116,19 @@ export const render = (v) =>
 
 // partAt names the field that a place in the text lies in: fields begin on
 // lines of their own, with two spaces and a quotation mark.
-function partAt(text, at) {
+function partAt(format, text, at) {
   const end = text.indexOf("\n", at);
   const heads = [...text.slice(0, end < 0 ? undefined : end).matchAll(/^ {2}"([^"\n]*)/gm)];
-  return heads.length ? partName(heads.at(-1)[1]) : "file";
+  return heads.length ? partName(format, heads.at(-1)[1]) : "file";
 }
 
 // culprit names the first field whose text is no JSON by itself.
-function culprit(text) {
+function culprit(format, text) {
   for (const chunk of text.split(/^(?= {2}")/m).slice(1)) {
     try {
       JSON.parse("{" + chunk.replace(/,?\n(}\n)?$/, "") + "}");
     } catch {
-      return partAt(chunk, 0);
+      return partAt(format, chunk, 0);
     }
   }
   return "file";
@@ -95,36 +140,40 @@ function firstDifference(a, b) {
   return i;
 }
 
-// read returns the fields of a file, with bytes for base64, or throws a Fault.
+// read returns the fields of a file, with bytes for base64, and the name of its
+// format as form, or throws a Fault with that name.
 export function read(bytes) {
-  if (bytes.length > MAX_BYTES) throw new Fault("file", `${bytes.length} bytes, at most ${MAX_BYTES}`);
   const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+  let v;
+  let format = formatOf(text);
+  const fault = (part, reason) => Object.assign(new Fault(part, reason), { form: format.name });
   const again = utf8(text);
   if (!equal(again, bytes)) {
     const at = firstDifference(bytes, again);
     const head = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes.subarray(0, at));
-    throw new Fault(partAt(text, head.length), "not UTF-8");
+    throw fault(partAt(format, text, head.length), "not UTF-8");
   }
-  let v;
   try {
     v = JSON.parse(text);
   } catch {
-    throw new Fault(culprit(text), "not JSON");
+    throw fault(culprit(format, text), "not JSON");
   }
+  format = formatOf(text, v);
+  if (bytes.length > format.max) throw fault("file", `${bytes.length} bytes, at most ${format.max}`);
   const spelled = render(v);
-  if (spelled !== text) throw new Fault(partAt(text, firstDifference(text, spelled)), "not the canonical spelling");
-  if (!v || typeof v !== "object" || Array.isArray(v)) throw new Fault("file", "not an object");
-  const out = { source: v };
-  for (const [name, shape] of Object.entries(FIELDS)) {
-    if (!(name in v) && OPTIONAL.includes(name)) continue;
+  if (spelled !== text) throw fault(partAt(format, text, firstDifference(text, spelled)), "not the canonical spelling");
+  if (!v || typeof v !== "object" || Array.isArray(v)) throw fault("file", "not an object");
+  const out = { source: v, form: format.name };
+  for (const [name, shape] of Object.entries(format.fields)) {
+    if (!(name in v) && format.optional.includes(name)) continue;
     try {
       out[name] = shape(v[name]);
     } catch (e) {
-      throw new Fault(name in v ? partName(name) : "file", e);
+      throw fault(name in v ? partName(format, name) : "file", e);
     }
   }
-  const order = Object.keys(FIELDS).filter((n) => n in v);
-  if (Object.keys(v).join() !== order.join()) throw new Fault("file", "unknown fields, or out of order");
-  if (out.format !== "akashi-receipt/v1") throw new Fault("format", `"${out.format}"`);
+  const order = Object.keys(format.fields).filter((n) => n in v);
+  if (Object.keys(v).join() !== order.join()) throw fault("file", "unknown fields, or out of order");
+  if (FORMATS[out.format] !== format) throw fault("format", `"${out.format}"`);
   return out;
 }

@@ -1,6 +1,7 @@
 // The page around verify.js: it draws each step as it is computed, and is the
 // only thing that ever says that something matches.
-import { STEPS, parsePolicy, verify } from "./verify.js";
+import { parsePolicy, verify } from "./verify.js";
+import { clock } from "./words.js";
 
 const lang = document.documentElement.lang === "en" ? "en" : "ja";
 const { default: texts } = await import(`./text-${lang}.js`);
@@ -27,9 +28,15 @@ function icon(name, className = "i") {
 
 const paint = () => new Promise((done) => setTimeout(done));
 
-// The steps as the server wrote them, to begin again with.
-const fresh = new Map([...document.querySelectorAll("#steps>li")].map((li) => [li.dataset.step, [...li.childNodes].map((n) => n.cloneNode(true))]));
+// The steps of each form as the server wrote them, to begin again with.
+const fresh = new Map([...document.querySelectorAll("template[data-form]")].map((e) => [e.dataset.form, e.content]));
 const items = (name) => $(`#steps>li[data-step="${name}"]`);
+let shown = $("#steps").dataset.form;
+
+function useSteps(form) {
+  shown = form;
+  $("#steps").replaceChildren(fresh.get(form).cloneNode(true));
+}
 
 // result sets the panel: un, running, ok, ng.
 function result(state, title, ...lines) {
@@ -49,21 +56,38 @@ function step(name, state, title, ...body) {
 }
 
 const draw = {
-  form: (v) => step("form", "ok", t("form.ok"), el("p", "", t(v.opened || !v.commitment ? "form.p" : "form.sealed")), el("p", "mono", v.leafHash)),
+  form(v) {
+    if (shown !== "receipt") return step("form", "ok", t("file.ok"), el("p", "", t("file.p")));
+    step("form", "ok", t("form.ok"), el("p", "", t(v.opened || !v.commitment ? "form.p" : "form.sealed")), el("p", "mono", v.leafHash));
+  },
   place(v) {
+    if (shown === "handle" || shown === "completeness") return step("place", "ok", t("last.ok"), el("p", "", t("last.p", { n: v.size.toLocaleString("ja"), h: v.hashes })), el("p", "mono", v.leafHash));
     const row = (label, value, className) => el("li", className, el("span", "", label), el("span", "mono", value));
     const walk = el("ol", "walk", row(t("place.top"), v.root, "top"), ...v.path.map((h, i) => row(t("place.next", { i: i + 1 }), h, "sib")).reverse(), row(t("place.rec"), v.leafHash, "rec"));
     const more = el("details", "small", el("summary", "", t("place.more")), walk);
-    step("place", "ok", t("place.ok", { n: (v.index + 1).toLocaleString("ja") }), el("p", "", t("place.p", { h: v.hashes })), more);
+    step("place", "ok", t("place.ok", { n: v.index.toLocaleString("ja") }), el("p", "", t("place.p", { h: v.hashes })), more);
   },
   signed(v) {
     const n = v.members.filter((m) => m.time).length;
-    step("signed", "ok", t("signed.ok", { n }), el("p", "", t("signed.p", { m: v.members.length, k: v.k })), chips(v.members));
+    const asOf = el("p", "asof", t("signed.fresh", { time: pick(clock(v.timeMs, v.story)), k: v.k }));
+    step("signed", "ok", t("signed.ok", { n }), el("p", "", t("signed.p", { m: v.members.length, k: v.k })), asOf, chips(v.members));
   },
   state(v) {
     const lines = [t("state.p", { name: pick(v.issuer) }), v.personSigned && t("state.person")];
     if (v.status) lines.push(t("state.status", { time: pick(v.status.asOf), state: t("state." + v.status.state) }));
     step("state", "ok", t("state.ok"), el("p", "", lines.filter(Boolean).join(lang === "en" ? " " : "")));
+  },
+  handles(v) {
+    const n = new Set(v.handles.map((h) => h.for)).size;
+    const e = v.handles.reduce((sum, h) => sum + h.events, 0);
+    step("handles", "ok", t("handles.ok"), el("p", "", t("handles.p", { n, e })), el("p", "", t(v.own ? "handles.own" : "handles.given")));
+  },
+  handle(v) {
+    const [h] = v.handles;
+    step("handle", "ok", t(h.kinds || !h.present ? "handle.ok" : "handle.state"), el("p", "", t("handle.p", { e: h.events })));
+  },
+  erased(v) {
+    step("erased", "ok", t("erased.ok"), el("p", "", t("erased.p", { n: v.done.length, m: v.done.length + v.pending.length, k: v.numbers })));
   },
 };
 
@@ -87,38 +111,49 @@ const shipped = [...document.querySelectorAll("#nc>li")];
 
 function notChecked(v) {
   const more = [];
-  if (!v.hasStatus) more.push(t("nc.status"));
-  more.push(v.opened && v.itemsOpen ? t("nc.truth") : t("nc.sealed"));
+  if (v.form === "receipt") {
+    if (!v.hasStatus) more.push(t("nc.status"));
+    more.push(v.opened && v.itemsOpen ? t("nc.truth") : t("nc.sealed"));
+  } else {
+    more.push(t("nc." + v.form));
+    if (v.form === "completeness" && !v.ownHandles) more.push(t("nc.given"));
+  }
   $("#nc").replaceChildren(...shipped, ...more.map((line) => el("li", "", line)));
 }
 
 function reset() {
-  for (const [name, nodes] of fresh) items(name).replaceChildren(...nodes.map((n) => n.cloneNode(true)));
+  useSteps(shown);
   $("#nc").replaceChildren(...shipped);
+  $("#rows")?.replaceChildren();
 }
 
 // run verifies and draws; it returns the verdict.
-async function run(bytes, policy, fromServer) {
+async function run(bytes, policy, fromServer, secret) {
   reset();
   result("running", t("running"));
   const began = performance.now();
-  const v = await verify(bytes, [policy], async (name, values) => {
+  const onStep = async (name, values, form) => {
+    if (form !== shown) useSteps(form);
     draw[name]?.(values);
     await paint();
-  });
+  };
+  const v = await verify(bytes, [policy], onStep, secret);
+  if (v.form !== shown) useSteps(v.form);
   const seconds = ((performance.now() - began) / 1000).toFixed(2);
   if (v.result === "match") {
     keys(v.steps.keys, fromServer, seconds);
-    result("ok", t("match"), t("match.p"), t("took", { s: seconds }));
+    result("ok", t("match"), t(v.form === "receipt" ? "match.p" : "match.file"), t("took", { s: seconds }));
     notChecked(v);
+    if (v.handles) (await import("./rows.js")).drawHandles($("#rows"), v, { t, pick, el });
     return v;
   }
-  const n = STEPS.indexOf(v.step) + 1;
+  const n = v.order.indexOf(v.step) + 1;
   const h = items(v.step).querySelector("h3").textContent;
-  const code = el("p", "small", el("span", "mono", t("code", { code: v.code })));
+  const code = el("p", "small", el("span", "mono", t("code", { code: v.about ? `${v.code} · ${v.about}` : v.code })));
   if (v.result === "differ") {
-    step(v.step, "ng", h, el("p", "", t("differ")), code);
-    result("ng", t("differ"), t("differ.p", { n }));
+    const why = v.about ? t("differ.at", { name: v.name ? pick(v.name) : v.about }) : t("differ");
+    step(v.step, "ng", h, el("p", "", why), code);
+    result("ng", t("differ"), v.about ? why : t("differ.p", { n }));
   } else {
     step(v.step, "un", h, el("p", "", t(v.result)), ...(v.result === "notfinal" ? [chips(v.members)] : []), code);
     result("un", t(v.result), t(v.result + ".p"));
@@ -142,6 +177,16 @@ async function fetched(path) {
   return new Uint8Array(await r.arrayBuffer());
 }
 
+// secretOf reads the person's secret from the page's field: undefined where it
+// is empty, null where it is no secret.
+function secretOf() {
+  const text = $("#secret")?.value.replace(/\s/g, "") ?? "";
+  if (!text) return undefined;
+  if (/^[0-9a-f]{64}$/i.test(text)) return Uint8Array.from(text.match(/../g), (h) => parseInt(h, 16));
+  result("un", t("badsecret"), t("badsecret.p"));
+  return null;
+}
+
 async function receiptPage(path) {
   const claim = $("#claim");
   let bytes;
@@ -153,14 +198,29 @@ async function receiptPage(path) {
   }
   const policy = policyOf(new TextDecoder().decode(text));
   if (!policy) return;
-  const v = await run(bytes, policy, true);
+  const again = async () => {
+    const secret = secretOf();
+    if (secret !== null) settle(await run(bytes, policy, true, secret), claim);
+  };
+  $("#own")?.addEventListener("submit", (e) => {
+    e.preventDefault();
+    again();
+  });
+  await again();
+}
+
+// settle says whether the words that the server drew are those that were derived.
+function settle(v, claim) {
   const same = v.result === "match" && sameWords(v.human[lang]);
   if (same) claim.textContent = t("claim");
+  if ($("#said")) $("#said").open = !same;
   if (v.result === "differ") claim.textContent = t("claim.ng");
   if (v.result === "match" && !same) {
     claim.textContent = t("claim.ng");
-    step("state", "ng", items("state").querySelector("h3").textContent, el("p", "", t("claim.ng")));
+    const last = v.order.at(-2);
+    step(last, "ng", items(last).querySelector("h3").textContent, el("p", "", t("claim.ng")));
     result("ng", t("differ"), t("differ.p", { n: 4 }));
+    $("#rows")?.replaceChildren();
   }
 }
 
@@ -174,11 +234,13 @@ function sameWords(lines) {
     copy.querySelectorAll(".inv").forEach((e) => e.replaceWith(String.fromCodePoint(parseInt(e.textContent.slice(2), 16))));
     return squeeze(copy.textContent);
   });
-  const title = squeeze($("#h-slip").textContent);
+  const title = squeeze($("#h-slip").dataset.title ?? $("#h-slip").textContent);
   return squeeze(lines[0]).endsWith(title) && title !== "" && JSON.stringify(shown) === JSON.stringify(lines.slice(1).map(squeeze));
 }
 
 function verifyPage(form) {
+  import("./complete.js"); // now, since this page goes on working without a network
+  import("./rows.js");
   const file = $("#file");
   const policy = $("#policy");
   const words = $("#words");
@@ -202,7 +264,9 @@ function verifyPage(form) {
     if (!bytes || !policy.value.trim()) return result("un", t("choose"));
     const p = policyOf(policy.value);
     if (!p) return;
-    const v = await run(bytes, p, fromServer);
+    const secret = secretOf();
+    if (secret === null) return;
+    const v = await run(bytes, p, fromServer, secret);
     if (v.result !== "match") return;
     words.hidden = false;
     words.querySelector("ul").replaceChildren(...v.human[lang].map((line) => el("li", "", line)));

@@ -25,7 +25,10 @@ export const values = {
   party: as("1 id, 2 member, 3 host, 4 key, 8 name", { name: text }),
   service: as("1 id, 2 owner, 3 name, 4 contact, 8 terms", { name: text, contact: text, terms: each(as("1 hash, 2 effectiveMs, 3 version")) }),
   terms: as("1 service, 2 number, 3 effectiveMs, 4 scopes, 5 height", { scopes: each(scope) }),
-  handle: as("1 for, 7 scopes, 8 closed, 9 stopped, 10 movedTo", { scopes: each(as("1 terms, 2 scope, 3 on, 4 expiry, 5 height, 6 by")) }),
+  directory: as("1 services, 2 parties"),
+  erasure: as("1 issuer, 2 timeMs, 3 pending, 4 done", { done: each(as("1 holder, 2 timeMs, 3 class, 4 generation")) }),
+  tomb: as("1 erasure"),
+  handle: as("1 for, 3 events, 4 eventHead, 5 consents, 6 consentHead, 7 scopes, 8 closed, 9 stopped, 10 movedTo", { scopes: each(as("1 terms, 2 scope, 3 on, 4 expiry, 5 height, 6 by")) }),
   purpose: as("1 code, 2 label", { label: text }),
   attribute: as("1 code, 5 label", { label: text }),
 };
@@ -85,6 +88,14 @@ export function parseSeal(leaf) {
   const s = seal(decode(leaf));
   need(s.version === 1 && s.kind === 2 && s.register?.length === 32, "not a seal");
   return { submissions: [], refusals: [], ...s };
+}
+
+// kindOf names the kind of a leaf, whatever its body, after checking its form.
+export function kindOf(leaf) {
+  const { kind } = open(leaf);
+  const name = KINDS.get(kind)?.[0];
+  need(name, `kind ${kind} stands under no handle`);
+  return name;
 }
 
 // leafIndex returns the index of an accepted record by its place in the seal.

@@ -1,4 +1,5 @@
-// Verification of a receipt on the reader's own machine, in five steps:
+// Verification of a person's files on the reader's own machine. A receipt has
+// five steps (complete.js has those of the other formats):
 //
 //   form    the file, the record's bytes, and the opening of its commitment
 //   place   the walk from the record to the checkpoint's root
@@ -12,9 +13,10 @@ import { concat, equal, hex, hmac, sha256, utf8 } from "./bytes.js";
 import { decode, encode } from "./cbor.js";
 import { verify as verifySignature } from "./ed25519.js";
 import { Fault, blame, need, read } from "./form.js";
-import { NOT_FINAL, NO_POLICY, holds, keyNumber, leafHash, parseNote, parseProof, registered, rootOf, verifyNote } from "./log.js";
-import { itemsPart, keyGiven, leafIndex, parse, parseSeal, registerKey, screenOf, values } from "./record.js";
-import { clock, human, itemCodes, payload, validID } from "./words.js";
+import { answering, gather } from "./facts.js";
+import { NOT_FINAL, NO_POLICY, holds, keyNumber, leafHash, parseNote, parseProof, rootOf, verifyNote } from "./log.js";
+import { itemsPart, keyGiven, leafIndex, parse, parseSeal, screenOf } from "./record.js";
+import { clock, human, payload } from "./words.js";
 
 export { Fault } from "./form.js";
 export { formatPolicy, keyNumber, parsePolicy } from "./log.js";
@@ -29,7 +31,6 @@ function openedBy(o, commitment) {
 }
 
 async function form(c) {
-  c.file = read(c.bytes);
   const f = c.file;
   c.rec = await blame("leaf", () => parse(f.leaf));
   if (f.kind !== c.rec.kind) throw new Fault("kind", `the record is of kind ${c.rec.kind}`);
@@ -118,78 +119,15 @@ async function inSubmission(c) {
 }
 
 async function signed(c) {
-  await blame("proof", () => {
+  await blame(c.file.form === "receipt" || c.file.form === "erasure" ? "proof" : "state", () => {
     if (c.noteFault) throw c.noteFault;
   });
-  return { members: members(c), k: c.note.policy.k, timeMs: c.note.timeMs };
+  return { members: members(c), k: c.note.policy.k, timeMs: c.note.timeMs, story: c.file.storyTime === true };
 }
 
 // members are the policy's members, with the time at which each signed.
 function members(c) {
   return c.note.policy.members.map(({ member, name }) => ({ member, name, time: c.note.signed.find((s) => s.member === member)?.time }));
-}
-
-// answering returns a function that takes the register's answers in the order
-// in which deriving asks, and one that checks that nothing is left over.
-function answering(root, facts) {
-  const seen = new Map();
-  let at = 0;
-  const get = (kind, id) => {
-    const key = registerKey(kind, id);
-    const name = hex(key);
-    if (!seen.has(name)) {
-      need(at < facts.length && equal(facts[at].key, key), `the proof of ${kind} is missing or out of order`);
-      const v = registered(root, key, facts[at++].proof);
-      seen.set(name, v && values[kind](decode(v)));
-    }
-    return seen.get(name);
-  };
-  const must = (kind, id) => {
-    const v = get(kind, id);
-    need(v, `${kind} is not in the register`);
-    return v;
-  };
-  return { get, must, rest: () => need(at === facts.length, "proofs that nothing needs") };
-}
-
-// gather asks the register for what a record leads to.
-function gather(rec, { get, must }) {
-  const f = { policy: must("policy"), names: new Map(), purposes: new Map(), items: new Map() };
-  const b = rec.body;
-  const owner = (id) => {
-    f.service = get("service", id);
-    if (!f.service) f.party = must("party", id);
-  };
-  const handled = (h) => {
-    f.handle = must("handle", h);
-    owner(f.handle.for);
-  };
-  f.issuer = must("party", rec.issuer);
-  f.names.set(f.issuer.id, f.issuer.name);
-  if (rec.kind === "provision") {
-    handled(b.handle);
-    need(f.service?.terms?.[b.terms - 1], "the hand-over names terms that its service has not");
-    f.hash = f.service.terms[b.terms - 1].hash;
-  } else if (rec.kind === "consent" || rec.kind === "revocation" || (rec.kind === "stop" && b.scope !== 255)) {
-    f.hash = b.terms;
-  } else if (b.handle) {
-    handled(b.handle);
-  }
-  if (f.hash) {
-    f.terms = must("terms", f.hash);
-    f.scope = f.terms.scopes[b.scope];
-    need(f.scope, "the terms have no such scope");
-    f.service ??= must("service", f.terms.service);
-  }
-  const to = rec.kind === "consent" ? (f.scope.recipients ?? []) : rec.kind === "provision" || rec.kind === "provision.optout" ? [b.to] : [];
-  const from = rec.kind === "provision.received" && validID(rec.part?.from) ? [rec.part.from] : [];
-  const ids = [...new Set([...to, ...from])].sort();
-  for (const id of ids) if (!f.names.has(id)) f.names.set(id, get("party", id)?.name ?? { ja: id, en: id });
-  const label = (kind, into, code) => into.has(code) || into.set(code, get(kind, code)?.label ?? { ja: code, en: code });
-  const purpose = rec.isHandOver && validID(rec.part?.purpose) ? rec.part.purpose : f.scope?.purpose;
-  if (purpose) label("purpose", f.purposes, purpose);
-  for (const code of itemCodes(rec) ?? []) if (validID(code)) label("attribute", f.items, code);
-  return f;
 }
 
 async function state(c) {
@@ -289,32 +227,56 @@ function keys(c) {
   return { number: keyNumber(c.note.policy), origin: c.note.origin };
 }
 
-export const STEPS = ["form", "place", "signed", "state", "keys"];
-const RUN = { form, place, signed, state, keys };
+const receipt = { steps: ["form", "place", "signed", "state", "keys"], form, place, signed, state, keys };
 
-// verify checks the bytes of a file under policies (parsePolicy). It calls
-// onStep(name, values) for each step that holds, and returns the verdict:
+// runOf returns the steps of a form. Those of receipts are here; the others are
+// loaded when they are needed.
+async function runOf(form) {
+  if (form === "receipt") return receipt;
+  const others = await import("./complete.js");
+  return { ...others[form], signed, keys };
+}
+
+// verify checks the bytes of a file of any format under policies (parsePolicy);
+// the handles of a completeness proof also against the person's secret, where it
+// is given. It calls onStep(name, values) for each step that holds, and returns
+// the verdict:
 //
 //   result   "match", or "differ", "notfinal", "nopolicy", "unread"
-//   step     the step that does not hold; code and reason say why
+//   form     receipt, handle, completeness or erasure; its steps as order
+//   step     the step that does not hold; code and reason say why, about where
 //   human, kind, note, status, opened, hasStatus …   what was derived
-export async function verify(bytes, policies, onStep = () => {}) {
-  const c = { bytes, policies };
+export async function verify(bytes, policies, onStep = () => {}, secret = undefined) {
+  const c = { bytes, policies, secret };
   const steps = {};
-  for (const name of STEPS) {
-    try {
-      steps[name] = await RUN[name](c);
-    } catch (e) {
-      const fault = e instanceof Fault ? e : new Fault("file", e);
-      return { result: resultOf(c, fault), step: name, code: fault.code, reason: fault.message, steps, ...about(c) };
-    }
-    await onStep(name, steps[name]);
+  let run = receipt;
+  let form = "receipt";
+  const refused = (step, e) => {
+    const fault = e instanceof Fault ? e : new Fault("file", e);
+    return { result: resultOf(c, fault), form, order: run.steps, step, code: `${form}.${fault.part}`, about: fault.about?.for, name: fault.about?.name, reason: fault.message, steps, ...about(c) };
+  };
+  try {
+    c.file = read(bytes);
+  } catch (e) {
+    form = e.form ?? form;
+    run = await runOf(form);
+    return refused("form", e);
   }
-  return { result: "match", steps, human: c.human, status: c.status, ...about(c) };
+  form = c.file.form;
+  run = await runOf(form);
+  for (const name of run.steps) {
+    try {
+      steps[name] = await run[name](c);
+    } catch (e) {
+      return refused(name, e);
+    }
+    await onStep(name, steps[name], form);
+  }
+  return { result: "match", form, order: run.steps, steps, human: c.human, status: c.status, handles: c.handles, ...about(c) };
 }
 
 function resultOf(c, fault) {
-  if (!c.file && !new TextDecoder().decode(c.bytes.subarray(0, 200)).includes('"akashi-receipt/')) return "unread";
+  if (!c.file && !/"akashi-(receipt|handle|completeness|erasure)\//.test(new TextDecoder().decode(c.bytes.subarray(0, 200)))) return "unread";
   if (/that this page can read$/.test(fault.message)) return "unread";
   if (fault.message === NO_POLICY) return "nopolicy";
   return fault.message === NOT_FINAL && c.noteFault ? "notfinal" : "differ";
@@ -327,4 +289,6 @@ const about = (c) => ({
   hasStatus: !!c.file?.status || !c.rec?.body.handle,
   members: c.note?.policy && members(c),
   story: c.facts?.policy.storyTime === true,
+  timeMs: c.note?.timeMs,
+  ownHandles: c.ownHandles === true,
 });

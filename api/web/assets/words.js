@@ -22,7 +22,7 @@ const KIND = {
 
 export const validID = (s) => typeof s === "string" && /^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/.test(s);
 const two = (n) => String(n).padStart(2, "0");
-const english = (t) => t.en || t.ja;
+export const english = (t) => t.en || t.ja;
 const both = (s) => ({ ja: s, en: s });
 const jst = (ms) => new Date(ms + 9 * 3600_000);
 
@@ -42,7 +42,7 @@ export function day(n) {
 // itemCodes are the item codes that are open.
 export const itemCodes = (r) => (r.items ? r.items.items : r.kind === "consent" || "items" in (r.part ?? {}) ? r.part?.items : undefined);
 
-class Lines {
+export class Lines {
   ja = [];
   en = [];
 

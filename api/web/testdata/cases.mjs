@@ -7,12 +7,14 @@ export async function run({ verify, parsePolicy }, { verifyPlain, verify: any },
   for (const c of cases) {
     let got;
     try {
-      got = await verify(bytes(c.file), [parsePolicy(c.policy)]);
+      got = await verify(bytes(c.file), [parsePolicy(c.policy)], undefined, c.secret && bytes(c.secret));
     } catch (e) {
       got = { result: "threw", reason: String(e) };
     }
     const differs = got.result !== c.result || (c.code && got.code !== c.code) || (c.step && got.step !== c.step) || (c.status && got.status?.state !== c.status);
-    if (differs) faults.push(`${c.name}: ${got.result} ${got.step} ${got.code} ${got.status?.state} (${got.reason}), want ${c.result} ${c.step} ${c.code} ${c.status}`);
+    const events = (got.handles ?? []).reduce((n, h) => n + h.events, 0);
+    const bundle = (c.about ?? "") !== (got.about ?? "") || (c.result === "match" && events !== (c.events ?? 0)) || (got.result === "match" && got.ownHandles !== !!c.secret);
+    if (differs || bundle) faults.push(`${c.name}: ${got.result} ${got.step} ${got.code} ${got.about} ${got.status?.state} ${events} (${got.reason}), want ${c.result} ${c.step} ${c.code} ${c.about} ${c.status} ${c.events}`);
   }
   for (const s of signatures) {
     const args = [bytes(s.key), bytes(s.message), bytes(s.sig)];

@@ -186,7 +186,7 @@ func (c *Consortium) learnKeys(leaves [][]byte) {
 }
 
 func (c *Consortium) learnKey(id string, pub sign.PublicKey) {
-	for _, name := range []string{"sign/" + id, "next/" + id} {
+	for _, name := range []string{"sign/" + id, "next/" + id, "then/" + id} {
 		if k := c.Key(name); k.Public() == pub {
 			c.Keys[id] = k
 		}

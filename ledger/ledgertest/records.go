@@ -97,10 +97,13 @@ func (c *Consortium) Leave(id string) *record.Record {
 }
 
 // KeyChange returns the record that makes the key of the name "next/"+id the
-// issuer's.
+// issuer's, or "then/"+id where it has that one.
 func (c *Consortium) KeyChange(id string) *record.Record {
 	r := c.plain(record.KindKey, nil)
 	next := c.Key("next/" + id)
+	if c.Keys[id].Public() == next.Public() {
+		next = c.Key("then/" + id)
+	}
 	r.Body = &record.KeyChange{Key: next.Public(), Proof: next.Sign(sign.DomainGovernance, c.Origin, r.ID[:])}
 	return r
 }

@@ -230,7 +230,7 @@ func (n *Node) openOutbox([]byte) (err error) {
 func (n *Node) openDesk([]byte) (err error) {
 	n.desk, err = custody.New(custody.Config{
 		Self: n.Settings.Member, Origin: n.Founding.Origin, Hosted: n.hosted, Vault: n.vault, Blobs: n.blobs,
-		Poster: n.outbox, Network: deskLink{n}, State: n.FinalState, FreshAt: n.freshAt, Refresh: n.Refresh,
+		Poster: n.outbox, Network: deskLink{n}, Trees: n.forest, State: n.FinalState, FreshAt: n.freshAt, Refresh: n.Refresh,
 		Now: n.Clock.Now, AutoReceive: n.Settings.AutoReceive, Log: n.Log,
 		Approve: n.approve,
 	})

@@ -40,8 +40,9 @@ type ReadingsDone struct {
 	Records []custody.Posted `json:"records"`
 	Tree    string           `json:"tree" doc:"hex"`
 	First   uint64           `json:"first" doc:"index in the tree of the first reading"`
-	Size    uint64           `json:"size" doc:"of the tree after the last"`
-	Root    string           `json:"root" doc:"hex"`
+	Indexes []uint64         `json:"indexes" doc:"in the tree, in the order of the readings"`
+	Size    uint64           `json:"size" doc:"of the tree at the final advance that covers them; with wait=committed, after the last of them"`
+	Root    string           `json:"root,omitempty" doc:"hex, at that advance"`
 }
 
 // ReadingView proves that a reading was committed: opening → leaf → root of the
@@ -129,7 +130,10 @@ func (c *call) readings() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := ReadingsDone{Key: to.Key, Final: true, Records: []custody.Posted{}, Tree: treeName(d.Tree), First: d.First, Size: d.Size, Root: d.Root}
+	out := ReadingsDone{Key: to.Key, Final: true, Records: []custody.Posted{}, Tree: treeName(d.Tree), Indexes: d.Indexes, Size: d.Size, Root: d.Root}
+	if len(d.Indexes) > 0 {
+		out.First = d.Indexes[0]
+	}
 	if d.Done != nil {
 		out.Key, out.Final = d.Done.Key, d.Done.Final
 		out.Records = append(out.Records, d.Done.Records...)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
@@ -36,6 +37,7 @@ type Config struct {
 	Blobs   Blobs
 	Poster  Poster
 	Network Network
+	Trees   Trees
 	State   func() *store.State         // the newest final state, never an older one; nil before the first
 	FreshAt func() (unixSeconds uint64) // how fresh the final checkpoint is
 	Refresh func(context.Context) error // asks for fresh cosignatures
@@ -74,11 +76,12 @@ type Desk struct {
 	locks locks // of persons and intents, by name
 
 	screens screenCache
-	trees   treeCache
 	parcels parcelQueue
 	waiting waitingRoom
 	erasing erasures
-	duties  [3]sync.Mutex // one pass of each kind of duty at a time
+	duties  [4]sync.Mutex // one pass of each kind of duty at a time
+
+	uncommitted atomic.Bool // leaves of readings may wait for their tree
 
 	spentMu sync.Mutex
 	spent   []string  // vault ids of transient secrets that have done their work
@@ -88,7 +91,7 @@ type Desk struct {
 // New returns a desk that goes on with what an earlier one left unfinished.
 func New(c Config) (*Desk, error) {
 	for what, missing := range map[string]bool{"Self": c.Self == "", "Origin": c.Origin == "", "Hosted": c.Hosted == nil,
-		"Vault": c.Vault == nil, "Blobs": c.Blobs == nil, "Poster": c.Poster == nil, "Network": c.Network == nil, "State": c.State == nil,
+		"Vault": c.Vault == nil, "Blobs": c.Blobs == nil, "Poster": c.Poster == nil, "Network": c.Network == nil, "Trees": c.Trees == nil, "State": c.State == nil,
 		"FreshAt": c.FreshAt == nil, "Refresh": c.Refresh == nil, "Now": c.Now == nil, "Approve": c.Approve == nil, "Log": c.Log == nil} {
 		if missing {
 			return nil, fmt.Errorf("custody: %s is required", what)
@@ -102,6 +105,7 @@ func New(c Config) (*Desk, error) {
 	}
 	d := &Desk{Config: c, work: make(chan struct{}, maxWorkers), people: newPeople(), keys: newKeyring(maxKeys)}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
+	d.uncommitted.Store(true)
 	for _, step := range []struct {
 		what string
 		do   func() error

@@ -18,8 +18,10 @@ import (
 	"github.com/akashi-ledger/akashi/crypto/register"
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/crypto/vault"
+	law "github.com/akashi-ledger/akashi/ledger/forest"
 	"github.com/akashi-ledger/akashi/ledger/ledgertest"
 	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/node/forest"
 	"github.com/akashi-ledger/akashi/node/outbox"
 	"github.com/akashi-ledger/akashi/node/store"
 	"github.com/dgraph-io/badger/v4"
@@ -35,6 +37,7 @@ type world struct {
 	mu      sync.Mutex
 	raft    uint64
 	final   *store.State
+	changed chan struct{}
 	behind  bool // committed batches do not become final
 	staleBy time.Duration
 	results map[string]keyed
@@ -62,6 +65,7 @@ type member struct {
 	dir   string
 	blobs *store.Blobs
 	vault *vault.Vault
+	trees *forest.Forest
 	*Desk
 	auto bool
 }
@@ -85,7 +89,7 @@ func (l *lockedBuffer) Bytes() []byte {
 
 func newWorld(t testing.TB, members ...string) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), c: ledgertest.New(t, ledgertest.Options{}), results: map[string]keyed{}, members: map[string]*member{},
+	w := &world{t: t, dir: t.TempDir(), c: ledgertest.New(t, ledgertest.Options{}), results: map[string]keyed{}, changed: make(chan struct{}), members: map[string]*member{},
 		log: &lockedBuffer{}, hosted: map[string][]string{}}
 	log := slog.New(slog.NewTextHandler(w.log, nil))
 	var err error
@@ -124,8 +128,12 @@ func (w *world) open(m *member) {
 	if m.vault, err = vault.Open(slot, vaultBlobs{m.blobs}, vault.Options{}); err != nil {
 		w.t.Fatal(err)
 	}
+	if m.trees, err = forest.New(forest.Config{Self: m.id, Origin: w.c.Origin, Key: w.keyOf, Poster: &poster{w, m}, Send: w.sendCommit,
+		Newest: w.ledger.State, Final: w.state, Changed: w.changes, Growing: w.ledger.GrowingLeaf, Log: log}); err != nil {
+		w.t.Fatal(err)
+	}
 	desk, err := New(Config{Self: m.id, Origin: w.c.Origin, Hosted: func() []string { return w.hosted[m.id] }, Vault: m.vault, Blobs: m.blobs,
-		Poster: &poster{w, m}, Network: &network{w, m}, State: w.state, FreshAt: w.freshAt,
+		Poster: &poster{w, m}, Network: &network{w, m}, Trees: m.trees, State: w.state, FreshAt: w.freshAt,
 		Refresh: func(context.Context) error { return errors.New("nobody answers") }, Now: w.now, Log: log, AutoReceive: m.auto,
 		Approve: func(b []byte) sign.Signature {
 			return w.c.Member(m.id).Approver.Sign(sign.DomainApproval, w.c.Origin, b)
@@ -144,6 +152,7 @@ func (w *world) close(m *member) {
 	}
 	w.set(func() { m.Desk = nil })
 	desk.Close()
+	m.trees.Close()
 	m.vault.Close()
 	m.blobs.Close()
 }
@@ -184,6 +193,48 @@ func (w *world) set(f func()) {
 	f()
 }
 
+func (w *world) keyOf(issuer string) (sign.Key, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	k, ok := w.c.Keys[issuer]
+	return k, ok
+}
+
+func (w *world) changes() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.changed
+}
+
+// sendCommit is Raft for commits to trees: every member has them at once.
+func (w *world) sendCommit(_ context.Context, entry []byte) error {
+	res, members, err := w.commit(entry)
+	for _, m := range members {
+		m.Committed(entry, res)
+	}
+	return err
+}
+
+func (w *world) commit(entry []byte) (res *law.Result, members []*forest.Forest, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.refuse != nil {
+		if err := w.refuse("", "commit"); err != nil {
+			return nil, nil, err
+		}
+	}
+	w.raft++
+	if res, err = w.ledger.Commit(w.raft, entry); err != nil {
+		return nil, nil, err
+	}
+	for _, m := range w.members {
+		if m.Desk != nil {
+			members = append(members, m.trees)
+		}
+	}
+	return res, members, nil
+}
+
 // submit applies records as one batch.
 func (w *world) submit(issuer string, recs []*record.Record) []outbox.Outcome {
 	subm := w.c.Submit(issuer, recs...)
@@ -198,6 +249,8 @@ func (w *world) submit(issuer string, recs []*record.Record) []outbox.Outcome {
 	}
 	if !w.behind {
 		w.final = w.ledger.State()
+		close(w.changed)
+		w.changed = make(chan struct{})
 	}
 	out := make([]outbox.Outcome, len(recs))
 	at := first

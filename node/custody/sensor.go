@@ -1,7 +1,9 @@
 package custody
 
 import (
+	"bytes"
 	"context"
+	"crypto/hmac"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -9,13 +11,15 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/akashi-ledger/akashi/crypto/canon"
 	"github.com/akashi-ledger/akashi/crypto/merkle"
 	"github.com/akashi-ledger/akashi/crypto/seal"
+	law "github.com/akashi-ledger/akashi/ledger/forest"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
+	"github.com/akashi-ledger/akashi/node/forest"
+	"github.com/akashi-ledger/akashi/node/outbox"
 	"github.com/akashi-ledger/akashi/node/store"
 )
 
@@ -40,13 +44,15 @@ type ReadingValue struct {
 	JSON string `cbor:"2,keyasint"`
 }
 
-// CommittedReadings says where readings stand in a commitment tree.
+// CommittedReadings says where readings stand in a commitment tree. Size and root
+// are those of the final advance that covers them; of readings that are committed
+// and not final, size is that of the tree after them, and there is no root.
 type CommittedReadings struct {
 	*Done
-	Tree  uint64 `json:"tree"`
-	First uint64 `json:"first"` // index in the tree of the first
-	Size  uint64 `json:"size"`  // of the tree after the last
-	Root  string `json:"root"`  // hex
+	Tree    uint64   `json:"tree"`
+	Indexes []uint64 `json:"indexes"` // in the tree, in the order of the readings
+	Size    uint64   `json:"size"`
+	Root    string   `json:"root"` // hex
 }
 
 // ReadingProof proves that a reading was committed: the opening gives the
@@ -71,115 +77,78 @@ const (
 	maxReadingBytes  = 16 << 10
 )
 
-// treeCache is the commitment trees of this node's parties, in memory.
-type treeCache struct {
-	mu    sync.Mutex
-	trees map[string]*sensorTree
+// Trees are the consortium's commitment trees (*forest.Forest).
+type Trees interface {
+	Queue(ctx context.Context, issuer string, tree uint64, leaves []law.Leaf) ([]law.Outcome, error)
+	Settle(ctx context.Context, tree, size uint64) (*forest.Anchor, error)
+	Anchor(tree uint64) (*forest.Anchor, error)
+	AppliedLeaf(tree, index uint64) (*forest.Stored, error)
+	Inclusion(tree, index, size uint64) ([]merkle.Hash, error)
 }
 
-// sensorTree is one party's tree. Blobs below desk/t/PARTY/:
+// A party has one commitment tree for its sensors. Blobs below desk/t/PARTY/:
 //
-//	tree            treeBlob
-//	l/INDEX         leaf, and the sealed opening of its reading
-//	h/LEVEL/INDEX   full hash tile
-//	a/SIZE          id of the advance to that size
+//	tree      treeBlob
+//	r/HASH    sealed opening of a reading, by the hash of its leaf
+//	u/HASH    leaf that is perhaps not committed yet
 //
-// Order of effects: leaves, tiles and size in one write; then the advance. A crash
-// between them leaves leaves that the next advance covers.
-type sensorTree struct {
-	mu    sync.Mutex
-	d     *Desk
-	party string
-	id    uint64
-	tree  *merkle.Tree
-}
-
+// Order of effects: openings, leaves and the memo of the Idempotency-Key in one
+// write; the leaves to the Raft log; u/ is removed. After a crash in between, the
+// leaves go to Raft again, which takes each once. What anchors them is
+// node/forest's, whatever becomes of this process.
 type treeBlob struct {
-	ID   uint64 `cbor:"1,keyasint"`
-	Size uint64 `cbor:"2,keyasint,omitempty"`
+	ID uint64 `cbor:"1,keyasint"`
 }
 
 type readingBlob struct {
-	Leaf   []byte   `cbor:"1,keyasint"`
-	Class  [16]byte `cbor:"2,keyasint"`
+	Class  [16]byte `cbor:"1,keyasint"`
+	About  [16]byte `cbor:"2,keyasint"`
 	Sealed []byte   `cbor:"3,keyasint"`
+}
+
+// readingsMemo is what became of readings under an Idempotency-Key.
+type readingsMemo struct {
+	Tree   uint64          `cbor:"1,keyasint"`
+	Leaves [][]byte        `cbor:"2,keyasint"`
+	Said   *readingsAnswer `cbor:"3,keyasint,omitempty"` // the final answer
+}
+
+type readingsAnswer struct {
+	Indexes []uint64      `cbor:"1,keyasint"`
+	Size    uint64        `cbor:"2,keyasint"`
+	Root    record.Digest `cbor:"3,keyasint"`
+	Record  record.ID     `cbor:"4,keyasint"`
+	At      uint64        `cbor:"5,keyasint"`
+	Height  uint64        `cbor:"6,keyasint"`
+	TimeMs  uint64        `cbor:"7,keyasint"`
 }
 
 func treeKey(party, format string, args ...any) []byte {
 	return blobKeyOf(kindTree, party+"/"+fmt.Sprintf(format, args...))
 }
 
-// Tile implements merkle.TileReader.
-func (t *sensorTree) Tile(id merkle.TileID) ([]byte, error) {
-	b, found, err := t.d.Blobs.Get(treeKey(t.party, "h/%02x/%016x", id.Level, id.Index))
-	if err == nil && !found {
-		err = errors.New("a tile of a commitment tree is missing")
-	}
-	return b, err
-}
-
-func (t *sensorTree) reading(index uint64) (*readingBlob, error) {
-	b, err := loadBlob[readingBlob](t.d, treeKey(t.party, "l/%016x", index))
-	if err == nil && b == nil {
-		err = errors.New("a leaf of a commitment tree is missing")
-	}
-	return b, err
-}
-
-// treeOf returns a party's tree, or makes it; t.mu is not held.
-func (d *Desk) treeOf(ctx context.Context, party string) (*sensorTree, error) {
-	d.trees.mu.Lock()
-	if d.trees.trees == nil {
-		d.trees.trees = map[string]*sensorTree{}
-	}
-	t := d.trees.trees[party]
-	if t == nil {
-		t = &sensorTree{d: d, party: party}
-		d.trees.trees[party] = t
-	}
-	d.trees.mu.Unlock()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.tree != nil {
-		return t, nil
-	}
+// treeOf returns the id of a party's tree, which it makes once.
+func (d *Desk) treeOf(ctx context.Context, party string) (uint64, error) {
+	defer d.lock("t/" + party)()
 	b, err := loadBlob[treeBlob](d, treeKey(party, "tree"))
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	if b == nil {
-		if b, err = d.makeTree(ctx, party); err != nil {
-			return nil, err
-		}
+	if b != nil {
+		return b.ID, nil
 	}
-	var tail []merkle.Hash
-	for i := b.Size / merkle.TileWidth * merkle.TileWidth; i < b.Size; i++ {
-		r, err := t.reading(i)
-		if err != nil {
-			return nil, err
-		}
-		tail = append(tail, merkle.LeafHash(r.Leaf))
-	}
-	if t.tree, err = merkle.Load(b.Size, t, tail); err != nil {
-		return nil, err
-	}
-	t.id = b.ID
-	return t, nil
-}
-
-// makeTree brings a party's tree into the ledger, once.
-func (d *Desk) makeTree(ctx context.Context, party string) (*treeBlob, error) {
-	rec := &record.Record{Kind: record.KindTree, ID: newID(), Issuer: party, Body: &record.Tree{Name: "sensors", Type: "sensor"}}
+	rec := &record.Record{Kind: record.KindTree, ID: newID(), Issuer: party, Body: &record.Tree{Name: "sensors", Type: record.TreeSensor}}
 	_, res, err := d.postOwn(ctx, "tree/"+party, rec, false)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	b := &treeBlob{ID: rules.TreeID(res.Outcomes[0].LeafHash)}
-	return b, d.Blobs.PutMany([]store.KV{{Key: treeKey(party, "tree"), Value: canon.Must(b)}})
+	b = &treeBlob{ID: rules.TreeID(res.Outcomes[0].LeafHash)}
+	return b.ID, d.Blobs.PutMany([]store.KV{{Key: treeKey(party, "tree"), Value: canon.Must(b)}})
 }
 
 // CommitReadings commits readings of sensors that the acting party operates. They
-// are in the ledger, behind one root, when it returns.
+// are in the Raft log when it returns and, unless the call wants less, behind a
+// final advance of the party's tree.
 func (d *Desk) CommitReadings(ctx context.Context, c Call, readings []Reading) (*CommittedReadings, error) {
 	st, err := d.state()
 	if err != nil {
@@ -192,13 +161,14 @@ func (d *Desk) CommitReadings(ctx context.Context, c Call, readings []Reading) (
 	if len(readings) == 0 || len(readings) > maxReadings {
 		return nil, record.Refuse(CodeMalformed, "%d readings, 1 to %d", len(readings), maxReadings)
 	}
+	body := d.bodyOf("readings", jsonOf(readings))
 	if c.Key != "" {
-		body := d.bodyOf("readings", jsonOf(readings))
-		if done, res, err := d.again(ctx, c, party, "", body); done != nil || err != nil {
+		defer d.lock("readings/" + party + "/" + c.Client + "/" + c.Key)()
+		if m, err := d.readingsAgain(c, party, body); m != nil || err != nil {
 			if err != nil {
 				return nil, err
 			}
-			return d.readingsOf(done, res.Outcomes[0].ID, uint64(len(readings)))
+			return d.commitLeaves(ctx, c, party, body, m)
 		}
 	}
 	parts := make([]*ReadingPart, len(readings))
@@ -207,34 +177,26 @@ func (d *Desk) CommitReadings(ctx context.Context, c Call, readings []Reading) (
 			return nil, err
 		}
 	}
-	t, err := d.treeOf(ctx, party)
-	if err != nil {
+	m := new(readingsMemo)
+	if m.Tree, err = d.treeOf(ctx, party); err != nil {
 		return nil, err
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	first := t.tree.Size()
-	if err := t.append(parts); err != nil {
+	if err := d.keepReadings(c, party, body, parts, m); err != nil {
 		return nil, err
 	}
-	return t.advance(ctx, c, first, readings)
+	return d.commitLeaves(ctx, c, party, body, m)
 }
 
-// readingsOf tells again where readings stand.
-func (d *Desk) readingsOf(done *Done, advance record.ID, n uint64) (*CommittedReadings, error) {
-	st, err := d.state()
-	if err != nil {
+// readingsAgain returns the memo of a key that was used before.
+func (d *Desk) readingsAgain(c Call, party string, body [32]byte) (*readingsMemo, error) {
+	m, err := loadBlob[memo](d, d.memoKey(c, party, ""))
+	switch {
+	case err != nil || m == nil:
 		return nil, err
+	case m.Readings == nil || !hmac.Equal(m.Body[:], body[:]):
+		return nil, outbox.ErrKeyReused
 	}
-	rec, _, err := recordByID(st, advance)
-	if err != nil || rec == nil {
-		return nil, orElse(err, errNoState)
-	}
-	a, ok := rec.Body.(*record.TreeAdvance)
-	if !ok {
-		return nil, errOtherRecord
-	}
-	return &CommittedReadings{Done: done, Tree: a.Tree, First: a.Size - n, Size: a.Size, Root: hex.EncodeToString(a.Root[:])}, nil
+	return m.Readings, nil
 }
 
 // checkReading holds a reading against its sensor's registration.
@@ -290,49 +252,138 @@ func scalar(v any) (string, error) {
 	return string(b), nil
 }
 
-// append makes leaves durable and takes them into the tree. t.mu is held.
-func (t *sensorTree) append(parts []*ReadingPart) error {
-	d, next := t.d, t.tree.Clone()
+// keepReadings seals readings and makes them durable, with the leaves that commit
+// to them and the memo.
+func (d *Desk) keepReadings(c Call, party string, body [32]byte, parts []*ReadingPart, m *readingsMemo) error {
 	var kvs []store.KV
 	for _, p := range parts {
-		c, err := d.sensorClass(p.Sensor)
+		class, err := d.sensorClass(p.Sensor)
 		if err != nil {
 			return err
 		}
 		open, commitment := commit(p)
 		plain := canon.Must(&open)
 		about := newID()
-		sealed, err := d.sealFor(c.id, sealedReading, about, plain)
+		sealed, err := d.sealFor(class.id, sealedReading, about, plain)
 		clear(plain)
 		if err != nil {
 			return err
 		}
 		leaf := canon.Must(&ReadingLeaf{Sensor: p.Sensor, TimeMs: p.TimeMs, Commitment: commitment})
-		kvs = append(kvs, store.KV{Key: treeKey(t.party, "l/%016x", next.Size()),
-			Value: canon.Must(&readingBlob{Leaf: leaf, Class: c.id, Sealed: append(about[:], sealed...)})})
-		for _, tile := range next.Append(merkle.LeafHash(leaf)) {
-			kvs = append(kvs, store.KV{Key: treeKey(t.party, "h/%02x/%016x", tile.ID.Level, tile.ID.Index), Value: tile.Data})
-		}
+		hash := merkle.LeafHash(leaf)
+		m.Leaves = append(m.Leaves, leaf)
+		kvs = append(kvs, store.KV{Key: treeKey(party, "r/%x", hash), Value: canon.Must(&readingBlob{class.id, about, sealed})},
+			store.KV{Key: treeKey(party, "u/%x", hash), Value: leaf})
 	}
-	kvs = append(kvs, store.KV{Key: treeKey(t.party, "tree"), Value: canon.Must(&treeBlob{ID: t.id, Size: next.Size()})})
-	if err := d.Blobs.PutMany(kvs); err != nil {
-		return err
+	if c.Key != "" {
+		kvs = append(kvs, d.readingsKV(c, party, body, m))
 	}
-	t.tree = next
-	return nil
+	return d.Blobs.PutMany(kvs)
 }
 
-// advance anchors the tree as it is. t.mu is held.
-func (t *sensorTree) advance(ctx context.Context, c Call, first uint64, readings []Reading) (*CommittedReadings, error) {
-	size, root := t.tree.Size(), t.tree.Root()
-	rec := &record.Record{Kind: record.KindTreeAdvance, ID: newID(), Issuer: t.party,
-		Body: &record.TreeAdvance{Tree: t.id, Size: size, Root: record.Digest(root)}}
-	done, _, err := t.d.post(ctx, c, posting{issuer: t.party, body: t.d.bodyOf("readings", jsonOf(readings)), records: []*record.Record{rec},
-		keep: []store.KV{{Key: treeKey(t.party, "a/%016x", size), Value: rec.ID[:]}}})
+func (d *Desk) readingsKV(c Call, party string, body [32]byte, m *readingsMemo) store.KV {
+	return store.KV{Key: d.memoKey(c, party, ""), Value: canon.Must(&memo{Body: body, Readings: m}), TTL: memoFor}
+}
+
+// commitLeaves sees leaves into the tree, and waits for an advance.
+func (d *Desk) commitLeaves(ctx context.Context, c Call, party string, body [32]byte, m *readingsMemo) (*CommittedReadings, error) {
+	if m.Said != nil {
+		return m.answer(c), nil
+	}
+	out, err := d.queueLeaves(ctx, party, m.Tree, m.Leaves)
 	if err != nil {
+		return nil, treeError(c, err)
+	}
+	said := &readingsAnswer{}
+	for _, o := range out {
+		said.Indexes, said.Size = append(said.Indexes, o.Index), max(said.Size, o.Index+1)
+	}
+	m.Said = said
+	if c.Committed {
+		return m.answer(c), nil
+	}
+	a, err := d.Trees.Settle(ctx, m.Tree, said.Size)
+	if err != nil {
+		return nil, treeError(c, err)
+	}
+	said.Size, said.Root, said.Record, said.At, said.Height, said.TimeMs = a.Size, record.Digest(a.Root), a.Record, a.LogIndex, a.Height, a.TimeMs
+	if c.Key != "" {
+		if err := d.Blobs.PutMany([]store.KV{d.readingsKV(c, party, body, m)}); err != nil {
+			return nil, err
+		}
+	}
+	return m.answer(c), nil
+}
+
+func (m *readingsMemo) answer(c Call) *CommittedReadings {
+	a := m.Said
+	out := &CommittedReadings{Done: &Done{Key: c.Key, Final: a.Height != 0, Records: []Posted{}}, Tree: m.Tree, Indexes: a.Indexes, Size: a.Size}
+	if a.Height != 0 {
+		out.Root = hex.EncodeToString(a.Root[:])
+		out.Records = append(out.Records, Posted{ID: hex.EncodeToString(a.Record[:]), Kind: record.KindTreeAdvance.String(),
+			Index: a.At, Height: a.Height, TimeMs: a.TimeMs})
+	}
+	return out
+}
+
+// queueLeaves commits leaves. Those that are perhaps not committed stay kept.
+func (d *Desk) queueLeaves(ctx context.Context, party string, tree uint64, leaves [][]byte) ([]law.Outcome, error) {
+	list, keys := make([]law.Leaf, len(leaves)), make([][]byte, len(leaves))
+	for i, l := range leaves {
+		list[i].Value = l
+		keys[i] = treeKey(party, "u/%x", merkle.LeafHash(l))
+	}
+	out, err := d.Trees.Queue(ctx, party, tree, list)
+	var refusal *record.Refusal
+	if err != nil && !errors.As(err, &refusal) {
+		d.uncommitted.Store(true)
 		return nil, err
 	}
-	return &CommittedReadings{Done: done, Tree: t.id, First: first, Size: size, Root: root.String()}, nil
+	return out, errors.Join(err, d.Blobs.Delete(keys...))
+}
+
+// treeError says in the words of the way into the ledger what became of leaves.
+func treeError(c Call, err error) error {
+	switch {
+	case errors.Is(err, forest.ErrBusy):
+		return outbox.ErrBusy
+	case errors.Is(err, forest.ErrUnknown):
+		return &outbox.UnknownError{Key: c.Key, Cause: err}
+	case errors.Is(err, forest.ErrClosed):
+		return outbox.ErrClosed
+	case errors.Is(err, forest.ErrNoKey):
+		return outbox.ErrNoKey
+	}
+	return err
+}
+
+// commitDue commits leaves that a crash or a lost leader left behind.
+func (d *Desk) commitDue(ctx context.Context) {
+	if !d.uncommitted.CompareAndSwap(true, false) {
+		return
+	}
+	left := map[string][][]byte{}
+	err := d.Blobs.Scan(blobPrefix(kindTree), func(key, leaf []byte) error {
+		party, rest, _ := strings.Cut(string(key[len(blobPrefix(kindTree)):]), "/")
+		if strings.HasPrefix(rest, "u/") && len(left[party]) < maxReadings {
+			left[party] = append(left[party], bytes.Clone(leaf))
+		}
+		return nil
+	})
+	for party, leaves := range left {
+		tree, e := d.treeOf(ctx, party)
+		if e == nil {
+			_, e = d.queueLeaves(ctx, party, tree, leaves)
+		}
+		err = errors.Join(err, e)
+		if e == nil && len(leaves) == maxReadings { // there may be more
+			d.uncommitted.Store(true)
+		}
+	}
+	if err != nil {
+		d.uncommitted.Store(true)
+		d.Log.Warn("readings are not committed yet", "err", safe(err))
+	}
 }
 
 // sensorClass is what a sensor's readings of this month are sealed under.
@@ -355,11 +406,9 @@ func (d *Desk) sensorClass(sensor string) (*class, error) {
 	return d.transient(at), nil
 }
 
-// ProveReading proves one reading of a party's tree by the first final advance that
-// covers it.
-func (d *Desk) ProveReading(ctx context.Context, c Call, index uint64) (*ReadingProof, error) {
-	st, err := d.state()
-	if err != nil {
+// ProveReading proves one reading of a party's tree by the last final advance.
+func (d *Desk) ProveReading(_ context.Context, c Call, index uint64) (*ReadingProof, error) {
+	if _, err := d.state(); err != nil {
 		return nil, err
 	}
 	party, err := d.actor(c, "")
@@ -370,75 +419,52 @@ func (d *Desk) ProveReading(ctx context.Context, c Call, index uint64) (*Reading
 	if err != nil {
 		return nil, err
 	}
-	if b == nil || index >= b.Size {
+	if b == nil {
 		return nil, record.Refuse(record.CodeTreeUnknown, "no such reading")
 	}
-	t, err := d.treeOf(ctx, party)
+	stored, err := d.Trees.AppliedLeaf(b.ID, index)
+	if errors.Is(err, forest.ErrBeyond) {
+		return nil, record.Refuse(record.CodeTreeUnknown, "no such reading")
+	}
 	if err != nil {
 		return nil, err
 	}
-	p := &ReadingProof{Tree: t.id, Index: index}
-	if err := t.covering(st, index, p); err != nil {
-		return nil, err
-	}
-	r, err := t.reading(index)
+	a, err := d.Trees.Anchor(b.ID)
 	if err != nil {
 		return nil, err
 	}
-	p.Leaf = r.Leaf
-	t.mu.Lock()
-	view := t.tree.View()
-	t.mu.Unlock()
-	if p.Path, err = view.InclusionProof(index, p.Size, t); err != nil {
+	if a == nil || index >= a.Size {
+		return nil, record.Refuse(CodeNotFinal, "the reading is not final yet")
+	}
+	p := &ReadingProof{Tree: b.ID, Index: index, Leaf: stored.Value, Size: a.Size, Root: a.Root, Advance: a.Record, LogAt: a.LogIndex}
+	if p.Path, err = d.Trees.Inclusion(b.ID, index, a.Size); err != nil {
 		return nil, err
 	}
-	plain, err := d.openFrom(r.Class, sealedReading, [16]byte(r.Sealed[:16]), r.Sealed[16:])
+	p.Opening, err = d.openReading(party, stored.Value)
+	return p, err
+}
+
+// openReading opens what is behind a leaf; nil where the reading is gone.
+func (d *Desk) openReading(party string, stored []byte) (*record.Opening, error) {
+	r, err := loadBlob[readingBlob](d, treeKey(party, "r/%x", merkle.LeafHash(stored)))
+	if err != nil || r == nil {
+		return nil, err
+	}
+	plain, err := d.openFrom(r.Class, sealedReading, r.About, r.Sealed)
 	if errors.Is(err, errGone) {
-		return p, nil
+		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer clear(plain)
-	p.Opening = new(record.Opening)
-	if err := canon.Unmarshal(plain, p.Opening); err != nil {
+	o := new(record.Opening)
+	if err := canon.Unmarshal(plain, o); err != nil {
 		return nil, err
 	}
 	var leaf ReadingLeaf
-	if err := canon.Unmarshal(r.Leaf, &leaf); err != nil || !seal.CheckOpening(leaf.Commitment, p.Opening.Nonce, p.Opening.Part) {
+	if err := canon.Unmarshal(stored, &leaf); err != nil || !seal.CheckOpening(leaf.Commitment, o.Nonce, o.Part) {
 		return nil, errors.New("a reading is not the one that was committed")
 	}
-	return p, nil
-}
-
-// covering finds the first final advance beyond an index.
-func (t *sensorTree) covering(st *store.State, index uint64, p *ReadingProof) error {
-	found := errors.New("found")
-	prefix := treeKey(t.party, "a/")
-	err := t.d.Blobs.Scan(prefix, func(key, value []byte) error {
-		var size uint64
-		if _, err := fmt.Sscanf(string(key[len(prefix):]), "%016x", &size); err != nil || len(value) != 16 {
-			return errors.New("an advance of a commitment tree is damaged")
-		}
-		if size <= index {
-			return nil
-		}
-		rec, at, err := recordByID(st, record.ID(value))
-		if err != nil || rec == nil {
-			return err
-		}
-		a, ok := rec.Body.(*record.TreeAdvance)
-		if !ok {
-			return errOtherRecord
-		}
-		p.Size, p.Root, p.Advance, p.LogAt = a.Size, merkle.Hash(a.Root), rec.ID, at
-		return found
-	})
-	if err == nil {
-		return record.Refuse(CodeNotFinal, "the reading is not final yet")
-	}
-	if errors.Is(err, found) {
-		return nil
-	}
-	return err
+	return o, nil
 }

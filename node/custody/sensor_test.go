@@ -1,9 +1,11 @@
 package custody
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/canon"
 	"github.com/akashi-ledger/akashi/crypto/merkle"
@@ -11,6 +13,7 @@ import (
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
+	"github.com/akashi-ledger/akashi/node/forest"
 	"github.com/akashi-ledger/akashi/node/outbox"
 )
 
@@ -40,8 +43,11 @@ func TestReadings(t *testing.T) {
 	noErr(t, err)
 	again, err := a.CommitReadings(ctx, Call{Client: "mqtt", Key: "m1"}, reading(12))
 	noErr(t, err)
-	if again.Size != 1 || again.First != 0 || again.Records[0] != got.Records[0] {
+	if again.Size != 1 || again.Indexes[0] != 0 || again.Records[0] != got.Records[0] || again.Root != got.Root || !again.Final {
 		t.Fatalf("%+v, then %+v", got, again)
+	}
+	if _, err := a.CommitReadings(ctx, Call{Client: "mqtt", Key: "m1"}, reading(13)); !errors.Is(err, outbox.ErrKeyReused) {
+		t.Fatal(err)
 	}
 	var batch []Reading
 	for i := range 300 { // beyond one tile
@@ -50,18 +56,28 @@ func TestReadings(t *testing.T) {
 	_, err = a.CommitReadings(ctx, Call{}, batch)
 	noErr(t, err)
 	w.set(func() { w.posted = func(outbox.Request) error { return errors.New("no leader") } })
-	_, err = a.CommitReadings(ctx, Call{}, reading(5)) // leaves without an advance
-	if err == nil {
-		t.Fatal("committed without a ledger")
+	soon, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+	defer cancel()
+	_, err = a.CommitReadings(soon, Call{}, reading(5)) // a leaf without an advance
+	if !errors.Is(err, outbox.ErrUnknown) {
+		t.Fatalf("committed without a ledger: %v", err)
 	}
 	_, err = a.ProveReading(ctx, Call{}, 301)
 	wantCode(t, err, CodeNotFinal)
 	w.set(func() { w.posted = nil })
 	w.reopen(a)
-	last, err := a.CommitReadings(ctx, Call{}, []Reading{{Sensor: "gate-1", TimeMs: 1, Values: map[string]any{"count": "閉"}}})
+	call := Call{Client: "mqtt", Key: "m2", Committed: true}
+	last := []Reading{{Sensor: "gate-1", TimeMs: 1, Values: map[string]any{"count": "閉"}}}
+	early, err := a.CommitReadings(ctx, call, last)
 	noErr(t, err)
-	if last.First != 302 || last.Size != 303 {
-		t.Fatalf("%+v", last)
+	if early.Final || early.Indexes[0] != 302 || early.Size != 303 || len(early.Records) != 0 {
+		t.Fatalf("%+v", early)
+	}
+	call.Committed = false
+	done, err := a.CommitReadings(ctx, call, last)
+	noErr(t, err)
+	if done.Indexes[0] != 302 || done.Size != 303 || !done.Final {
+		t.Fatalf("%+v", done)
 	}
 	for _, index := range []uint64{0, 1, 255, 256, 300, 301, 302} {
 		proveReading(t, w, a, index)
@@ -71,6 +87,41 @@ func TestReadings(t *testing.T) {
 	w.must("a-sha", w.c.SensorRetire("gate-1"))
 	_, err = a.CommitReadings(ctx, Call{}, reading(1))
 	wantCode(t, err, record.CodeSensorRetired)
+}
+
+// Readings that were sealed and did not reach Raft, because nobody led or the
+// process ended, are committed later, each once.
+func TestReadingsLeftBehind(t *testing.T) {
+	w := newWorld(t, "a-sha", "pf")
+	a := w.members["a-sha"]
+	w.must("pf", w.c.SensorApprove("gate-1", "a-sha"))
+	one := func(n int) []Reading { return []Reading{{Sensor: "gate-1", Values: map[string]any{"count": n}}} }
+	_, err := a.CommitReadings(ctx, Call{}, one(0))
+	noErr(t, err)
+	w.set(func() { w.refuse = func(string, string) error { return forest.ErrNoLeader } })
+	soon, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	call := Call{Client: "mqtt", Key: "m1"}
+	if _, err = a.CommitReadings(soon, call, one(1)); !errors.Is(err, outbox.ErrUnknown) {
+		t.Fatal(err)
+	}
+	w.reopen(a) // nothing in memory knows of it
+	w.set(func() { w.refuse = nil })
+	for {
+		a.Tick(ctx)
+		if _, err := a.ProveReading(ctx, Call{}, 1); err == nil {
+			break
+		} else if code := codeOf(err); code != record.CodeTreeUnknown && code != CodeNotFinal {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	proveReading(t, w, a, 1)
+	done, err := a.CommitReadings(ctx, call, one(1))
+	noErr(t, err)
+	if done.Indexes[0] != 1 || done.Size != 2 {
+		t.Fatalf("doubled: %+v", done)
+	}
 }
 
 // proveReading checks a proof the way an auditor would.

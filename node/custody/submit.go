@@ -40,6 +40,8 @@ type memo struct {
 	Leaves   [][]byte `cbor:"2,keyasint,omitempty"`
 	Purposes []string `cbor:"3,keyasint,omitempty"`
 	Erasure  []byte   `cbor:"4,keyasint,omitempty"`
+
+	Readings *readingsMemo `cbor:"5,keyasint,omitempty"`
 }
 
 func (d *Desk) memoKey(c Call, issuer, suffix string) []byte {
@@ -58,6 +60,9 @@ func (d *Desk) again(ctx context.Context, c Call, issuer, suffix string, body [3
 		return nil, nil, nil
 	}
 	m, err := loadBlob[memo](d, d.memoKey(c, issuer, suffix))
+	if err == nil && m != nil && m.Readings != nil {
+		err = outbox.ErrKeyReused
+	}
 	if err != nil || m == nil || len(m.Leaves) == 0 {
 		return nil, nil, err
 	}

@@ -11,10 +11,11 @@ import (
 )
 
 // Tick is called every second. It starts what is due and returns: parcels to be
-// sent, parcels to be received, erasures to go on with, keys to be destroyed. A
+// sent, parcels to be received, erasures to go on with, keys to be destroyed,
+// readings to be committed. A
 // duty that still runs is not started twice.
 func (d *Desk) Tick(context.Context) {
-	for i, f := range []func(context.Context){d.sendDue, d.receiveDue, d.destroyDue} {
+	for i, f := range []func(context.Context){d.sendDue, d.receiveDue, d.destroyDue, d.commitDue} {
 		if !d.duties[i].TryLock() {
 			continue
 		}

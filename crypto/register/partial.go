@@ -34,6 +34,9 @@ func (e *Hidden) Error() string {
 	return fmt.Sprintf("register: no proof shows what lies under the first %d bits of %x", e.Bits, e.Prefix)
 }
 
+// Covers reports whether a leaf lies under the prefix.
+func (e *Hidden) Covers(kh KeyHash) bool { return kh.shares(&e.Prefix, e.Bits) }
+
 // NewPartial returns a register of which the root is all that is known.
 func NewPartial(root merkle.Hash) *Partial {
 	return &Partial{root, closed(root)}

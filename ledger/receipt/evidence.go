@@ -19,6 +19,7 @@ const (
 	EvidenceHeader     = "header"     // a leader signed two headers for one place
 	EvidenceCheckpoint = "checkpoint" // members cosigned two checkpoints that contradict each other
 	EvidenceFork       = "fork"       // the same, and no member cosigned both: it names nobody
+	EvidenceDerivation = "derivation" // members cosigned a batch that does not follow from the rules
 )
 
 // evidence is an akashi-evidence/v1. Which parts there are depends on the kind.
@@ -28,10 +29,14 @@ type evidence struct {
 	Human       Human    `json:"human"`
 	Signers     []string `json:"signers"`               // member ids, ascending
 	Headers     [][]byte `json:"headers,omitempty"`     // header: canonical bytes, ascending
-	Checkpoints []string `json:"checkpoints,omitempty"` // checkpoint, fork: notes, ascending by size and root
+	Checkpoints []string `json:"checkpoints,omitempty"` // checkpoint, fork: notes, ascending by size and root; derivation: one
 	Past        *past    `json:"past,omitempty"`        // where sizes differ: what the larger says of the smaller
+	Previous    *before  `json:"previous,omitempty"`    // derivation: the log before the batch
+	Entry       []byte   `json:"entry,omitempty"`       // derivation: the batch as Raft had it
+	Seal        []byte   `json:"seal,omitempty"`        // derivation: the checkpoint's last leaf
 	State       *proven  `json:"state,omitempty"`       // header: seal that is the last leaf of a final checkpoint
-	Register    []fact   `json:"register,omitempty"`    // header: the signer's key
+	Register    []fact   `json:"register,omitempty"`    // header: the signer's key; derivation: what the rules read and write
+	Neighbours  [][]byte `json:"neighbours,omitempty"`  // derivation: further register proofs, of leaves beside deleted ones
 }
 
 // past is the beginning of a log as a later checkpoint has it.
@@ -39,6 +44,14 @@ type past struct {
 	Size uint64   `json:"size"`
 	Edge [][]byte `json:"edge"` // roots of the perfect subtrees at that size, largest first
 	Path [][]byte `json:"path"` // RFC 9162 §2.1.4 consistency proof to the later size
+}
+
+// before is the end of a batch: what must be known of the log to go on with it.
+type before struct {
+	Size uint64   `json:"size"`
+	Edge [][]byte `json:"edge"` // as past has it
+	Leaf []byte   `json:"leaf"` // the seal
+	Path [][]byte `json:"path"` // RFC 9162 §2.1.3, of the seal at that size
 }
 
 // Evidence is what a file of evidence shows.

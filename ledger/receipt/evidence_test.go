@@ -19,6 +19,7 @@ import (
 
 // fork is a consortium's log that goes two ways after height 2.
 type fork struct {
+	o        ledgertest.Options
 	c, other *ledgertest.Consortium
 }
 
@@ -26,7 +27,7 @@ func newFork(t testing.TB, o ledgertest.Options) *fork {
 	c := ledgertest.New(t, o)
 	c.Must("pf", &record.Record{Kind: record.KindTick, Body: &record.Tick{}})
 	c.Offer("a-sha", "a-portal")
-	f := &fork{c, c.Clone(t)}
+	f := &fork{o, c, c.Clone(t)}
 	f.other.Offer("b-sha", "b-portal")
 	f.other.Offer("b-sha", "b-shop")
 	for range 3 {
@@ -99,6 +100,8 @@ func (f *fork) files(t testing.TB) map[string][]byte {
 	keep("checkpoint-sizes", file, err)
 	file, err = receipt.BuildCheckpoints(p, cosigned(f.c, last, "c-sha", "pf"), cosigned(f.c, cp, "a-sha", "b-sha"), before(f.other))
 	keep("fork", file, err)
+	j := newJudged(t, f.o) // the same members
+	keep("derivation", j.file(j.cosign(j.otherWrite(), j.leaves, "pf")), nil)
 	return out
 }
 
@@ -110,6 +113,7 @@ func TestEvidence(t *testing.T) {
 		"checkpoint":       {Kind: receipt.EvidenceCheckpoint, Signers: []string{"b-sha"}},
 		"checkpoint-sizes": {Kind: receipt.EvidenceCheckpoint, Signers: []string{"pf"}},
 		"fork":             {Kind: receipt.EvidenceFork, Signers: []string{}},
+		"derivation":       {Kind: receipt.EvidenceDerivation, Signers: []string{"pf"}},
 	} {
 		v, err := receipt.Verify(files[name], f.c.Policy())
 		if err != nil {
@@ -205,7 +209,7 @@ func TestEvidenceVectors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"header": "a-sha", "checkpoint": "b-sha", "checkpoint-sizes": "pf", "fork": ""} {
+	for name, want := range map[string]string{"header": "a-sha", "checkpoint": "b-sha", "checkpoint-sizes": "pf", "fork": "", "derivation": "pf"} {
 		v, err := receipt.Verify(vector(t, "evidence-"+name+".json"), policy)
 		if err != nil || strings.Join(v.Evidence.Signers, " ") != want {
 			t.Errorf("%s: %v, want %q", name, err, want)

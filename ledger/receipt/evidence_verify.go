@@ -23,6 +23,7 @@ type witnessing struct {
 	at       *final
 	register record.Digest
 	signer   *rules.Party
+	batch    derived
 	notes    []*sign.OpenedNote
 	signers  []string // that follow
 	human    Human
@@ -73,16 +74,18 @@ func (c *witnessing) form(b []byte) error {
 	if c.Format != FormatEvidence {
 		return c.fail("format", fmt.Errorf("%q, this program knows %q", c.Format, FormatEvidence))
 	}
-	header, notes := c.Kind == EvidenceHeader, c.Kind == EvidenceCheckpoint || c.Kind == EvidenceFork
-	if !header && !notes {
+	header, notes, derived := c.Kind == EvidenceHeader, c.Kind == EvidenceCheckpoint || c.Kind == EvidenceFork, c.Kind == EvidenceDerivation
+	if !header && !notes && !derived {
 		return c.fail("kind", fmt.Errorf("%q is not known to this program", c.Kind))
 	}
 	for _, p := range []struct {
 		part          string
 		there, belong bool
 	}{
-		{"headers", c.Headers != nil, header}, {"state", c.State != nil, header}, {"register", c.Register != nil, header},
-		{"checkpoints", c.Checkpoints != nil, notes}, {"past", c.Past != nil, notes && c.Past != nil},
+		{"headers", c.Headers != nil, header}, {"state", c.State != nil, header}, {"register", c.Register != nil, header || derived},
+		{"checkpoints", c.Checkpoints != nil, notes || derived}, {"past", c.Past != nil, notes && c.Past != nil},
+		{"previous", c.Previous != nil, derived}, {"seal", c.Seal != nil, derived}, {"entry", c.Entry != nil, derived},
+		{"neighbours", c.Neighbours != nil, derived && c.Neighbours != nil},
 	} {
 		if p.there != p.belong {
 			return c.fail("kind", fmt.Errorf("%q, and the part %s is missing or one too many", c.Kind, p.part))
@@ -99,6 +102,9 @@ func (c *witnessing) stages() []stage {
 			{"register", text("署名した者の鍵は、台帳の状態で証明されている", "the signer's key is proven by the state"), c.checkKey},
 			{"headers", text("二つとも署名が正しい", "both are signed"), c.checkHeaders},
 		}
+	}
+	if c.Kind == EvidenceDerivation {
+		return c.derivationStages()
 	}
 	stages := []stage{{"checkpoints", text("どちらのチェックポイントの署名も正しい", "the cosignatures of both checkpoints verify"), c.openNotes}}
 	if c.Past != nil {
@@ -169,30 +175,37 @@ func (c *witnessing) checkHeaders() error {
 // openNotes opens both notes under one policy: members' keys change with the
 // policy epoch, and a key that was replaced may be anybody's.
 func (c *witnessing) openNotes() error {
-	if len(c.Checkpoints) != 2 {
-		return fmt.Errorf("%d checkpoints, two contradict each other", len(c.Checkpoints))
+	if want := map[bool]int{true: 1, false: 2}[c.Kind == EvidenceDerivation]; len(c.Checkpoints) != want {
+		return fmt.Errorf("%d checkpoints, %d in this kind", len(c.Checkpoints), want)
 	}
-	origin, _, _ := strings.Cut(c.Checkpoints[1], "\n")
+	origin, _, _ := strings.Cut(c.Checkpoints[0], "\n")
 	var reason error = ErrPolicy
 	for _, p := range c.policies {
 		if p.Origin != origin {
 			continue
 		}
-		a, err := p.OpenCosigned([]byte(c.Checkpoints[0]))
+		notes, err := openAll(p, c.Checkpoints)
 		if err != nil {
 			reason = err
 			continue
 		}
-		b, err := p.OpenCosigned([]byte(c.Checkpoints[1]))
-		if err != nil {
-			reason = err
-			continue
-		}
-		c.notes, c.signers = []*sign.OpenedNote{a, b}, bothSigned(p, a.Cosigned, b.Cosigned)
-		c.v.Origin, c.v.Size = b.Origin, b.Size
+		first, last := notes[0], notes[len(notes)-1]
+		c.notes, c.signers = notes, bothSigned(p, first.Cosigned, last.Cosigned)
+		c.v.Origin, c.v.Size = last.Origin, last.Size
 		return nil
 	}
 	return reason
+}
+
+func openAll(p *sign.Policy, texts []string) (notes []*sign.OpenedNote, err error) {
+	for _, text := range texts {
+		n, err := p.OpenCosigned([]byte(text))
+		if err != nil {
+			return nil, err
+		}
+		notes = append(notes, n)
+	}
+	return notes, nil
 }
 
 // checkPast wants the larger log to begin as the file says.
@@ -229,7 +242,7 @@ func (c *witnessing) checkSigners() error {
 	if !slices.Equal(c.signers, c.Signers) {
 		return fmt.Errorf("the signatures name %q", c.signers)
 	}
-	if c.Kind != EvidenceHeader && c.Kind != kindOf(c.signers) {
+	if len(c.notes) == 2 && c.Kind != kindOf(c.signers) {
 		return c.fail("kind", fmt.Errorf("%q, and %d members cosigned both", c.Kind, len(c.signers)))
 	}
 	return nil

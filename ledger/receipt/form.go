@@ -21,7 +21,7 @@ var knownParts = map[string]string{
 	"handle":       "format human storyTime handle state register events",
 	"completeness": "format human storyTime state register handles",
 	"erasure":      "format human storyTime leaf proof attestations state register",
-	"evidence":     "format kind human signers headers checkpoints past state register",
+	"evidence":     "format kind human signers headers checkpoints past previous entry seal state register neighbours",
 }
 
 // render returns the one spelling of a file: JSON with two spaces of

@@ -8,6 +8,7 @@ import (
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node/cosign"
 	"github.com/akashi-ledger/akashi/node/custody"
 	"github.com/akashi-ledger/akashi/node/forest"
@@ -52,6 +53,12 @@ func (n *Node) FinalState() *store.State {
 
 // Newest returns the newest derived state, which may not be final.
 func (n *Node) Newest() *store.State { return n.ledger.State() }
+
+// NoteOf returns the signed note of a checkpoint that a header cites: with the
+// log's own line, which is the same at every member.
+func (n *Node) NoteOf(p *rules.Policy, c *record.Cited) ([]byte, error) {
+	return cosign.NoteOf(p, c, n.keys.Log)
+}
 
 // FinalChanged returns a channel that is closed when the next checkpoint
 // becomes final.

@@ -5,6 +5,8 @@ import (
 
 	"github.com/akashi-ledger/akashi/api/tiles"
 	"github.com/akashi-ledger/akashi/api/token"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node"
 	"github.com/akashi-ledger/akashi/node/custody"
 	"github.com/akashi-ledger/akashi/node/outbox"
@@ -78,3 +80,6 @@ func (l logOf) Final() (note []byte, st *store.State, ok bool) {
 	}
 	return f.Note(), f.State, true
 }
+
+// Cited implements tiles.Source.
+func (l logOf) Cited(p *rules.Policy, c *record.Cited) ([]byte, error) { return l.n.NoteOf(p, c) }

@@ -6,7 +6,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/akashi-ledger/akashi/crypto/merkle"
 	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/receipt"
+	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node/store"
 )
@@ -21,6 +24,13 @@ func (h *handler) policy(w http.ResponseWriter, r *http.Request, path string, st
 	}
 	if now == nil {
 		return fmt.Errorf("%w: no policy in the register", store.ErrDamaged)
+	}
+	if path == "policy/chain" {
+		b, err := h.chain(st, now.Epoch)
+		if err == nil {
+			answer(w, r, "application/json", fresh, b)
+		}
+		return err
 	}
 	epoch, caching := now.Epoch, fresh
 	if number, ok := strings.CutPrefix(path, "policy/"); ok {
@@ -45,12 +55,9 @@ func (h *handler) policy(w http.ResponseWriter, r *http.Request, path string, st
 func policyOf(st *store.State, now *rules.Policy, epoch uint64) (*sign.Policy, error) {
 	p, closing := now, rules.End{}
 	if epoch < now.Epoch {
-		past, err := rules.Load[rules.Past](st, rules.KeyPast(epoch))
+		past, err := pastOf(st, epoch)
 		if err != nil {
 			return nil, err
-		}
-		if past == nil {
-			return nil, fmt.Errorf("%w: the policy of epoch %d is missing", store.ErrDamaged, epoch)
 		}
 		p, closing = &past.Policy, past.Closing
 	}
@@ -62,4 +69,61 @@ func policyOf(st *store.State, now *rules.Policy, epoch uint64) (*sign.Policy, e
 	out.Range = &sign.Range{Epoch: epoch, First: sign.RangeEnd{Height: first.Height, Size: first.Size, Root: first.Root},
 		Closing: sign.RangeEnd{Height: closing.Height, Size: closing.Size, Root: closing.Root}}
 	return out, nil
+}
+
+func pastOf(st *store.State, epoch uint64) (*rules.Past, error) {
+	past, err := rules.Load[rules.Past](st, rules.KeyPast(epoch))
+	if err == nil && past == nil {
+		err = fmt.Errorf("%w: the policy of epoch %d is missing", store.ErrDamaged, epoch)
+	}
+	return past, err
+}
+
+// chain builds the policy chain up to an epoch. All of it stands in the log: the
+// closing checkpoint of an epoch is cited, with its cosignatures, by the first
+// header of the next.
+func (h *handler) chain(st *store.State, upTo uint64) ([]byte, error) {
+	closings := make([]receipt.Closing, upTo)
+	for epoch := range closings {
+		var err error
+		if closings[epoch], err = h.closing(st, uint64(epoch)); err != nil {
+			return nil, fmt.Errorf("policy epoch %d: %w", epoch, err)
+		}
+	}
+	return receipt.BuildChain(closings)
+}
+
+func (h *handler) closing(st *store.State, epoch uint64) (receipt.Closing, error) {
+	c := receipt.Closing{Epoch: epoch, Leaf: st.Leaf}
+	past, err := pastOf(st, epoch)
+	if err != nil {
+		return c, err
+	}
+	c.Size = past.Closing.Size
+	c.Path = func(i uint64) ([]merkle.Hash, error) { return st.Inclusion(i, c.Size) }
+	closing, err := st.EndOf(past.Closing.Height)
+	if err != nil {
+		return c, err
+	}
+	next, err := st.EndOf(past.Closing.Height + 1)
+	if err != nil {
+		return c, err
+	}
+	leaf, err := st.Leaf(next.Size - 1)
+	if err != nil {
+		return c, err
+	}
+	seal, err := record.ParseSeal(leaf)
+	if err != nil {
+		return c, err
+	}
+	if c.Note, err = h.src.Cited(&past.Policy, &seal.Header.Cited); err != nil {
+		return c, err
+	}
+	return c, st.Range(closing.First, closing.Size-1, func(i uint64, leaf []byte) error {
+		if record.PeekKind(leaf) == record.KindMember { // one a batch is accepted
+			c.Index = i
+		}
+		return nil
+	})
 }

@@ -31,6 +31,8 @@ import (
 
 	"filippo.io/torchwood"
 	"github.com/akashi-ledger/akashi/crypto/merkle"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node/store"
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -40,6 +42,9 @@ type Source interface {
 	// Final returns the highest final checkpoint as a signed note, and the
 	// ledger at it. Before the first there is none.
 	Final() (note []byte, state *store.State, ok bool)
+	// Cited returns the signed note of a checkpoint that a header of the log
+	// cites, final under the policy.
+	Cited(p *rules.Policy, c *record.Cited) ([]byte, error)
 }
 
 // Options of New.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,7 +18,10 @@ import (
 	"github.com/akashi-ledger/akashi/crypto/register"
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/ledgertest"
+	"github.com/akashi-ledger/akashi/ledger/receipt"
 	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
+	"github.com/akashi-ledger/akashi/node/cosign"
 	"github.com/akashi-ledger/akashi/node/store"
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -70,6 +74,11 @@ func (m *member) Final() ([]byte, *store.State, bool) {
 		return nil, nil, false
 	}
 	return m.c.Note(m.c.Head().Height), m.ledger.State(), true
+}
+
+// Cited implements Source.
+func (m *member) Cited(p *rules.Policy, c *record.Cited) ([]byte, error) {
+	return cosign.NoteOf(p, c, m.c.Log)
 }
 
 // entries lets a header decide.
@@ -363,6 +372,65 @@ func TestNotFound(t *testing.T) {
 	m.none = true
 	if resp, _ := get(t, srv, "GET", "/log/checkpoint"); resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("before the first final checkpoint: %d", resp.StatusCode)
+	}
+}
+
+// TestPolicyEpochs: over two changes of keys, each epoch's policy says where it
+// counts, and the chain leads from the first to the last.
+func TestPolicyEpochs(t *testing.T) {
+	m := newMember(t)
+	srv := serve(t, m)
+	rotate := func(id string) uint64 {
+		e := m.c.Entry(m.c.Submit("pf", m.c.Tick(), m.c.Rotate(id, []string{record.RoleCosigner}, "a-sha", "b-sha", "c-sha")))
+		m.c.Apply(e)
+		m.raft++
+		if b, err := m.ledger.Apply(m.raft, canon.Must(e)); err != nil || b.Result.Next == nil {
+			t.Fatal(b, err)
+		}
+		return m.c.Last().Size
+	}
+	_, first := get(t, srv, "GET", "/log/policy/0")
+	_, chain := get(t, srv, "GET", "/log/policy/chain")
+	if trusted, err := sign.ParsePolicy(first); err != nil {
+		t.Fatal(err)
+	} else if _, err := receipt.FollowChain(chain, []*sign.Policy{trusted}); !errors.Is(err, receipt.ErrChain) {
+		t.Errorf("a chain without links: %v", err)
+	}
+	m.post(2)
+	closing := rotate("b-sha")
+	if resp, _ := get(t, srv, "GET", "/log/policy/1"); resp.StatusCode != 404 {
+		t.Errorf("an epoch that has not begun: %d", resp.StatusCode)
+	}
+	m.post(1)
+	second := rotate("c-sha")
+	m.post(1)
+	trusted, err := sign.ParsePolicy(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, chain = get(t, srv, "GET", "/log/policy/chain")
+	followed, err := receipt.FollowChain(chain, []*sign.Policy{trusted})
+	if err != nil || len(followed) != 3 {
+		t.Fatalf("%d policies, %v", len(followed), err)
+	}
+	for epoch, want := range []uint64{closing, second, 0} {
+		resp, b := get(t, srv, "GET", fmt.Sprintf("/log/policy/%d", epoch))
+		p, err := sign.ParsePolicy(b)
+		if err != nil || p.Range.Epoch != uint64(epoch) || p.Range.Closing.Size != want || !bytes.Equal(p.Format(), followed[epoch].Format()) {
+			t.Fatalf("epoch %d: %s: %v", epoch, b, err)
+		}
+		if want > 0 && p.Range.Closing != followed[epoch].Range.Closing {
+			t.Errorf("epoch %d closes at %v, by the chain at %v", epoch, p.Range.Closing, followed[epoch].Range.Closing)
+		}
+		if immutable := strings.Contains(resp.Header.Get("Cache-Control"), "immutable"); immutable != (want > 0) {
+			t.Errorf("epoch %d: %q", epoch, resp.Header.Get("Cache-Control"))
+		}
+	}
+	note := m.c.Note(m.c.Head().Height)
+	for epoch, p := range followed {
+		if _, err := p.Open(note); (err == nil) != (epoch == 2) {
+			t.Errorf("the newest checkpoint under epoch %d: %v", epoch, err)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -31,11 +32,13 @@ completeness proofs (akashi-completeness/v1), erasure certificates
 (akashi-evidence/v1): it then says who signed what contradicts itself.
 
 The policy file (C2SP tlog-policy) says which log it is and whose signatures
-count. Take it from somewhere you trust, not from who gave you the receipt. Give
-one for each policy epoch.
+count. Take it from somewhere you trust, not from who gave you the receipt. Where
+keys of members were replaced, give one for each policy epoch, or the first one
+and the policy chain that any member serves at /log/policy/chain: each later
+policy is verified from the one before.
 
 It exits 1 when a file is refused and names the part that does not hold.`,
-		Example: "  akashi verify consent.akashi.json --policy policy",
+		Example: "  akashi verify consent.akashi.json --policy policy\n  akashi verify consent.akashi.json --policy policy --policy chain.json",
 		Args:    args(cobra.MinimumNArgs(1)),
 		RunE: func(_ *cobra.Command, files []string) error {
 			ps, err := readPolicies(policies)
@@ -51,7 +54,7 @@ It exits 1 when a file is refused and names the part that does not hold.`,
 			return verify(e, files, ps, secret, asJSON)
 		},
 	}
-	cmd.Flags().StringArrayVar(&policies, "policy", nil, "policy `FILE` (tlog-policy); may be repeated")
+	cmd.Flags().StringArrayVar(&policies, "policy", nil, "policy `FILE` (tlog-policy) or policy chain; may be repeated")
 	cmd.Flags().StringVar(&secretFile, "secret", "", "`FILE` with the person's secret in hex: are a completeness proof's handles all of theirs?")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the verdicts as JSON, one a line")
 	return cmd
@@ -64,16 +67,31 @@ func readPolicies(files []string) ([]*sign.Policy, error) {
 			"--policy FILE says whose signatures count; a consortium publishes it at /log/policy")
 	}
 	var out []*sign.Policy
+	var chains []string
 	for _, f := range files {
 		b, err := os.ReadFile(f)
 		if err != nil {
 			return nil, wrongUse(fmt.Errorf("policy: %w", err))
+		}
+		if bytes.HasPrefix(b, []byte("{")) {
+			chains = append(chains, f)
+			continue
 		}
 		p, err := sign.ParsePolicy(b)
 		if err != nil {
 			return nil, wrongUse(fmt.Errorf("policy %s: %w", f, err))
 		}
 		out = append(out, p)
+	}
+	for _, f := range chains {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			return nil, wrongUse(fmt.Errorf("policy: %w", err))
+		}
+		if out, err = receipt.FollowChain(b, out); err != nil {
+			return nil, wrongUse(fmt.Errorf("policy chain %s: %w", f, err),
+				"a chain says nothing by itself: give it with a policy that you trust, such as the one of the founding")
+		}
 	}
 	return out, nil
 }

@@ -18,7 +18,7 @@ import (
 // there, each once and in this order, or none.
 type Range struct {
 	Epoch   uint64
-	First   RangeEnd // the first end that counts; a zero root is not known
+	First   RangeEnd // the first end that counts; here and below, a zero root is not known
 	Closing RangeEnd // the last; size 0 while the epoch runs
 }
 
@@ -38,7 +38,7 @@ func (r *Range) Holds(c Checkpoint) error {
 	switch {
 	case c.Size < r.First.Size || r.Closing.Size > 0 && c.Size > r.Closing.Size:
 	case c.Size == r.First.Size && r.First.Root != [32]byte{} && c.Root != r.First.Root:
-	case c.Size == r.Closing.Size && c.Root != r.Closing.Root:
+	case c.Size == r.Closing.Size && r.Closing.Root != [32]byte{} && c.Root != r.Closing.Root:
 	default:
 		return nil
 	}

@@ -77,8 +77,8 @@ type auditor struct {
 
 	mem    *register.Mem
 	reg    *register.Tree
-	lost   bool // the register cannot be derived any more
-	policy *rules.Policy
+	lost   bool    // the register cannot be derived any more
+	epochs []epoch // policy epochs, as far as the register was derived
 	chain  chain
 	open   map[record.ID]*intent
 	items  map[sign.PublicKey]map[choice][]string // chosen ones, by handle; with openings only
@@ -97,7 +97,7 @@ func Run(ctx context.Context, src Source, policies []*sign.Policy, o Options) (*
 	}
 	a := &auditor{Options: o, src: src, report: newReport(), count: newCounts(), tree: merkle.New(), mem: register.MemLeaves(),
 		reg: register.Empty(register.Options{}), open: map[record.ID]*intent{}, items: map[sign.PublicKey]map[choice][]string{}}
-	c, ok := a.checkpoint(note, policies)
+	c, ok := a.checkpoint(note)
 	if !ok {
 		return a.finish(c), nil
 	}
@@ -114,37 +114,21 @@ func Run(ctx context.Context, src Source, policies []*sign.Policy, o Options) (*
 	if err := a.tiles.finish(ctx, a, c); err != nil {
 		return nil, err
 	}
-	a.samePolicy(c, policies)
+	a.judge(note, c, policies)
 	a.intents()
 	return a.finish(c), nil
 }
 
-// checkpoint opens the note. Where it is not final under a policy, that is a
-// finding, and the audit goes on with what the note says.
-func (a *auditor) checkpoint(note []byte, policies []*sign.Policy) (sign.Checkpoint, bool) {
-	var reason error = errors.New("none of the policies is for this log")
+// checkpoint reads what the note says; who signed it is judged when the policy
+// epochs are known.
+func (a *auditor) checkpoint(note []byte) (sign.Checkpoint, bool) {
 	head, _, _ := bytes.Cut(note, []byte("\n\n"))
 	c, err := torchwood.ParseCheckpoint(string(head) + "\n")
 	if err != nil || c.N < 0 {
 		a.breaks(CheckCheckpoint, Finding{Code: "checkpoint.malformed", Detail: text("チェックポイントの形が正しくありません", "the checkpoint is malformed")})
 		return sign.Checkpoint{}, false
 	}
-	cp := sign.Checkpoint{Origin: c.Origin, Size: uint64(c.N), Root: [32]byte(c.Hash)}
-	for _, p := range policies {
-		if p.Origin != cp.Origin {
-			continue
-		}
-		n, err := p.Open(note)
-		if err == nil {
-			a.holds(CheckCheckpoint, 1)
-			a.report.FinalMs = sign.KthNewest(n.Cosigned, p.K) * 1000
-			return cp, true
-		}
-		reason = err
-	}
-	a.breaks(CheckCheckpoint, Finding{Code: "checkpoint.not-final", Index: max(cp.Size, 1) - 1,
-		Detail: text("チェックポイントは、与えられた規約のもとで確定していません："+reason.Error(), "the checkpoint is not final under the policies given: "+reason.Error())})
-	return cp, true
+	return sign.Checkpoint{Origin: c.Origin, Size: uint64(c.N), Root: [32]byte(c.Hash)}, true
 }
 
 // pending are the leaves of a batch that has no seal yet.
@@ -304,10 +288,8 @@ func (a *auditor) effect(p *pending, r *rules.Result, seal *record.Seal, sealLea
 	}
 	a.mem.Apply(r.Writes)
 	a.reg = after
-	if a.height == 0 {
-		if a.policy, err = rules.Load[rules.Policy](a, rules.KeyPolicy); err != nil {
-			return err
-		}
+	if err := a.follow(p, r); err != nil {
+		return err
 	}
 	a.openIntents(p)
 	a.err = a.sealed(p)
@@ -332,21 +314,4 @@ func leader(seal *record.Seal) string {
 		return ""
 	}
 	return seal.Header.Leader
-}
-
-// samePolicy wants the register's policy to be one of those that were given.
-func (a *auditor) samePolicy(c sign.Checkpoint, policies []*sign.Policy) {
-	if a.lost || a.policy == nil {
-		return
-	}
-	a.report.StoryTime = a.policy.StoryTime
-	want := a.policy.Sign().Format()
-	for _, p := range policies {
-		if bytes.Equal(p.Format(), want) {
-			a.holds(CheckPolicy, 1)
-			return
-		}
-	}
-	a.breaks(CheckPolicy, Finding{Code: "policy.other", Index: max(c.Size, 1) - 1, Height: a.height - 1,
-		Detail: text("台帳が定める方針は、与えられたどれとも違います", "the policy that the log itself has is none of those given")})
 }

@@ -113,9 +113,9 @@ func (a *auditor) structure(p *pending, seal *record.Seal, sealAt uint64) (found
 	if record.SubmissionsRoot(seal.Submissions) != h.Submissions {
 		broken(CheckHeader, string(record.CodeBatchForm), sealAt, h.Leader, "提出の一覧が、署名された根と違います", "the submissions are not those of the header")
 	}
-	if k, ok := a.key(h.Leader); !ok || a.policy == nil {
+	if k, ok := a.key(h.Leader); !ok || a.origin() == "" {
 		a.unchecked(CheckHeader, 1)
-	} else if sign.Verify(k, sign.DomainHeader, a.policy.Origin, h.Signed(), h.Sig) != nil {
+	} else if sign.Verify(k, sign.DomainHeader, a.origin(), h.Signed(), h.Sig) != nil {
 		broken(CheckHeader, string(record.CodeBatchHeader), sealAt, h.Leader, "束の署名が正しくありません", "the header's signature does not verify")
 	} else {
 		a.holds(CheckHeader, 1)
@@ -133,15 +133,16 @@ func (a *auditor) structure(p *pending, seal *record.Seal, sealAt uint64) (found
 // the log as it was read.
 func (a *auditor) cited(h *record.Header, sealAt uint64) (found bool) {
 	c := &h.Cited
-	if a.policy == nil {
+	policy := a.policyAt(c.Height)
+	if policy == nil {
 		a.unchecked(CheckCosignature, len(c.Sigs))
 		return false
 	}
-	cp := sign.Checkpoint{Origin: a.policy.Origin, Size: c.Size, Root: c.Root}
+	cp := sign.Checkpoint{Origin: a.origin(), Size: c.Size, Root: c.Root}
 	good := 0
 	for _, s := range c.Sigs {
 		ok := false
-		for _, m := range a.policy.Members {
+		for _, m := range policy.Members {
 			if m.ID == s.Member {
 				var b sign.Batch
 				sign.Cosignature{Signer: m.Name, Time: s.Time, Sig: s.Sig}.AddTo(&b, m.Key, cp)
@@ -157,7 +158,7 @@ func (a *auditor) cited(h *record.Header, sealAt uint64) (found bool) {
 		a.breaks(CheckCosignature, Finding{Code: string(record.CodeBatchCited), Index: sealAt, Height: a.height, Member: s.Member,
 			Detail: text("引用された共同署名が正しくありません", "a cited cosignature does not verify")})
 	}
-	if good < a.policy.K {
+	if good < policy.K {
 		if !found {
 			found = true
 			a.breaks(CheckCosignature, Finding{Code: string(record.CodeBatchCited), Index: sealAt, Height: a.height, Member: h.Leader,
@@ -209,11 +210,11 @@ func (a *auditor) submissions(p *pending, seal *record.Seal, sealAt uint64) (fou
 // signedBy checks an issuer's signature.
 func (a *auditor) signedBy(s *record.Submission, index uint64) bool {
 	k, ok := a.key(s.Issuer)
-	if !ok || a.policy == nil {
+	if !ok || a.origin() == "" {
 		a.unchecked(CheckSubmission, 1)
 		return true
 	}
-	if sign.Verify(k, sign.DomainSubmission, a.policy.Origin, s.Signed(), s.Sig) != nil {
+	if sign.Verify(k, sign.DomainSubmission, a.origin(), s.Signed(), s.Sig) != nil {
 		a.breaks(CheckSubmission, Finding{Code: string(record.CodeSignature), Index: index, Height: a.height, Member: s.Issuer,
 			Detail: text("提出の署名が正しくありません", "the submission's signature does not verify")})
 		return false

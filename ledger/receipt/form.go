@@ -22,6 +22,7 @@ var knownParts = map[string]string{
 	"completeness": "format human storyTime state register handles",
 	"erasure":      "format human storyTime leaf proof attestations state register",
 	"evidence":     "format kind human signers headers checkpoints past previous entry seal state register neighbours",
+	"policy-chain": "format links",
 }
 
 // render returns the one spelling of a file: JSON with two spaces of

@@ -31,8 +31,8 @@
 // # What it does not do
 //
 // It reads no clock: how old a status is, the reader judges by the time in the
-// verdict. A policy's range of the log (policy epochs) is not in the file, so
-// the caller passes policies that it holds to be right. It stores nothing, and
+// verdict. The policies are the caller's, who holds them to be right or followed
+// them from one that is (FollowChain); a policy with a range counts within it. It stores nothing, and
 // does not say that the sealed part tells the truth, only that it is the one
 // that was recorded.
 package receipt

@@ -1,6 +1,7 @@
 package cosign
 
 import (
+	"fmt"
 	"slices"
 	"sort"
 	"sync"
@@ -45,6 +46,21 @@ func (f *Final) Note() []byte {
 		f.note = note
 	})
 	return f.note
+}
+
+// NoteOf returns the signed note of a checkpoint that a header cites, under the
+// policy of its epoch.
+func NoteOf(p *rules.Policy, c *record.Cited, logKey sign.Key) ([]byte, error) {
+	keys, cosigs := map[string]sign.PublicKey{}, []sign.Cosignature{}
+	for _, s := range c.Sigs {
+		m := member(p, s.Member)
+		if m == nil {
+			return nil, fmt.Errorf("%s is no member in policy epoch %d", s.Member, p.Epoch)
+		}
+		keys[m.Name] = m.Key
+		cosigs = append(cosigs, sign.Cosignature{Signer: m.Name, Time: s.Time, Sig: s.Sig})
+	}
+	return sign.FormatNote(sign.Checkpoint{Origin: p.Origin, Size: c.Size, Root: c.Root}, logKey, cosigs, keys)
 }
 
 // FreshAt returns the k-th newest cosignature time, in Unix seconds.

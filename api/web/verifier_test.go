@@ -298,13 +298,30 @@ func jsSignatures(t testing.TB) []jsSignature {
 // The module in node, where there is one: quick, but the test that counts runs
 // it in a browser (TestVerifierInBrowser).
 func TestVerifierInNode(t *testing.T) {
+	input, err := json.Marshal(map[string]any{"cases": jsCases(t), "signatures": jsSignatures(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inNode(t, string(input), `import fs from "node:fs";
+import * as verify from "./verify.js";
+import * as ed from "./ed25519.js";
+import { run } from "./cases.mjs";
+const { cases, signatures } = JSON.parse(fs.readFileSync("input.json", "utf8"));
+for (const f of await run(verify, ed, cases, signatures)) console.log(f);
+`)
+}
+
+// inNode runs a module beside the assets and the harnesses, with input.json. What
+// it prints went wrong.
+func inNode(t *testing.T, input, main string) {
+	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
-		t.Skip("node is not installed; the same cases run in Chromium in TestVerifierInBrowser")
+		t.Skip("node is not installed; the same cases run in Chromium")
 	}
 	version, err := exec.Command(node, "-p", "process.versions.node.split('.')[0]").Output()
 	if major, _ := strconv.Atoi(strings.TrimSpace(string(version))); err != nil || major < 20 {
-		t.Skipf("node %s is older than 20; the same cases run in Chromium in TestVerifierInBrowser", version)
+		t.Skipf("node %s is older than 20; the same cases run in Chromium", version)
 	}
 	dir := t.TempDir()
 	write := func(name string, b []byte) {
@@ -316,7 +333,11 @@ func TestVerifierInNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range append(modules, "testdata/cases.mjs") {
+	harnesses, err := filepath.Glob("testdata/*.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range append(modules, harnesses...) {
 		b, err := os.ReadFile(m)
 		if err != nil {
 			t.Fatal(err)
@@ -324,18 +345,8 @@ func TestVerifierInNode(t *testing.T) {
 		write(filepath.Base(m), b)
 	}
 	write("package.json", []byte(`{"type":"module"}`))
-	input, err := json.Marshal(map[string]any{"cases": jsCases(t), "signatures": jsSignatures(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	write("input.json", input)
-	write("main.mjs", []byte(`import fs from "node:fs";
-import * as verify from "./verify.js";
-import * as ed from "./ed25519.js";
-import { run } from "./cases.mjs";
-const { cases, signatures } = JSON.parse(fs.readFileSync("input.json", "utf8"));
-for (const f of await run(verify, ed, cases, signatures)) console.log(f);
-`))
+	write("input.json", []byte(input))
+	write("main.mjs", []byte(main))
 	cmd := exec.Command(node, "main.mjs")
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()

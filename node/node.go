@@ -156,7 +156,10 @@ func (n *Node) read() (genesis []byte, err error) {
 }
 
 func (n *Node) openLedger(genesis []byte) error {
-	err := n.openState(genesis)
+	err := n.repair()
+	if err == nil {
+		err = n.openState(genesis)
+	}
 	if errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrCorrupt) {
 		if err = n.setAside(err); err == nil {
 			err = n.openState(genesis)
@@ -175,7 +178,9 @@ func (n *Node) openState(genesis []byte) (err error) {
 	if n.db, err = store.OpenState(filepath.Join(n.Dir, "state"), n.Log, store.WithoutSync()); err != nil {
 		return err
 	}
-	n.ledger, err = store.OpenLedger(n.db, genesis, register.Options{}, n.Log)
+	if n.ledger, err = store.OpenLedger(n.db, genesis, register.Options{}, n.Log); err == nil {
+		n.ledger.OnDamage(n.stop)
+	}
 	return err
 }
 
@@ -196,6 +201,7 @@ func (n *Node) openBlobs([]byte) (err error) {
 	if n.blobs, err = store.OpenBlobs(filepath.Join(n.Dir, "blobs"), n.Log); err != nil {
 		return err
 	}
+	n.blobs.OnDamage(n.stop)
 	slot, err := vault.OpenFileSlot(filepath.Join(n.Dir, "vault.slot"))
 	if err != nil {
 		return err
@@ -285,6 +291,7 @@ func (n *Node) stop(reason error) {
 		n.reason = reason
 		if reason != nil {
 			n.Log.Error("the node stops", "why", reason.Error())
+			n.markDamaged(reason)
 		}
 		close(n.closing)
 		go func() {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -31,6 +32,7 @@ type Blobs struct {
 	minFreeBytes uint64
 	queue        chan *blobOp
 	drained      chan struct{} // closed when the committer has ended
+	damage       atomic.Pointer[func(error)]
 
 	mu      sync.RWMutex
 	closed  bool
@@ -51,8 +53,8 @@ var (
 	// Nothing was written. Smaller calls are not atomic together, so the caller
 	// has to say whether that is right.
 	ErrTooLarge = errors.New("too large for one atomic write")
-	// ErrStopped: an earlier commit failed and its outcome is unknown, or
-	// Verify found damage.
+	// ErrStopped: an earlier commit failed and its outcome is unknown, or a read
+	// or Verify found damage.
 	ErrStopped = errors.New("database stopped")
 	// ErrClosed: the database was closed.
 	ErrClosed = errors.New("database closed")
@@ -138,7 +140,7 @@ func (b *Blobs) Get(key []byte) (value []byte, found bool, err error) {
 		return err
 	})
 	if err != nil {
-		return nil, false, fmt.Errorf("read: %w", err)
+		return nil, false, b.met(fmt.Errorf("read: %w", err))
 	}
 	return value, found, nil
 }
@@ -164,13 +166,13 @@ func (b *Blobs) scan(prefix []byte, values bool, fn func(key, value []byte) erro
 	defer txn.Discard()
 	cursor, err := openCursor(txn, prefix, values)
 	if err != nil {
-		return err
+		return b.met(err)
 	}
 	defer cursor.close()
 	for {
 		key, value, ok, err := cursor.next()
 		if err != nil || !ok {
-			return err
+			return b.met(err)
 		}
 		if err := fn(key, value); err != nil {
 			if errors.Is(err, fs.SkipAll) {
@@ -188,12 +190,7 @@ func (b *Blobs) Verify() error {
 		return err
 	}
 	defer b.active.Done()
-	err := Verify(b.db)
-	if errors.Is(err, ErrCorrupt) {
-		b.log.Error("database stopped: damaged", "error", err.Error())
-		b.stop(err)
-	}
-	return err
+	return b.met(Verify(b.db))
 }
 
 // Close waits for the calls in progress and closes the database. No call comes
@@ -233,5 +230,8 @@ func (b *Blobs) stop(cause error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.stopped = fmt.Errorf("%w: %w", ErrStopped, cause)
+	if f := b.damage.Load(); f != nil {
+		(*f)(b.stopped)
+	}
 	return b.stopped
 }

@@ -112,6 +112,7 @@ func (s *State) hashRow(n uint64, width int) ([]byte, error) {
 // Find returns the index of the first leaf that has a hash, and whether there is
 // one.
 func (s *State) Find(h merkle.Hash) (index uint64, found bool, err error) {
+	defer s.ledger.guard(&err)
 	txn := s.ledger.db.NewTransactionAt(s.ts, false)
 	defer txn.Discard()
 	spans := s.Size / spanLeaves

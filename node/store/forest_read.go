@@ -66,7 +66,11 @@ func (ts *trees) seen(id, size uint64) *shownTree {
 	return nil
 }
 
-func (r *TreeReader) read(fn func(txn *badger.Txn) error) error {
+func (r *TreeReader) read(fn func(txn *badger.Txn) error) error { return r.readBeside(new(bool), fn) }
+
+// readBeside is read for what calls back, see Ledger.guardBeside.
+func (r *TreeReader) readBeside(called *bool, fn func(txn *badger.Txn) error) (err error) {
+	defer r.state.ledger.guardBeside(called, &err)
 	// What is in the newest state is never changed, and a view may be newer than
 	// the state by which the reader was opened.
 	txn := r.state.ledger.db.NewTransactionAt(r.state.ledger.State().ts, false)
@@ -76,7 +80,15 @@ func (r *TreeReader) read(fn func(txn *badger.Txn) error) error {
 
 // Range calls fn with the leaves from start to end (exclusive), in order.
 func (r *TreeReader) Range(start, end uint64, fn func(*TreeLeaf) error) error {
-	return r.read(func(txn *badger.Txn) error { return rangeTree(txn, r.ID, start, min(end, r.Size), fn) })
+	called := false
+	return r.readBeside(&called, func(txn *badger.Txn) error {
+		return rangeTree(txn, r.ID, start, min(end, r.Size), func(l *TreeLeaf) error {
+			called = true
+			err := fn(l)
+			called = false
+			return err
+		})
+	})
 }
 
 // Find returns the index of the leaf with an identity hash.

@@ -98,6 +98,7 @@ type Ledger struct {
 	trees   *trees
 
 	falseAdvances atomic.Uint64
+	damage        atomic.Pointer[func(error)]
 
 	mu     sync.RWMutex
 	states map[uint64]*State // by height, at most the last keepStates

@@ -54,29 +54,37 @@ func get(txn *badger.Txn, key []byte) ([]byte, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, readFault(err)
 	}
 	v, err := item.ValueCopy(nil)
-	if v == nil && err == nil {
+	if err != nil {
+		return nil, readFault(err)
+	}
+	if v == nil {
 		v = []byte{}
 	}
-	return v, err
+	return v, nil
 }
 
-func (s *State) read(key []byte) ([]byte, error) {
+func (s *State) read(key []byte) (b []byte, err error) {
+	defer s.ledger.guard(&err)
 	txn := s.ledger.db.NewTransactionAt(s.ts, false)
 	defer txn.Discard()
 	return get(txn, key)
 }
 
 // A View reads the register at the state's height through one transaction.
-type View struct{ txn *badger.Txn }
+type View struct {
+	ledger *Ledger
+	txn    *badger.Txn
+}
 
 // View opens a view; the caller closes it.
-func (s *State) View() *View { return &View{s.ledger.db.NewTransactionAt(s.ts, false)} }
+func (s *State) View() *View { return &View{s.ledger, s.ledger.db.NewTransactionAt(s.ts, false)} }
 
 // Get returns the value of a register key, nil where there is none.
-func (v *View) Get(key []byte) ([]byte, error) {
+func (v *View) Get(key []byte) (b []byte, err error) {
+	defer v.ledger.guard(&err)
 	kh := register.HashKey(key)
 	return get(v.txn, append([]byte{prefixRegister}, kh[:]...))
 }
@@ -94,32 +102,36 @@ func (s *State) Get(key []byte) ([]byte, error) {
 
 // Leaves is the register's leaves at one height.
 type Leaves struct {
-	txn   *badger.Txn
-	empty bool
+	ledger *Ledger
+	txn    *badger.Txn
+	empty  bool
 }
 
 // Leaves opens the register's leaves; the caller closes them.
 func (s *State) Leaves() *Leaves {
-	return &Leaves{txn: s.ledger.db.NewTransactionAt(s.ts, false), empty: s.empty}
+	return &Leaves{ledger: s.ledger, txn: s.ledger.db.NewTransactionAt(s.ts, false), empty: s.empty}
 }
 
 // Close releases the leaves.
 func (l *Leaves) Close() { l.txn.Discard() }
 
 // Get implements register.Leaves.
-func (l *Leaves) Get(kh register.KeyHash) ([]byte, bool, error) {
+func (l *Leaves) Get(kh register.KeyHash) (v []byte, found bool, err error) {
 	if l.empty {
 		return nil, false, nil
 	}
-	v, err := get(l.txn, append([]byte{prefixRegister}, kh[:]...))
+	defer l.ledger.guard(&err)
+	v, err = get(l.txn, append([]byte{prefixRegister}, kh[:]...))
 	return v, v != nil, err
 }
 
 // Scan implements register.Leaves.
-func (l *Leaves) Scan(prefix register.KeyHash, bits int, fn func(register.KeyHash, []byte) error) error {
+func (l *Leaves) Scan(prefix register.KeyHash, bits int, fn func(register.KeyHash, []byte) error) (err error) {
 	if l.empty {
 		return nil
 	}
+	called := false
+	defer l.ledger.guardBeside(&called, &err)
 	opts := badger.DefaultIteratorOptions
 	opts.Prefix = append([]byte{prefixRegister}, prefix[:bits/8]...)
 	opts.PrefetchSize = 16
@@ -131,7 +143,12 @@ func (l *Leaves) Scan(prefix register.KeyHash, bits int, fn func(register.KeyHas
 		if r := bits % 8; r != 0 && kh[bits/8]>>(8-r) != prefix[bits/8]>>(8-r) {
 			return nil
 		}
-		err := it.Item().Value(func(v []byte) error { return fn(kh, v) })
+		err := it.Item().Value(func(v []byte) error {
+			called = true
+			err := fn(kh, v)
+			called = false
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -150,8 +167,9 @@ func (s *State) Prove(key []byte) (register.Proof, error) {
 func (s *State) Tree() *merkle.View { return s.view }
 
 // Tile implements merkle.TileReader: a full tile.
-func (s *State) Tile(id merkle.TileID) ([]byte, error) {
-	b, err := s.read(tileKey(id))
+func (s *State) Tile(id merkle.TileID) (b []byte, err error) {
+	defer s.ledger.guard(&err)
+	b, err = s.read(tileKey(id))
 	if err == nil && b == nil {
 		return nil, fmt.Errorf("%w: tile %d/%d is missing", ErrDamaged, id.Level, id.Index)
 	}
@@ -170,10 +188,18 @@ func (s *State) Consistency(oldSize, newSize uint64) ([]merkle.Hash, error) {
 
 // Range calls fn with the leaves from start to end (exclusive), in order. The
 // bytes are valid during the call only.
-func (s *State) Range(start, end uint64, fn func(index uint64, leaf []byte) error) error {
+func (s *State) Range(start, end uint64, fn func(index uint64, leaf []byte) error) (err error) {
 	end = min(end, s.Size)
 	if start >= end {
 		return nil
+	}
+	called := false
+	defer s.ledger.guardBeside(&called, &err)
+	each := func(index uint64, leaf []byte) error {
+		called = true
+		err := fn(index, leaf)
+		called = false
+		return err
 	}
 	txn := s.ledger.db.NewTransactionAt(s.ts, false)
 	defer txn.Discard()
@@ -191,7 +217,7 @@ func (s *State) Range(start, end uint64, fn func(index uint64, leaf []byte) erro
 		if first := binary.BigEndian.Uint64(it.Item().Key()[1:]); first != at {
 			return fmt.Errorf("%w: leaves from %d are missing", ErrDamaged, at)
 		}
-		if err := it.Item().Value(func(seg []byte) error { return split(seg, &at, start, end, fn) }); err != nil {
+		if err := it.Item().Value(func(seg []byte) error { return split(seg, &at, start, end, each) }); err != nil {
 			return err
 		}
 	}
@@ -258,7 +284,8 @@ func (s *State) leafHashes(start, end uint64) ([]merkle.Hash, error) {
 // EndOf returns the end of an earlier batch.
 func (s *State) EndOf(height uint64) (*End, error) { return s.end(height) }
 
-func (s *State) end(height uint64) (*End, error) {
+func (s *State) end(height uint64) (e *End, err error) {
+	defer s.ledger.guard(&err)
 	b, err := s.read(endKey(height))
 	if err != nil {
 		return nil, err
@@ -266,7 +293,7 @@ func (s *State) end(height uint64) (*End, error) {
 	if b == nil {
 		return nil, fmt.Errorf("%w: end of height %d is missing", ErrDamaged, height)
 	}
-	e := new(End)
+	e = new(End)
 	if err := canon.Unmarshal(b, e); err != nil {
 		return nil, fmt.Errorf("%w: end of height %d: %w", ErrDamaged, height, err)
 	}
@@ -319,7 +346,8 @@ func (s *State) EndWith(index uint64) (*End, error) {
 // IndexOf returns the leaf index of a record, and whether there is one. Ids are
 // drawn by their issuers and nothing compares them: of several records with one id
 // the first counts, so that nobody takes an id over that is in the log.
-func (s *State) IndexOf(id record.ID) (uint64, bool, error) {
+func (s *State) IndexOf(id record.ID) (index uint64, found bool, err error) {
+	defer s.ledger.guard(&err)
 	txn := s.ledger.db.NewTransactionAt(s.ts, false)
 	defer txn.Discard()
 	opts := badger.DefaultIteratorOptions
@@ -351,7 +379,9 @@ func (s *State) EventIndex(h sign.PublicKey, n uint64) (uint64, bool, error) {
 
 // Listed calls fn with every register key of a listed kind ("sensor/",
 // "tree/", "erasure/", "filing/") in ascending order, with its value.
-func (s *State) Listed(prefix string, fn func(key string, value []byte) error) error {
+func (s *State) Listed(prefix string, fn func(key string, value []byte) error) (err error) {
+	called := false
+	defer s.ledger.guardBeside(&called, &err)
 	txn := s.ledger.db.NewTransactionAt(s.ts, false)
 	defer txn.Discard()
 	opts := badger.DefaultIteratorOptions
@@ -365,9 +395,11 @@ func (s *State) Listed(prefix string, fn func(key string, value []byte) error) e
 		if err != nil {
 			return err
 		}
+		called = true
 		if err := fn(string(key), v); err != nil {
 			return err
 		}
+		called = false
 	}
 	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/akashi-ledger/akashi/ledger/record"
 )
@@ -49,15 +48,17 @@ func (s *Settings) check() error {
 	if !record.ValidID(s.Member) {
 		errs = append(errs, fmt.Errorf("member %q is not an id", s.Member))
 	}
-	seen := map[string]string{}
-	for _, a := range []struct{ name, addr string }{{"http", s.HTTP}, {"grpc", s.GRPC}, {"p2p", s.P2P}} {
+	listen := []struct{ name, addr string }{{"http", s.HTTP}, {"grpc", s.GRPC}, {"p2p", s.P2P}}
+	for i, a := range listen {
 		if _, _, err := net.SplitHostPort(a.addr); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %q is not host:port", a.name, a.addr))
+			continue
 		}
-		if other, ok := seen[a.addr]; ok && !strings.HasSuffix(a.addr, ":0") {
-			errs = append(errs, fmt.Errorf("%s and %s have the same address", other, a.name))
+		for _, b := range listen[:i] {
+			if clash(a.addr, b.addr) {
+				errs = append(errs, fmt.Errorf("%s (%s) and %s (%s) cannot listen on one port", b.name, b.addr, a.name, a.addr))
+			}
 		}
-		seen[a.addr] = a.name
 	}
 	for _, addr := range []string{s.HTTP, s.GRPC} {
 		if host, _, err := net.SplitHostPort(addr); err == nil && s.OpenEntries && !loopback(host) {
@@ -65,6 +66,22 @@ func (s *Settings) check() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// clash reports whether two addresses cannot be listened on at once: one port, and
+// one host or one that stands for all.
+func clash(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil || portA != portB || portA == "0" {
+		return false
+	}
+	return hostA == hostB || everywhere(hostA) || everywhere(hostB) || loopback(hostA) && loopback(hostB)
+}
+
+func everywhere(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
 }
 
 func loopback(host string) bool {

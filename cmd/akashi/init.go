@@ -120,7 +120,7 @@ func initMember(e *env, o initOptions) error {
 	}
 	settings := node.Settings{Member: o.file.Member, HTTP: o.http, GRPC: o.grpc, P2P: o.p2p}
 	if err := settings.Save(o.dir); err != nil { // first: it is what can be wrong
-		return wrongUse(err)
+		return wrongUse(err, "--address gives the port for the other members; --http, --grpc and --p2p say where this node listens")
 	}
 	public := filepath.Join(o.dir, o.file.Member+".member.json")
 	made := new(issued)

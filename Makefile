@@ -57,6 +57,7 @@ fuzz: go-version ## every fuzz target for FUZZTIME (30s)
 bench: build ## micro-benchmarks, then the figures of docs/performance.md (RECORDS=1000000)
 	go test -run '^$$' -bench . -benchmem ./crypto/... ./ledger/...
 	.ci/bench $(RECORDS)
+	.ci/bench-trillian
 
 sim: go-version ## long runs: 100 rounds of the kill loop, the stories
 	AKASHI_SIM=long go test -count=1 -timeout 60m $(ARGS) ./simulations/... ./cmd/akashi -run 'Test(Kill|Everything|Story|Replay|Stories)'

@@ -350,6 +350,7 @@ func serve(t testing.TB, b web.Backend, policy *sign.Policy) *httptest.Server {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", h)
+	mux.HandleFunc("GET /log/policy/0", func(w http.ResponseWriter, r *http.Request) { w.Write(policy.Format()) })
 	mux.HandleFunc("GET /log/policy", func(w http.ResponseWriter, r *http.Request) { w.Write(policy.Format()) })
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/ledgertest"
 	"github.com/akashi-ledger/akashi/ledger/receipt"
 	"github.com/akashi-ledger/akashi/ledger/record"
 )
@@ -94,7 +95,7 @@ func jsCases(t testing.TB) []jsCase {
 		jsCase{Name: "same name, other keys", File: file, Policy: newPolicy(t, "vector.example/log"), Result: "differ", Step: "signed", Code: "receipt.proof"},
 		jsCase{Name: "empty", Policy: policy, Result: "unread", Step: "form"}, jsCase{Name: "picture", File: []byte("\x89PNG\r\n"), Policy: policy, Result: "unread"},
 		jsCase{Name: "no object", File: []byte("[]\n"), Policy: policy, Result: "unread"})
-	out = append(out, bundleCases(t, policy)...)
+	out = append(append(out, bundleCases(t, policy)...), epochCases(t)...)
 	return append(append(out, witnessCases(t, file, policy)...), storyCases(t)...)
 }
 
@@ -192,6 +193,51 @@ func newPolicy(t testing.TB, origin string) string {
 		return k.Public()
 	}
 	return string(sign.Policy{Origin: origin, Log: key(1), K: 1, Members: []sign.PolicyMember{{ID: "a-sha", Signer: origin + "/a-sha", Key: key(2)}}}.Format())
+}
+
+// epochCases are one record's receipts from before and after a member's keys were
+// replaced, under the policies of both epochs.
+func epochCases(t testing.TB) []jsCase {
+	c := ledgertest.New(t, ledgertest.Options{Origin: "epoch.example/log"})
+	terms := c.Offer("a-sha", "a-portal")
+	grant := c.Grant(c.Person("hana").Handle("a-portal", 0), terms, 0)
+	c.Must("a-sha", grant)
+	index, _ := c.Find(grant.ID)
+	receiptOf := func(key *uint64) []byte {
+		b, err := receipt.Build(newest(c), index, receipt.Options{KeyIndex: key, Status: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	var policies []string
+	epoch := func(number, first uint64, closing sign.RangeEnd) {
+		h := c.Heights[first]
+		p := c.PolicyAt(first).Sign()
+		p.Range = &sign.Range{Epoch: number, First: sign.RangeEnd{Height: first, Size: h.Size, Root: h.Root}, Closing: closing}
+		policies = append(policies, string(p.FormatRange()))
+	}
+	old := receiptOf(nil)
+	c.Must("pf", c.Rotate("a-sha", []string{record.RoleCosigner, record.RoleRecord}, "b-sha", "c-sha", "pf"))
+	epoch(0, 0, sign.RangeEnd{Height: c.Last().Height, Size: c.Last().Size, Root: c.Last().Root})
+	c.Must("a-sha", c.Tick())
+	epoch(1, c.Last().Height, sign.RangeEnd{})
+	genesis := uint64(0)
+	renewed := receiptOf(&genesis)
+	all := strings.Join(policies, "\f")
+	mixed, err := receipt.WithStatus(old, newest(c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []jsCase{
+		{Name: "old, its own policy", File: old, Policy: policies[0], Result: "match", Status: "active"},
+		{Name: "old, the next policy", File: old, Policy: policies[1], Result: "nopolicy"},
+		{Name: "old, both", File: old, Policy: all, Result: "match", Status: "active"},
+		{Name: "renewed, the first policy", File: renewed, Policy: policies[0], Result: "nopolicy"},
+		{Name: "renewed, its own policy", File: renewed, Policy: policies[1], Result: "match", Status: "active"},
+		{Name: "old with a status of now, both", File: mixed, Policy: all, Result: "match", Status: "active"},
+		{Name: "a range cut in half", File: old, Policy: strings.Replace(policies[0], "# closing", "# open", 1), Result: "threw"},
+	}
 }
 
 // storyCases have a receipt of each kind, with and without openings, and after

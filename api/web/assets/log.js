@@ -95,7 +95,35 @@ export function parsePolicy(text) {
   const whole = p.witnessK ? p.both && p.quorum === "all" : p.quorum === "members";
   need(p.log && p.k && whole && !witness.size && !group.size, "not a policy of a consortium's log");
   p.origin = p.log.name;
+  p.range = rangeOf(text, p.origin);
   return p;
+}
+
+// rangeOf reads the part of the log in which a policy counts, from its comments
+// (docs/spec/policy.md); undefined where it says nothing. What looks like a part
+// of it must be one.
+function rangeOf(text, origin) {
+  const lines = text.split("\n").filter((l) => /^# (policy epoch|first:|closing:)/.test(l));
+  if (!lines.length) return undefined;
+  const end = (l, word) => {
+    const [, size, root] = new RegExp(`^# ${word}: height (?:0|[1-9]\\d*), size ([1-9]\\d*), root ([0-9a-f]{64})$`).exec(l) ?? [];
+    need(size && Number.isSafeInteger(+size), "malformed lines about the policy's epoch");
+    return { size: +size, root };
+  };
+  const [, epoch, log] = /^# policy epoch (0|[1-9]\d*) of (.*)$/.exec(lines[0]) ?? [];
+  need(lines.length === 3 && epoch && log === origin, "malformed lines about the policy's epoch");
+  const first = end(lines[1], "first");
+  const closing = lines[2] === "# closing: open" ? undefined : end(lines[2], "closing");
+  need(!closing || closing.size >= first.size, "malformed lines about the policy's epoch");
+  return { epoch: +epoch, first, closing };
+}
+
+const unknown = "0".repeat(64);
+
+// within reports whether a checkpoint lies in a policy's range.
+function within(note, range) {
+  const is = (e) => note.size !== e.size || e.root === unknown || e.root === hex(note.root);
+  return !range || (note.size >= range.first.size && is(range.first) && (!range.closing || (note.size <= range.closing.size && is(range.closing))));
 }
 
 function threshold(s, n) {
@@ -136,9 +164,21 @@ export function parseNote(text) {
 // log's line, then those of members and witnesses by name. With fewer than the policy
 // wants it is not final.
 export async function verifyNote(note, policies) {
-  const policy = policies.find((p) => p.origin === note.origin);
-  need(policy, NO_POLICY);
+  const own = policies.filter((p) => p.origin === note.origin && within(note, p.range));
+  need(own.length, NO_POLICY);
+  for (const policy of own.slice(0, -1)) {
+    try {
+      return await verifyUnder(note, policy);
+    } catch {
+      // of another policy epoch
+    }
+  }
+  return verifyUnder(note, own.at(-1));
+}
+
+async function verifyUnder(note, policy) {
   note.policy = policy;
+  note.signed = [];
   const [own, ...lines] = note.lines.map(parseLine);
   need(own.name === policy.log.name && own.id === policy.log.id, "the log's own line does not come first");
   need(own.sig.length === 64 && (await verify(policy.log.key, utf8(note.body), own.sig)), "the log's own signature does not verify");
@@ -157,7 +197,7 @@ export async function verifyNote(note, policies) {
   note.timeMs = note.signed.map((s) => s.time).sort((a, b) => b - a)[policy.k - 1] * 1000;
 }
 
-export const NO_POLICY = "none of the policies is for this log";
+export const NO_POLICY = "none of the policies is for this log, or for this part of it";
 export const NOT_FINAL = "fewer members or witnesses signed than the policy needs";
 
 function parseLine(l) {

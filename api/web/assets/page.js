@@ -1,6 +1,6 @@
 // The page around verify.js: it draws each step as it is computed, and is the
 // only thing that ever says that something matches.
-import { parsePolicy, verify } from "./verify.js";
+import { parsePolicy, policyEpochs, verify } from "./verify.js";
 import { clock } from "./words.js";
 
 const lang = document.documentElement.lang === "en" ? "en" : "ja";
@@ -128,7 +128,7 @@ function reset() {
 }
 
 // run verifies and draws; it returns the verdict.
-async function run(bytes, policy, fromServer, secret) {
+async function run(bytes, policies, fromServer, secret) {
   reset();
   result("running", t("running"));
   const began = performance.now();
@@ -137,7 +137,7 @@ async function run(bytes, policy, fromServer, secret) {
     draw[name]?.(values);
     await paint();
   };
-  const v = await verify(bytes, [policy], onStep, secret);
+  const v = await verify(bytes, policies, onStep, secret);
   if (v.form !== shown) useSteps(v.form);
   const seconds = ((performance.now() - began) / 1000).toFixed(2);
   if (v.result === "match") {
@@ -177,6 +177,14 @@ async function fetched(path) {
   return new Uint8Array(await r.arrayBuffer());
 }
 
+// policiesFor asks for the policies of a file's own epochs: a later one does not
+// count for it.
+async function policiesFor(bytes) {
+  const epochs = bytes ? policyEpochs(bytes) : [];
+  const paths = epochs.length ? epochs.map((e) => `/log/policy/${e}`) : ["/log/policy"];
+  return (await Promise.all(paths.map(fetched))).map((b) => new TextDecoder().decode(b));
+}
+
 // secretOf reads the person's secret from the page's field: undefined where it
 // is empty, null where it is no secret.
 function secretOf() {
@@ -190,17 +198,18 @@ function secretOf() {
 async function receiptPage(path) {
   const claim = $("#claim");
   let bytes;
-  let text;
+  let texts;
   try {
-    [bytes, text] = await Promise.all([fetched(path), fetched("/log/policy")]);
+    bytes = await fetched(path);
+    texts = await policiesFor(bytes);
   } catch {
     return result("un", t("nofetch"), t("nofetch.p"));
   }
-  const policy = policyOf(new TextDecoder().decode(text));
-  if (!policy) return;
+  const policies = texts.map((text) => policyOf(text));
+  if (!policies.every(Boolean)) return;
   const again = async () => {
     const secret = secretOf();
-    if (secret !== null) settle(await run(bytes, policy, true, secret), claim);
+    if (secret !== null) settle(await run(bytes, policies, true, secret), claim);
   };
   $("#own")?.addEventListener("submit", (e) => {
     e.preventDefault();
@@ -266,7 +275,7 @@ function verifyPage(form) {
     if (!p) return;
     const secret = secretOf();
     if (secret === null) return;
-    const v = await run(bytes, p, fromServer, secret);
+    const v = await run(bytes, [p], fromServer, secret);
     if (v.result !== "match") return;
     words.hidden = false;
     words.querySelector("ul").replaceChildren(...v.human[lang].map((line) => el("li", "", line)));
@@ -281,7 +290,7 @@ function verifyPage(form) {
   policy.addEventListener("input", () => (fromServer = false));
   $("#ask").addEventListener("click", async () => {
     try {
-      policy.value = new TextDecoder().decode(await fetched("/log/policy"));
+      [policy.value] = await policiesFor(bytes);
       fromServer = true;
     } catch {
       result("un", t("nofetch"), t("nofetch.p"));

@@ -78,7 +78,7 @@ export function parse(leaf) {
 const cited = as("1 height, 2 size, 3 root, 4 sigs");
 const header = as("1 leader, 2 epoch, 3 term, 4 prev, 5 timeMs, 6 submissions, 7 cited, 8 sig", { cited });
 const submission = as("1 issuer, 2 seq, 3 notAfterMs, 4 count, 5 root, 6 sig");
-const seal = as("1 version, 2 kind, 3 height, 8 header, 9 submissions, 10 refusals, 11 register", {
+const seal = as("1 version, 2 kind, 3 height, 5 policyEpoch, 8 header, 9 submissions, 10 refusals, 11 register", {
   header,
   submissions: each(submission),
   refusals: each(as("1 sub, 2 all, 3 pos, 4 leaf, 5 code")),
@@ -120,6 +120,7 @@ export function leafIndex(s, sealIndex, sub, pos) {
 
 const keyChange = as("1 key");
 const partyBody = as("1 id, 6 key, 7 leave");
+const change = as("3 member, 4 keys", { keys: each(as("1 role, 2 key")) });
 const founding = as("4 members", { members: each(as("1 id, 6 key")) });
 
 // keyGiven returns the signing key that a leaf of the log gave to a party.
@@ -128,6 +129,7 @@ export function keyGiven(leaf, party) {
   let key;
   if (e.kind === 5 && e.issuer === party) key = keyChange(e.body).key;
   if (e.kind === 4 && partyBody(e.body).id === party && !partyBody(e.body).leave) key = partyBody(e.body).key;
+  if (e.kind === 3 && change(e.body).member === party) key = change(e.body).keys?.find((k) => k.role === "record")?.key;
   if (e.kind === 1) key = founding(e.body.get(1)).members.find((m) => m.id === party)?.key;
   need(key, `the leaf gives ${party} no key`);
   return key;

@@ -9,7 +9,7 @@
 //
 // Nothing in a file is trusted. What is shown is what was derived from proven
 // bytes, and a file whose words differ is refused. No request is made here.
-import { concat, equal, hex, hmac, sha256, utf8 } from "./bytes.js";
+import { concat, equal, fromBase64, hex, hmac, sha256, utf8 } from "./bytes.js";
 import { decode, encode } from "./cbor.js";
 import { verify as verifySignature } from "./ed25519.js";
 import { Fault, blame, need, read } from "./form.js";
@@ -235,6 +235,18 @@ async function runOf(form) {
   if (form === "receipt") return receipt;
   const others = await import("./complete.js");
   return { ...others[form], signed, keys };
+}
+
+// policyEpochs names the policy epochs of a file's checkpoints, as the file says:
+// only to know which policies to ask for.
+export function policyEpochs(bytes) {
+  try {
+    const f = JSON.parse(new TextDecoder().decode(bytes));
+    const leaves = [f.state?.leaf ?? f.seal?.leaf, f.status?.leaf].filter((l) => typeof l === "string");
+    return [...new Set(leaves.map((l) => parseSeal(fromBase64(l)).policyEpoch))];
+  } catch {
+    return [];
+  }
 }
 
 // verify checks the bytes of a file of any format under policies (parsePolicy);

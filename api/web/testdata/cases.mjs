@@ -1,5 +1,5 @@
 // Runs cases of verify.js: [{name, file, policy, result, step, code}], with the
-// file in base64. It returns what went wrong, as texts. The same code runs in
+// file in base64 and policies with form feeds between them. It returns what went wrong, as texts. The same code runs in
 // Chromium and, where there is one, in node.
 export async function run({ verify, parsePolicy }, { verifyPlain, verify: any }, cases, signatures) {
   const bytes = (s) => Uint8Array.from(atob(s), (c) => c.charCodeAt(0));
@@ -7,7 +7,7 @@ export async function run({ verify, parsePolicy }, { verifyPlain, verify: any },
   for (const c of cases) {
     let got;
     try {
-      got = await verify(bytes(c.file), [parsePolicy(c.policy)], undefined, c.secret && bytes(c.secret));
+      got = await verify(bytes(c.file), c.policy.split("\f").map(parsePolicy), undefined, c.secret && bytes(c.secret));
     } catch (e) {
       got = { result: "threw", reason: String(e) };
     }

@@ -223,7 +223,7 @@ func (l deskLink) Call(ctx context.Context, member, what string, req []byte) ([]
 type vaultBlobs struct {
 	b interface {
 		Get(key []byte) ([]byte, bool, error)
-		Put(key, value []byte) error
+		PutMany(entries []store.KV) error
 		Delete(keys ...[]byte) error
 		Keys(prefix []byte, fn func(key []byte) error) error
 	}
@@ -239,11 +239,21 @@ func (v vaultBlobs) Get(key string) ([]byte, error) {
 	return b, err
 }
 
-func (v vaultBlobs) Put(key string, value []byte) error {
-	return v.b.Put([]byte(vaultPrefix+key), value)
+func (v vaultBlobs) Put(blobs ...vault.Blob) error {
+	entries := make([]store.KV, len(blobs))
+	for i, b := range blobs {
+		entries[i] = store.KV{Key: []byte(vaultPrefix + b.Key), Value: b.Value}
+	}
+	return v.b.PutMany(entries)
 }
 
-func (v vaultBlobs) Delete(key string) error { return v.b.Delete([]byte(vaultPrefix + key)) }
+func (v vaultBlobs) Delete(keys ...string) error {
+	full := make([][]byte, len(keys))
+	for i, key := range keys {
+		full[i] = []byte(vaultPrefix + key)
+	}
+	return v.b.Delete(full...)
+}
 
 func (v vaultBlobs) List(prefix string) ([]string, error) {
 	var out []string

@@ -127,7 +127,8 @@ func codeOf(err error) *apiError {
 		return &apiError{code: box.Code}
 	case errors.As(err, &form):
 		return &apiError{code: form.Code}
-	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrStopped):
+	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrStopped),
+		errors.Is(err, vault.ErrBlock), errors.Is(err, vault.ErrStopped):
 		return &apiError{code: codeStorage}
 	case errors.Is(err, vault.ErrFull):
 		return &apiError{code: codeFull}

@@ -111,6 +111,8 @@ func TestCodeOf(t *testing.T) {
 		{fmt.Errorf("x: %w", outbox.ErrBusy), "outbox.busy", 503},
 		{&outbox.UnknownError{Key: "k"}, "outcome.unknown", 503},
 		{fmt.Errorf("register 山田: %w", vault.ErrFull), "vault.full", 409},
+		{fmt.Errorf("disclose 山田: %w", vault.ErrBlock), "storage.damaged", 500},
+		{fmt.Errorf("erase 山田: %w", vault.ErrStopped), "storage.damaged", 500},
 		{errors.New("open /secret/山田: no such file"), "internal", 500},
 		{&record.Refusal{Code: "brand-new"}, "brand-new", 409},
 		{&record.Refusal{Code: "山田"}, "internal", 500},

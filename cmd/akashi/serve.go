@@ -85,6 +85,9 @@ func serve(ctx context.Context, e *env, o serveOptions) error {
 	defer listener.Close()
 
 	log := logTo(e.stderr, o.verbose)
+	if err := noCoreDumps(); err != nil {
+		log.Warn("core dumps are not forbidden", "error", err.Error())
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if o.leash {

@@ -20,3 +20,9 @@ func nextData(f *os.File, from int64) (begin, end int64, err error) {
 	}
 	return begin, end, err
 }
+
+// noCoreDumps keeps the memory of this process, which holds keys, out of files and
+// from other processes of the same user. See prctl(2), PR_SET_DUMPABLE.
+func noCoreDumps() error {
+	return errors.Join(unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}), unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0))
+}

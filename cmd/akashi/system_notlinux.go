@@ -18,3 +18,6 @@ func nextData(f *os.File, from int64) (begin, end int64, err error) {
 	}
 	return from, info.Size(), nil
 }
+
+// noCoreDumps does nothing: how to forbid them is not known here.
+func noCoreDumps() error { return nil }

@@ -2,11 +2,17 @@ package vault
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -29,12 +35,26 @@ func (b badgerBlobs) Get(key string) (value []byte, err error) {
 	return value, err
 }
 
-func (b badgerBlobs) Put(key string, value []byte) error {
-	return b.db.Update(func(txn *badger.Txn) error { return txn.Set([]byte(key), bytes.Clone(value)) })
+func (b badgerBlobs) Put(blobs ...Blob) error {
+	return b.db.Update(func(txn *badger.Txn) error {
+		for _, blob := range blobs {
+			if err := txn.Set([]byte(blob.Key), bytes.Clone(blob.Value)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
-func (b badgerBlobs) Delete(key string) error {
-	return b.db.Update(func(txn *badger.Txn) error { return txn.Delete([]byte(key)) })
+func (b badgerBlobs) Delete(keys ...string) error {
+	return b.db.Update(func(txn *badger.Txn) error {
+		for _, key := range keys {
+			if err := txn.Delete([]byte(key)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (b badgerBlobs) List(prefix string) (keys []string, err error) {
@@ -67,7 +87,7 @@ func TestBadgerFilesShowNothing(t *testing.T) {
 	dir := t.TempDir()
 	blobs := openBadger(t, filepath.Join(dir, "db"))
 	slot := openFile(t, filepath.Join(dir, "slot"))
-	v, err := Open(slot, blobs, Options{})
+	v, err := Open(slot, blobs, Options{shape: small})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,9 +99,9 @@ func TestBadgerFilesShowNothing(t *testing.T) {
 	if err := v.Verify(); err != nil {
 		t.Error(err)
 	}
-	key := v.secrets.at.key
+	key := v.tree.at.root.key
 	v.Close()
-	blobs.Put("control", []byte("the control"))
+	blobs.Put(Blob{"control", []byte("the control")})
 	blobs.db.Close()
 	var all []byte
 	files, _ := filepath.Glob(filepath.Join(dir, "db", "*"))
@@ -92,7 +112,7 @@ func TestBadgerFilesShowNothing(t *testing.T) {
 		}
 		all = append(all, b...)
 	}
-	for _, bad := range [][]byte{[]byte("person/p0"), []byte("000-0000-0001"), []byte("the secret of"), key[:16]} {
+	for _, bad := range [][]byte{[]byte("p/p0"), []byte("000-0000-0001"), []byte("the secret of"), key[:16]} {
 		if bytes.Contains(all, bad) {
 			t.Errorf("%.20q is in the store's files", bad)
 		}
@@ -102,97 +122,197 @@ func TestBadgerFilesShowNothing(t *testing.T) {
 	}
 }
 
-func peopleVault(b *testing.B, people int) *Vault {
-	b.Helper()
-	dir := b.TempDir()
-	slot, err := OpenFileSlot(filepath.Join(dir, "slot"))
-	if err != nil {
-		b.Fatal(err)
+// counting counts what passes between a vault and its store.
+type counting struct {
+	Blobs
+	gets, wrote atomic.Int64
+}
+
+func (c *counting) Get(key string) ([]byte, error) {
+	c.gets.Add(1)
+	return c.Blobs.Get(key)
+}
+
+func (c *counting) Put(blobs ...Blob) error {
+	for _, b := range blobs {
+		c.wrote.Add(int64(len(b.Key) + len(b.Value)))
 	}
-	v, err := Open(slot, openBadger(b, filepath.Join(dir, "db")), Options{})
-	if err != nil {
-		b.Fatal(err)
+	return c.Blobs.Put(blobs...)
+}
+
+func entriesOf(person int) (entries []Entry) {
+	for _, kind := range []string{"ks", "c/a-portal", "r/2026-12"} {
+		value := bytes.Repeat([]byte{byte(person)}, 111)
+		entries = append(entries, Entry{ID: fmt.Sprintf("p/%07d/%s", person, kind), Value: value})
 	}
-	b.Cleanup(func() { v.Close() })
-	var batch []Entry
-	for i := range people {
-		for _, kind := range []string{"ks", "content", "records"} {
-			batch = append(batch, Entry{ID: fmt.Sprintf("person/p%05d/%s", i, kind), Value: bytes.Repeat([]byte{byte(i)}, 95)})
+	return entries
+}
+
+func idsOf(person int) (ids []string) {
+	for _, e := range entriesOf(person) {
+		ids = append(ids, e.ID)
+	}
+	return ids
+}
+
+// peopleVault makes a vault of people with three secrets each. It puts them in
+// the order of their buckets, so that each fold touches few.
+func peopleVault(t testing.TB, blobs Blobs, people int) *Vault {
+	t.Helper()
+	slot, err := OpenFileSlot(filepath.Join(t.TempDir(), "slot"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := Open(slot, blobs, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { v.Close() })
+	v.tree.resalt()
+	mustPut(t, v, Entry{ID: "first"})
+	if err := v.Compact(); err != nil { // from here on the salt is constant
+		t.Fatal(err)
+	}
+	order := make([]int, people)
+	place := make([]int, people)
+	for i := range order {
+		order[i], place[i] = i, v.tree.bucketOf(fmt.Sprintf("p/%07d/", i))
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(place[a], place[b]) })
+	for some := range slices.Chunk(order, 1000) {
+		var batch []Entry
+		for _, person := range some {
+			batch = append(batch, entriesOf(person)...)
 		}
-		if len(batch) == 3000 || i == people-1 {
-			mustPut(b, v, batch...)
-			batch = nil
-		}
+		mustPut(t, v, batch...)
+	}
+	if err := v.Compact(); err != nil {
+		t.Fatal(err)
 	}
 	return v
 }
 
-// The largest is nearly a full vault: 20,000 people with twelve entries each.
-var sizes = []int{1000, 20000, 75000}
-
-func BenchmarkPut(b *testing.B) {
-	for _, people := range sizes {
-		b.Run(fmt.Sprint(people), func(b *testing.B) {
-			v := peopleVault(b, people)
-			n := 0
-			for b.Loop() {
-				n++
-				mustPut(b, v, Entry{ID: fmt.Sprintf("lookup/%d", n%10000), Value: fmt.Append(nil, n), Replace: true})
-			}
-		})
+// What a call reads and writes does not grow with the number of people: one
+// bucket a read, and for a shred one bucket, one middle block, one root.
+func TestCallsTouchLittle(t *testing.T) {
+	people := 20_000
+	if testing.Short() {
+		people = 2_000
+	}
+	blobs := &counting{Blobs: &MemoryBlobs{}}
+	v := peopleVault(t, blobs, people)
+	blobs.gets.Store(0)
+	if _, err := v.Get("p/0000007/ks"); err != nil || blobs.gets.Load() != 1 {
+		t.Errorf("a get reads %d blobs, %v", blobs.gets.Load(), err)
+	}
+	blobs.gets.Store(0)
+	if ids, err := v.List("p/0000007/"); err != nil || len(ids) != 3 || blobs.gets.Load() != 1 {
+		t.Errorf("a list of one person reads %d blobs, %v", blobs.gets.Load(), err)
+	}
+	blobs.gets.Store(0)
+	blobs.wrote.Store(0)
+	if got, err := v.Shred(idsOf(7)...); err != nil || got.Count != 3 {
+		t.Fatal(err)
+	}
+	if gets, wrote := blobs.gets.Load(), blobs.wrote.Load(); gets > 5 || wrote > 30<<10 {
+		t.Errorf("a shred reads %d blobs and writes %d bytes", gets, wrote)
+	}
+	blobs.wrote.Store(0)
+	for i := range 1000 {
+		mustPut(t, v, entriesOf(1_000_000+i)...)
+	}
+	if wrote := blobs.wrote.Load() / 1000; wrote > 40<<10 {
+		t.Errorf("a put writes %d bytes", wrote)
+	}
+	blobs.wrote.Store(0)
+	if _, err := v.Shred(idsOf(8)...); err != nil || blobs.wrote.Load() > 300<<10 {
+		t.Errorf("a shred with much pending writes %d bytes", blobs.wrote.Load())
+	}
+	blobs.wrote.Store(0)
+	if _, err := v.Shred(idsOf(9)...); err != nil || blobs.wrote.Load() > 30<<10 {
+		t.Errorf("the next, which carries the same, writes %d bytes", blobs.wrote.Load())
 	}
 }
 
-func BenchmarkGet(b *testing.B) {
-	for _, people := range sizes {
-		b.Run(fmt.Sprint(people), func(b *testing.B) {
-			v := peopleVault(b, people)
-			n := 0
-			for b.Loop() {
-				n++
-				if _, err := v.Get(fmt.Sprintf("person/p%05d/ks", n%people)); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}
+var people = flag.Int("people", 20_000, "people in BenchmarkPeople")
 
-func BenchmarkShred(b *testing.B) {
-	for _, people := range sizes {
-		for _, at := range []int{1, 100} {
-			b.Run(fmt.Sprintf("%d/%d-at-once", people, at), func(b *testing.B) {
-				v := peopleVault(b, people)
-				var doomed []Entry
-				var ids []string
-				for i := range at {
-					doomed = append(doomed, Entry{ID: fmt.Sprint("doomed/", i), Value: make([]byte, 95)})
-					ids = append(ids, doomed[i].ID)
-				}
-				for b.Loop() {
-					b.StopTimer()
-					mustPut(b, v, doomed...)
-					b.StartTimer()
-					if got, err := v.Shred(ids...); err != nil || got.Count != at {
-						b.Fatal(got, err)
-					}
-				}
-			})
+// BenchmarkPeople measures every call on one vault in a Badger; once is enough:
+//
+//	go test -run '^$' -bench People -benchtime 1x -timeout 1h ./crypto/vault -people 1000000
+func BenchmarkPeople(b *testing.B) {
+	dir := b.TempDir()
+	blobs := &counting{Blobs: openBadger(b, filepath.Join(dir, "db"))}
+	v := peopleVault(b, blobs, *people)
+	n := 0
+	next := func() int { n += 7919; return n % *people }
+	b.ReportMetric(0, "ns/op")
+	measure := func(what string, times int, do func()) {
+		took := make([]time.Duration, times)
+		before := blobs.wrote.Load()
+		for i := range took {
+			start := time.Now()
+			do()
+			took[i] = time.Since(start)
+		}
+		slices.Sort(took)
+		ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+		b.ReportMetric(ms(took[times-1]), what+"-max-ms")
+		if times == 1 {
+			return
+		}
+		b.ReportMetric(ms(took[times/2]), what+"-p50-ms")
+		b.ReportMetric(ms(took[(times-1)*99/100]), what+"-p99-ms")
+		b.ReportMetric(float64((blobs.wrote.Load()-before)/int64(times)), what+"-B")
+	}
+	measure("list", 1, func() { v.List("") })
+	measure("verify", 1, func() {
+		if err := v.Verify(); err != nil {
+			b.Fatal(err)
+		}
+	})
+	measure("get", 5000, func() {
+		if _, err := v.Get(fmt.Sprintf("p/%07d/ks", next())); err != nil {
+			b.Fatal(err)
+		}
+	})
+	shred := func(persons int) func() {
+		return func() {
+			var ids []string
+			for range persons {
+				ids = append(ids, idsOf(next())...)
+			}
+			if got, err := v.Shred(ids...); err != nil || got.Count != len(ids) {
+				b.Fatal(got.Count, err)
+			}
 		}
 	}
-}
-
-func BenchmarkOpen(b *testing.B) {
-	for _, people := range sizes {
-		b.Run(fmt.Sprint(people), func(b *testing.B) {
-			v := peopleVault(b, people)
-			for b.Loop() {
-				s, err := load(v.blobs, v.secrets.at, v.secrets.deltas, false)
-				if err != nil {
-					b.Fatal(err)
-				}
-				s.wipe()
-			}
-		})
+	measure("shred", 500, shred(1))
+	measure("shred1000", 3, shred(1000))
+	added := 1_000_000
+	measure("put", 2000, func() { added++; mustPut(b, v, entriesOf(added)...) })
+	measure("shred-carrying", 100, func() {
+		added++
+		mustPut(b, v, entriesOf(added)...)
+		shred(1)()
+	})
+	measure("open", 1, func() {
+		v.Close()
+		slot, err := OpenFileSlot(v.slot.(*FileSlot).file.(*os.File).Name())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if v, err = Open(slot, blobs, Options{}); err != nil {
+			b.Fatal(err)
+		}
+	})
+	heap := func() float64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc) / (1 << 20)
 	}
+	open := heap()
+	v.Close()
+	v.tree = nil
+	b.ReportMetric(open-heap(), "vault-MiB")
 }

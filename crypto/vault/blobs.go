@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -15,55 +16,100 @@ var ErrNoBlob = errors.New("no such blob")
 type Blobs interface {
 	// Get returns the value, which the caller may keep and change, or ErrNoBlob.
 	Get(key string) ([]byte, error)
-	// Put sets a value of at most MaxBlobBytes and does not keep the slice. It is
-	// atomic, and durable when it returns nil; after an error it may have
-	// happened or not, but not in part.
-	Put(key string, value []byte) error
-	// Delete removes the key; an absent one is no error.
-	Delete(key string) error
+	// Put sets values of at most MaxBlobBytes each and MaxPutBytes together and keeps
+	// no slice. They are durable when it returns nil; after an error each may have
+	// been set or not, but none in part.
+	Put(blobs ...Blob) error
+	// Delete removes the keys, at most 4,096; an absent one is no error. After an
+	// error each may have been removed or not.
+	Delete(keys ...string) error
 	// List returns all keys with this prefix in ascending byte order.
 	List(prefix string) ([]string, error)
 }
 
-const blobRoot = "vault/"
-
-func generationPrefix(vault [16]byte, generation uint64) string {
-	return fmt.Sprintf("%s%s/%016x/", blobRoot, hex.EncodeToString(vault[:]), generation)
+// Blob is one sealed value and its key.
+type Blob struct {
+	Key   string
+	Value []byte
 }
 
-func (r record) pageKey(page uint32) string {
-	return fmt.Sprintf("%sblock/%x/%08x", generationPrefix(r.vault, r.generation), r.block, page)
+const blobRoot = "vault/"
+
+func blobKey(vault [16]byte, generation uint64, kind string) string {
+	return fmt.Sprintf("%s%x/%016x/%s/", blobRoot, vault, generation, kind)
 }
 
 func (r record) deltaKey(sequence uint64) string {
-	return fmt.Sprintf("%sdelta/%016x", generationPrefix(r.vault, r.generation), sequence)
+	return fmt.Sprintf("%s%016x", blobKey(r.vault, r.root.generation, "delta"), sequence)
 }
 
 // blobName is a blob key, taken apart.
 type blobName struct {
 	key        string
 	generation uint64
-	sequence   uint64 // of a delta; 0 for a page of a block
+	sequence   uint64 // of a delta; 0 for anything else
 }
+
+var blobKinds = []string{"bucket", "carry", "delta", "middle", "root"}
 
 // parseBlobs takes apart the keys of the store. A key that this vault did not
 // write is ErrStale: the store belongs to another vault or to somebody else.
 func parseBlobs(keys []string, vault [16]byte) ([]blobName, error) {
 	names := make([]blobName, 0, len(keys))
 	for _, key := range keys {
-		name := blobName{key: key}
 		parts := strings.Split(key, "/")
-		if len(parts) < 5 || parts[1] != hex.EncodeToString(vault[:]) {
+		if len(parts) != 5 || parts[1] != hex.EncodeToString(vault[:]) {
 			return nil, because(ErrStale, "the store holds blobs of another vault")
 		}
+		name := blobName{key: key}
 		_, err := fmt.Sscanf(parts[2], "%016x", &name.generation)
 		if err == nil && parts[3] == "delta" {
 			_, err = fmt.Sscanf(parts[4], "%016x", &name.sequence)
 		}
-		if err != nil {
+		if err != nil || !slices.Contains(blobKinds, parts[3]) {
 			return nil, because(ErrStale, "the store holds a key that is no vault's")
 		}
 		names = append(names, name)
 	}
 	return names, nil
+}
+
+// writer puts blobs in batches that the store takes.
+type writer struct {
+	blobs Blobs
+	batch []Blob
+	bytes int
+}
+
+func (w *writer) put(b Blob) error {
+	if size := len(b.Key) + len(b.Value); w.bytes+size > MaxPutBytes {
+		if err := w.flush(); err != nil {
+			return err
+		}
+	}
+	w.batch, w.bytes = append(w.batch, b), w.bytes+len(b.Key)+len(b.Value)
+	return nil
+}
+
+func (w *writer) flush() error {
+	if len(w.batch) == 0 {
+		return nil
+	}
+	err := w.blobs.Put(w.batch...)
+	w.batch, w.bytes = nil, 0
+	if err != nil {
+		return ioFault("put blobs", err)
+	}
+	return nil
+}
+
+// remove deletes keys in ascending order.
+func remove(blobs Blobs, keys []string) error {
+	slices.Sort(keys)
+	for part := range slices.Chunk(keys, deleteAtOnce) {
+		if err := blobs.Delete(part...); err != nil {
+			return ioFault("delete blobs", err)
+		}
+	}
+	return nil
 }

@@ -1,176 +1,166 @@
 package vault
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"slices"
 )
 
-const (
-	blockDomain = "akashi/vault/block/v1\n"
-	deltaDomain = "akashi/vault/delta/v1\n"
-)
+// The root block: salt, where the next fold begins, the carried page, and the
+// middle blocks. A middle block: its buckets.
+const rootHeadBytes = 32 + 8 + refBytes
 
-var emptyBlockHash = sha256.Sum256([]byte(blockDomain))
-
-// secrets is everything secret that an open vault holds.
-type secrets struct {
-	at      record // generation, root key and block
-	entries map[string][]byte
-	bytes   int // encoded size of all entries
-
-	deltas uint64   // deltas applied on top of the block
-	chain  [32]byte // what the next delta binds to
+func (t *tree) encodeRoot() []byte {
+	b := make([]byte, 0, rootHeadBytes+t.fan()*refBytes)
+	b = append(b, t.salt[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(t.fold))
+	b = t.carry.append(b)
+	return appendRefs(b, t.middles)
 }
 
-func (s *secrets) set(e Entry) {
-	if old, ok := s.entries[e.ID]; ok {
-		s.bytes -= Entry{ID: e.ID, Value: old}.encodedBytes()
-		clear(old)
+func appendRefs(b []byte, refs []ref) []byte {
+	for i := range refs {
+		b = refs[i].append(b)
 	}
-	s.entries[e.ID] = e.Value
-	s.bytes += e.encodedBytes()
+	return b
 }
 
-// wipe zeroes root key and values. Ids are strings and stay until collected.
-func (s *secrets) wipe() {
-	clear(s.at.key[:])
-	for _, value := range s.entries {
-		clear(value)
-	}
-	clear(s.entries)
-}
-
-func (r record) ad(domain string) []byte {
-	b := append([]byte(domain), r.vault[:]...)
-	b = binary.BigEndian.AppendUint64(b, r.generation)
-	return append(b, r.block[:]...)
-}
-
-func (r record) pageAD(page uint32) []byte {
-	b := binary.BigEndian.AppendUint32(r.ad(blockDomain), page)
-	return binary.BigEndian.AppendUint32(b, r.pages)
-}
-
-func (r record) deltaAD(sequence uint64, chain [32]byte) []byte {
-	b := binary.BigEndian.AppendUint64(r.ad(deltaDomain), sequence)
-	return append(b, chain[:]...)
-}
-
-// cutPages divides sorted entries into pages of about pageBytes each.
-func cutPages(entries []Entry) (pages [][]Entry) {
-	start, size := 0, 0
-	for i, e := range entries {
-		if size += e.encodedBytes(); size >= pageBytes {
-			pages = append(pages, entries[start:i+1])
-			start, size = i+1, 0
+// decodeRefs reads refs into out. A ref is of zeros, or has entries and is no
+// later than the block that it stands in.
+func decodeRefs(b []byte, out []ref, latest uint64) error {
+	for i := range out {
+		r := decodeRef(b[i*refBytes:])
+		if r != (ref{}) && (r.entries == 0 || r.generation == 0 || r.generation > latest) {
+			return errRefs
 		}
-	}
-	if start < len(entries) {
-		pages = append(pages, entries[start:])
-	}
-	return pages
-}
-
-// writeBlock puts the sorted entries as the block of r and completes r.
-func writeBlock(blobs Blobs, r *record, entries []Entry) error {
-	pages := cutPages(entries)
-	r.pages = uint32(len(pages))
-	hash := sha256.New()
-	hash.Write([]byte(blockDomain))
-	for i, page := range pages {
-		blob := sealPage(&r.key, r.pageAD(uint32(i)), page)
-		sum := sha256.Sum256(blob)
-		hash.Write(sum[:])
-		if err := blobs.Put(r.pageKey(uint32(i)), blob); err != nil {
-			return ioFault("put block", err)
-		}
-	}
-	r.hash = [32]byte(hash.Sum(nil))
-	return nil
-}
-
-// readBlock returns the entries of the block of r in order.
-// Errors: ErrBlock where it is not exactly the one that r names; else I/O.
-func readBlock(blobs Blobs, r record) ([]Entry, error) {
-	var entries []Entry
-	hash := sha256.New()
-	hash.Write([]byte(blockDomain))
-	for page := range r.pages {
-		blob, err := blobs.Get(r.pageKey(page))
-		if errors.Is(err, ErrNoBlob) {
-			return nil, because(ErrBlock, "page %d of %d: %w", page, r.pages, err)
-		}
-		if err != nil {
-			return nil, ioFault("get block", err)
-		}
-		sum := sha256.Sum256(blob)
-		hash.Write(sum[:])
-		got, err := openPage(&r.key, r.pageAD(page), blob)
-		if err != nil {
-			return nil, because(ErrBlock, "page %d of %d: %w", page, r.pages, err)
-		}
-		if len(entries) > 0 && (len(got) == 0 || got[0].ID <= entries[len(entries)-1].ID) {
-			return nil, because(ErrBlock, "page %d of %d: %w", page, r.pages, errPage)
-		}
-		entries = append(entries, got...)
-	}
-	if [32]byte(hash.Sum(nil)) != r.hash {
-		return nil, because(ErrBlock, "hash differs")
-	}
-	return entries, nil
-}
-
-// putDelta appends sorted entries to the vault as one delta.
-func putDelta(blobs Blobs, s *secrets, entries []Entry) error {
-	sequence := s.deltas + 1
-	blob := sealPage(&s.at.key, s.at.deltaAD(sequence, s.chain), entries)
-	if err := blobs.Put(s.at.deltaKey(sequence), blob); err != nil {
-		return ioFault("put delta", err)
-	}
-	s.deltas, s.chain = sequence, sha256.Sum256(blob)
-	return nil
-}
-
-// readDeltas applies the count deltas of the generation to s. With dropTail a
-// last delta that is damaged is left out. Errors: ErrDelta; else I/O.
-func readDeltas(blobs Blobs, s *secrets, count uint64, dropTail bool) error {
-	for sequence := uint64(1); sequence <= count; sequence++ {
-		blob, err := blobs.Get(s.at.deltaKey(sequence))
-		if err != nil && !errors.Is(err, ErrNoBlob) {
-			return ioFault("get delta", err)
-		}
-		var entries []Entry
-		if err == nil {
-			entries, err = openPage(&s.at.key, s.at.deltaAD(sequence, s.chain), blob)
-		}
-		if err != nil && dropTail && sequence == count {
-			return nil
-		}
-		if err != nil {
-			return because(ErrDelta, "delta %d of %d: %w", sequence, count, err)
-		}
-		for _, e := range entries {
-			s.set(e)
-		}
-		s.deltas, s.chain = sequence, sha256.Sum256(blob)
+		out[i] = r
 	}
 	return nil
 }
 
-// load reads block and deltas of r.
-func load(blobs Blobs, r record, deltas uint64, dropTail bool) (*secrets, error) {
-	entries, err := readBlock(blobs, r)
+var errRefs = errors.New("not a block of refs")
+
+// readRoot reads the root block into t. Errors: ErrBlock; else I/O.
+func (t *tree) readRoot(blobs Blobs) error {
+	plaintext, err := t.rootPlace().open(blobs, &t.at.root)
 	if err != nil {
+		return err
+	}
+	defer clear(plaintext)
+	if len(plaintext) != rootHeadBytes+t.fan()*refBytes || binary.BigEndian.Uint64(plaintext[32:]) >= uint64(t.fan()) {
+		return t.rootPlace().damaged(errRefs)
+	}
+	t.salt, t.fold = [32]byte(plaintext), int(binary.BigEndian.Uint64(plaintext[32:]))
+	carry := make([]ref, 1)
+	err = decodeRefs(plaintext[40:], carry, t.at.root.generation)
+	if err == nil {
+		err = decodeRefs(plaintext[rootHeadBytes:], t.middles, t.at.root.generation)
+	}
+	if err != nil {
+		return t.rootPlace().damaged(err)
+	}
+	t.carry = carry[0]
+	clear(carry)
+	return nil
+}
+
+// below returns the refs of the buckets of a middle block.
+func (t *tree) below(m int) []ref { return t.buckets[m*t.fan() : (m+1)*t.fan()] }
+
+// readMiddle reads a middle block into t. Errors: ErrBlock; else I/O.
+func (t *tree) readMiddle(blobs Blobs, m int) error {
+	r := &t.middles[m]
+	if r.entries == 0 {
+		return nil
+	}
+	plaintext, err := t.middle(m).open(blobs, r)
+	if err != nil {
+		return err
+	}
+	defer clear(plaintext)
+	if len(plaintext) != t.fan()*refBytes {
+		return t.middle(m).damaged(errRefs)
+	}
+	if err := decodeRefs(plaintext, t.below(m), r.generation); err != nil {
+		return t.middle(m).damaged(err)
+	}
+	if entries, bytes := total(t.below(m)); entries != int(r.entries) || bytes != int(r.bytes) {
+		return t.middle(m).damaged(errors.New("counts differ"))
+	}
+	return nil
+}
+
+func total(refs []ref) (entries, bytes int) {
+	for i := range refs {
+		entries, bytes = entries+int(refs[i].entries), bytes+int(refs[i].bytes)
+	}
+	return entries, bytes
+}
+
+// readTree reads root block, middle blocks and carried page of at.
+// Errors: ErrBlock; else I/O.
+func readTree(blobs Blobs, at record, fan int) (*tree, error) {
+	t := newTree(at, fan)
+	if !at.planted() {
+		return t, nil
+	}
+	err := t.readRoot(blobs)
+	for m := 0; err == nil && m < fan; m++ {
+		err = t.readMiddle(blobs, m)
+	}
+	if err == nil {
+		err = t.readCarry(blobs)
+	}
+	if err != nil {
+		t.wipe()
 		return nil, err
 	}
-	s := &secrets{at: r, chain: r.hash, entries: make(map[string][]byte, len(entries))}
-	for _, e := range entries {
-		s.set(e)
+	return t, nil
+}
+
+func (t *tree) readCarry(blobs Blobs) error {
+	p, err := t.carryPlace().openPage(blobs, &t.carry)
+	if err != nil {
+		return err
 	}
-	if err := readDeltas(blobs, s, deltas, dropTail); err != nil {
-		s.wipe()
-		return nil, err
+	defer p.wipe()
+	t.setAll(p.entries)
+	return nil
+}
+
+// checkFresh reads the buckets that the newest rotation wrote. Errors: ErrBlock;
+// else I/O.
+func (t *tree) checkFresh(blobs Blobs) error {
+	for b := range t.buckets {
+		if t.at.planted() && t.buckets[b].generation == t.at.root.generation {
+			if err := t.checkBucket(blobs, b); err != nil {
+				return err
+			}
+		}
 	}
-	return s, nil
+	return nil
+}
+
+// checkBucket reads a bucket and sees that its entries belong there. Errors:
+// ErrBlock; else I/O.
+func (t *tree) checkBucket(blobs Blobs, b int) error {
+	p, err := t.openBucket(blobs, b)
+	if err != nil {
+		return err
+	}
+	defer p.wipe()
+	if slices.ContainsFunc(p.entries, func(e Entry) bool { return t.bucketOf(e.ID) != b }) {
+		return t.bucket(b).damaged(errors.New("an entry of another bucket"))
+	}
+	return nil
+}
+
+// checkBuckets does so for the buckets of a middle block.
+func (t *tree) checkBuckets(blobs Blobs, m int) error {
+	for i := range t.fan() {
+		if err := t.checkBucket(blobs, m*t.fan()+i); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -54,9 +54,10 @@ var (
 	ErrDiskFull = &Error{Code: "vault.disk-full", what: "the disk is full"}
 	ErrIO       = &Error{Code: "vault.io", what: "reading or writing failed"}
 	ErrSlot     = &Error{Code: "vault.slot-corrupt", what: "the slot file is damaged"}
+	ErrVersion  = &Error{Code: "vault.version", what: "the vault was made by another version of this program"}
 	ErrSlotLost = &Error{Code: "vault.slot-lost", what: "the slot file is blank, but there are blobs"}
 	ErrStale    = &Error{Code: "vault.slot-stale", what: "the slot file is not the one that belongs to the blobs"}
-	ErrBlock    = &Error{Code: "vault.block-corrupt", what: "the sealed block is damaged or missing"}
+	ErrBlock    = &Error{Code: "vault.block-corrupt", what: "a sealed block is damaged or missing"}
 	ErrDelta    = &Error{Code: "vault.delta-corrupt", what: "a sealed delta is damaged or missing"}
 )
 

@@ -36,7 +36,7 @@ func TestFileSlotIsOverwrittenInPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustPut(t, v, Entry{ID: "a", Value: []byte("one")}, Entry{ID: "b"})
-	old := v.secrets.at.key
+	old := v.tree.at.root.key
 	got, err := v.Shred("a")
 	if err != nil || got.Class != slot.Class() {
 		t.Fatalf("%+v, %v", got, err)
@@ -46,7 +46,7 @@ func TestFileSlotIsOverwrittenInPlace(t *testing.T) {
 		t.Error("the file was replaced")
 	}
 	content, _ := os.ReadFile(path)
-	if bytes.Contains(content, old[:8]) || !bytes.Contains(content, v.secrets.at.key[:]) {
+	if bytes.Contains(content, old[:8]) || !bytes.Contains(content, v.tree.at.root.key[:]) {
 		t.Error("the old key is still there, or the new one is not")
 	}
 }

@@ -25,17 +25,20 @@ func TestVector(t *testing.T) {
 	}
 	w := &world{}
 	for key, value := range vector.Blobs {
-		w.MemoryBlobs.Put(key, unhex(value))
+		w.MemoryBlobs.Put(Blob{key, unhex(value)})
 	}
 	slot := [SlotBytes]byte(unhex(vector.Slot))
 	w.slots = [2][SlotBytes]byte{slot, slot}
-	v := reopen(t, w, Options{})
+	v := reopen(t, w, Options{shape: usual})
 	if w.effects != 0 {
 		t.Errorf("%d effects", w.effects)
 	}
 	ids, _ := v.List("")
 	if len(ids) != len(vector.Entries) || len(ids) < 5 {
 		t.Errorf("holds %q", ids)
+	}
+	if v.tree.carry.entries == 0 || v.tree.deltas == 0 || v.Verify() != nil {
+		t.Errorf("%d carried, %d deltas", v.tree.carry.entries, v.tree.deltas)
 	}
 	for id, want := range vector.Entries {
 		if got, err := v.Get(id); err != nil || hex.EncodeToString(got) != want {
@@ -46,7 +49,7 @@ func TestVector(t *testing.T) {
 
 func TestSlotHasOneSpelling(t *testing.T) {
 	r := newRecord()
-	r.pages = 3
+	r.root.generation, r.root.id[0], r.root.hash[0] = 7, 1, 1
 	good := r.encode()
 	if got, err := decodeRecord(good); err != nil || got != r {
 		t.Fatalf("%v", err)
@@ -117,7 +120,29 @@ func FuzzDecodeRecord(f *testing.F) {
 
 func FuzzBlobNames(f *testing.F) {
 	r := newRecord()
-	f.Add(r.pageKey(1))
+	f.Add(place{vault: r.vault, kind: "bucket"}.key(&r.root))
 	f.Add(r.deltaKey(1))
 	f.Fuzz(func(t *testing.T, key string) { parseBlobs([]string{key}, r.vault) })
+}
+
+func FuzzDecodeRoot(f *testing.F) {
+	t := newTree(newRecord(), 2)
+	t.middles[1] = ref{generation: 1, entries: 1, bytes: 9}
+	f.Add(t.encodeRoot())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) == 0 || len(b)+sealBytes > MaxBlobBytes {
+			return
+		}
+		blobs := &MemoryBlobs{}
+		got := newTree(newRecord(), 2)
+		r, blob := got.rootPlace().seal(9, bytes.Clone(b), 0, 0)
+		blobs.Put(blob)
+		got.at.root = r
+		switch err := got.readRoot(blobs); {
+		case err == nil && !bytes.Equal(got.encodeRoot(), b):
+			t.Fatal("a second spelling was accepted")
+		case err != nil && !errors.Is(err, ErrBlock):
+			t.Fatal(err)
+		}
+	})
 }

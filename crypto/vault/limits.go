@@ -1,22 +1,28 @@
 package vault
 
 const (
-	// DefaultMaxEntries is 20,000 people with twelve entries each: four for the
-	// person and one service, and eight further months or services. Beyond it a
-	// shred, which holds up everything else, would take longer than a person
-	// should wait.
-	DefaultMaxEntries = 240_000
+	// DefaultMaxEntries is 1,000,000 people with three secrets and one lookup each.
+	DefaultMaxEntries = 4_000_000
 	// MaxIDBytes bounds an id.
 	MaxIDBytes = 512
 	// MaxValueBytes bounds one secret.
 	MaxValueBytes = 8 << 10
 	// MaxBlobBytes bounds every value given to Blobs.Put, and so what one Put may
-	// add: about 3,500 entries of 140 bytes. Small enough to stay inline in an LSM
-	// store and far below its transaction limit.
+	// add (about 3,500 entries of 140 bytes) and what one bucket holds. Small enough
+	// to stay inline in an LSM store and far below its transaction limit.
 	MaxBlobBytes = 512 << 10
+	// MaxPutBytes bounds the keys and values that one Blobs.Put is given together.
+	MaxPutBytes = 1 << 20
 
-	maxBlockBytes = 64 << 20  // plaintext of all entries
-	pageBytes     = 256 << 10 // plaintext at which a block page is closed
-	maxPages      = 2 * maxBlockBytes / pageBytes
-	maxDeltas     = 1024 // then a Put rotates first, so that Open stays quick
+	deleteAtOnce = 4096 // keys in one Blobs.Delete
 )
+
+// shape is what a test may make small.
+type shape struct {
+	fan          int // refs in a root or middle block: part of the format
+	pendingBytes int // more is folded by the next Put, so that a rotation stays small
+	deltas       int // likewise, so that Open stays quick
+	minFold      int // entries that a fold moves at least, if there are so many
+}
+
+var usual = shape{fan: 128, pendingBytes: 128 << 10, deltas: 1024, minFold: 64}

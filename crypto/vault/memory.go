@@ -27,21 +27,25 @@ func (m *MemoryBlobs) Get(key string) ([]byte, error) {
 }
 
 // Put implements Blobs.
-func (m *MemoryBlobs) Put(key string, value []byte) error {
+func (m *MemoryBlobs) Put(blobs ...Blob) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.values == nil {
 		m.values = map[string][]byte{}
 	}
-	m.values[key] = bytes.Clone(value)
+	for _, b := range blobs {
+		m.values[b.Key] = bytes.Clone(b.Value)
+	}
 	return nil
 }
 
 // Delete implements Blobs.
-func (m *MemoryBlobs) Delete(key string) error {
+func (m *MemoryBlobs) Delete(keys ...string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.values, key)
+	for _, key := range keys {
+		delete(m.values, key)
+	}
 	return nil
 }
 

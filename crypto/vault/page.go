@@ -2,14 +2,11 @@ package vault
 
 import (
 	"cmp"
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
-
-	"golang.org/x/crypto/chacha20poly1305"
 )
 
 // Entry is one secret with its id. It prints as "[redacted]".
@@ -17,7 +14,8 @@ type Entry struct {
 	ID    string // 1 to MaxIDBytes bytes; may be personal, is never stored in clear
 	Value []byte // at most MaxValueBytes
 	// Replace allows another value than the one already held. The old value
-	// stays readable, to who has root key and blobs, until the next rotation.
+	// stays readable, to who has root key and blobs, until the entry is shredded,
+	// or folded by Compact.
 	Replace bool
 	// Reserve lets the entry into the room that is kept beyond the bound: for what
 	// an erasure needs, which a full vault must not refuse.
@@ -27,13 +25,9 @@ type Entry struct {
 // Format writes "[redacted]" for every verb.
 func (Entry) Format(s fmt.State, _ rune) { io.WriteString(s, "[redacted]") }
 
-const (
-	pageFormat    = 0x01
-	pageHeadBytes = 1 + chacha20poly1305.NonceSizeX
-	pageStep      = 256
-)
+const pageStep = 256
 
-var errPage = errors.New("page is not authentic or not in the one spelling")
+var errPage = errors.New("page is not in the one spelling")
 
 func (e Entry) encodedBytes() int { return 4 + len(e.ID) + len(e.Value) }
 
@@ -41,17 +35,22 @@ func sortEntries(entries []Entry) {
 	slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(a.ID, b.ID) })
 }
 
-func pageSize(entries []Entry) int {
-	n := 4
+func sizeOf(entries []Entry) (bytes int) {
 	for _, e := range entries {
-		n += e.encodedBytes()
+		bytes += e.encodedBytes()
 	}
-	return (n + pageStep - 1) / pageStep * pageStep
+	return bytes
 }
+
+// pageSize returns the size of a page of entries of this encoded size.
+func pageSize(bytes int) int { return (4 + bytes + pageStep - 1) / pageStep * pageStep }
+
+// fits reports whether a page of entries of this encoded size fits into a blob.
+func fits(bytes int) bool { return pageSize(bytes)+sealBytes <= MaxBlobBytes }
 
 // encodePage writes entries, which are sorted and within bounds.
 func encodePage(entries []Entry) []byte {
-	b := make([]byte, 0, pageSize(entries))
+	b := make([]byte, 0, pageSize(sizeOf(entries)))
 	b = binary.BigEndian.AppendUint32(b, uint32(len(entries)))
 	for _, e := range entries {
 		b = binary.BigEndian.AppendUint16(b, uint16(len(e.ID)))
@@ -62,7 +61,7 @@ func encodePage(entries []Entry) []byte {
 	return b[:cap(b)]
 }
 
-// decodePage is the inverse of encodePage; values are copies. Errors: errPage.
+// decodePage is the inverse of encodePage; values lie in b. Errors: errPage.
 func decodePage(b []byte) ([]Entry, error) {
 	if len(b) < pageStep || len(b) > MaxBlobBytes {
 		return nil, errPage
@@ -81,10 +80,10 @@ func decodePage(b []byte) ([]Entry, error) {
 		if !ok || (len(entries) > 0 && entries[len(entries)-1].ID >= string(id)) {
 			return nil, errPage
 		}
-		entries = append(entries, Entry{ID: string(id), Value: append([]byte{}, value...)})
+		entries = append(entries, Entry{ID: string(id), Value: value})
 		rest = after
 	}
-	if pageSize(entries) != len(b) || slices.ContainsFunc(rest, func(c byte) bool { return c != 0 }) {
+	if pageSize(sizeOf(entries)) != len(b) || slices.ContainsFunc(rest, func(c byte) bool { return c != 0 }) {
 		return nil, errPage
 	}
 	return entries, nil
@@ -101,32 +100,49 @@ func cutField(b []byte, maxBytes int) (field, after []byte, ok bool) {
 	return b[2 : 2+n], b[2+n:], true
 }
 
-// sealPage encrypts one page and wipes its plaintext.
-func sealPage(key *[32]byte, ad []byte, entries []Entry) []byte {
-	aead, err := chacha20poly1305.NewX(key[:])
-	if err != nil {
-		panic(err) // the key has 32 bytes
-	}
-	plaintext := encodePage(entries)
-	defer clear(plaintext)
-	blob := make([]byte, pageHeadBytes, pageHeadBytes+len(plaintext)+aead.Overhead())
-	blob[0] = pageFormat
-	rand.Read(blob[1:])
-	return aead.Seal(blob, blob[1:pageHeadBytes], plaintext, ad)
+// page is a decrypted page: entries sorted by id, whose values lie in plaintext.
+type page struct {
+	plaintext []byte
+	entries   []Entry
 }
 
-func openPage(key *[32]byte, ad, blob []byte) ([]Entry, error) {
-	if len(blob) < pageHeadBytes || len(blob) > MaxBlobBytes || blob[0] != pageFormat {
-		return nil, errPage
+func (p *page) wipe() { clear(p.plaintext) }
+
+// find returns the entry with this id.
+func (p *page) find(id string) (Entry, bool) {
+	i, ok := slices.BinarySearchFunc(p.entries, id, func(e Entry, id string) int { return cmp.Compare(e.ID, id) })
+	if !ok {
+		return Entry{}, false
 	}
-	aead, err := chacha20poly1305.NewX(key[:])
+	return p.entries[i], true
+}
+
+// sealPage encrypts sorted entries under a fresh key. None are a ref of zeros.
+func (p place) sealPage(w *writer, generation uint64, entries []Entry) (ref, error) {
+	if len(entries) == 0 {
+		return ref{}, nil
+	}
+	r, blob := p.seal(generation, encodePage(entries), len(entries), sizeOf(entries))
+	return r, w.put(blob)
+}
+
+// openPage reads the page that r names, which the caller wipes; a ref of zeros
+// has none. Errors: ErrBlock; else I/O.
+func (p place) openPage(blobs Blobs, r *ref) (*page, error) {
+	if r.entries == 0 {
+		return &page{}, nil
+	}
+	plaintext, err := p.open(blobs, r)
 	if err != nil {
-		panic(err) // the key has 32 bytes
+		return nil, err
 	}
-	plaintext, err := aead.Open(nil, blob[1:pageHeadBytes], blob[pageHeadBytes:], ad)
+	entries, err := decodePage(plaintext)
+	if err == nil && (len(entries) != int(r.entries) || sizeOf(entries) != int(r.bytes)) {
+		err = errors.New("counts differ")
+	}
 	if err != nil {
-		return nil, errPage
+		clear(plaintext)
+		return nil, p.damaged(err)
 	}
-	defer clear(plaintext)
-	return decodePage(plaintext)
+	return &page{plaintext: plaintext, entries: entries}, nil
 }

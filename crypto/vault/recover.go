@@ -13,12 +13,14 @@ type Options struct {
 	// DropDamagedTail gives up the entries of the last put if its blob is damaged,
 	// for a repair after which they are fetched from another custodian.
 	DropDamagedTail bool
+
+	shape shape // zero means usual
 }
 
 // Open opens a vault, creating one where slot and store are both blank, and ends
 // a rotation that a crash left half done. The package comment says which slot
 // wins. It takes over slot and closes it, also on failure; blobs stay the
-// caller's. Errors: ErrSlot, ErrSlotLost, ErrStale, ErrBlock, ErrDelta,
+// caller's. Errors: ErrVersion, ErrSlot, ErrSlotLost, ErrStale, ErrBlock, ErrDelta,
 // ErrReadOnly, ErrDiskFull, ErrIO.
 func Open(slot Slot, blobs Blobs, opts Options) (*Vault, error) {
 	if slot == nil || blobs == nil {
@@ -27,15 +29,18 @@ func Open(slot Slot, blobs Blobs, opts Options) (*Vault, error) {
 	if opts.MaxEntries == 0 {
 		opts.MaxEntries = DefaultMaxEntries
 	}
-	s, err := recoverSecrets(slot, blobs, opts)
+	if opts.shape == (shape{}) {
+		opts.shape = usual
+	}
+	t, err := recoverTree(slot, blobs, opts)
 	if err != nil {
 		slot.Close()
 		return nil, fmt.Errorf("open vault: %w", err)
 	}
-	return &Vault{slot: slot, blobs: blobs, maxEntries: opts.MaxEntries, secrets: s}, nil
+	return &Vault{slot: slot, blobs: blobs, maxEntries: opts.MaxEntries, shape: opts.shape, tree: t}, nil
 }
 
-func recoverSecrets(slot Slot, blobs Blobs, opts Options) (*secrets, error) {
+func recoverTree(slot Slot, blobs Blobs, opts Options) (*tree, error) {
 	keys, err := blobs.List(blobRoot)
 	if err != nil {
 		return nil, ioFault("list blobs", err)
@@ -44,19 +49,20 @@ func recoverSecrets(slot Slot, blobs Blobs, opts Options) (*secrets, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer clear(candidates)
 	names, err := parseBlobs(keys, candidates[0].vault)
 	if err != nil {
 		return nil, err
 	}
-	s, err := loadWinner(blobs, candidates, names, opts.DropDamagedTail)
+	t, err := loadWinner(blobs, candidates, names, opts)
 	if err != nil {
 		return nil, err
 	}
-	if err := settle(slot, blobs, s, names); err != nil {
-		s.wipe()
+	if err := settle(slot, blobs, t, names); err != nil {
+		t.wipe()
 		return nil, err
 	}
-	return s, nil
+	return t, nil
 }
 
 // readSlots returns the records that check, newest first: one, or two whose
@@ -77,6 +83,8 @@ func readSlots(slot Slot, haveBlobs bool) ([]record, error) {
 		clear(content[:])
 	}
 	switch {
+	case faults[0] == errVersion || faults[1] == errVersion:
+		return nil, because(ErrVersion, "the slots are not of version %d", slotVersion)
 	case len(found) == 0 && faults[0] == errBlank && faults[1] == errBlank && haveBlobs:
 		return nil, because(ErrSlotLost, "put back the slot file, or remove the blobs and fetch the keys from another custodian")
 	case len(found) == 0 && faults[1] == errBlank && !haveBlobs:
@@ -87,26 +95,23 @@ func readSlots(slot Slot, haveBlobs bool) ([]record, error) {
 		return found[:1], nil
 	case found[0].vault != found[1].vault:
 		return nil, because(ErrSlot, "the slots belong to two vaults")
-	case found[0].generation == found[1].generation+1:
+	case found[0].root.generation == found[1].root.generation+1:
 		return found, nil
-	case found[1].generation == found[0].generation+1:
+	case found[1].root.generation == found[0].root.generation+1:
 		return []record{found[1], found[0]}, nil
 	}
-	return nil, because(ErrSlot, "generations %d and %d do not follow each other", found[0].generation, found[1].generation)
+	return nil, because(ErrSlot, "generations %d and %d do not follow each other", found[0].root.generation, found[1].root.generation)
 }
 
-// loadWinner loads the newest candidate. If its block, and nothing else, is
-// damaged and an older one is still there, the rotation was not committed and the
-// older one wins.
-func loadWinner(blobs Blobs, candidates []record, names []blobName, dropTail bool) (*secrets, error) {
+// loadWinner loads the newest candidate. If its tree, and nothing else, is damaged
+// and an older one is still there, the rotation was not committed and the older
+// one wins: so where there are two, what the rotation wrote is read in full.
+func loadWinner(blobs Blobs, candidates []record, names []blobName, opts Options) (*tree, error) {
 	var first error
-	for _, r := range candidates {
-		s, err := load(blobs, r, lastDelta(names, r.generation), dropTail)
+	for i, r := range candidates {
+		t, err := load(blobs, r, names, opts, i+1 < len(candidates))
 		if err == nil {
-			err = checkNewest(s, names)
-		}
-		if err == nil {
-			return s, nil
+			return t, nil
 		}
 		if first == nil {
 			first = err
@@ -115,10 +120,33 @@ func loadWinner(blobs Blobs, candidates []record, names []blobName, dropTail boo
 			break
 		}
 	}
-	if errors.Is(first, ErrBlock) && slices.ContainsFunc(names, func(n blobName) bool { return n.generation > candidates[0].generation }) {
+	if errors.Is(first, ErrBlock) && slices.ContainsFunc(names, func(n blobName) bool { return n.generation > candidates[0].root.generation }) {
 		first = because(ErrStale, "there are blobs of later generations: %w", first)
 	}
 	return nil, first
+}
+
+// load reads the tree and the deltas of r, and with fresh also the buckets that
+// its rotation wrote.
+func load(blobs Blobs, r record, names []blobName, opts Options, fresh bool) (*tree, error) {
+	t, err := readTree(blobs, r, opts.shape.fan)
+	if err != nil {
+		return nil, err
+	}
+	if fresh {
+		err = t.checkFresh(blobs)
+	}
+	if err == nil {
+		err = readDeltas(blobs, t, lastDelta(names, r.root.generation), opts.DropDamagedTail)
+	}
+	if err == nil {
+		err = checkNewest(t, names)
+	}
+	if err != nil {
+		t.wipe()
+		return nil, err
+	}
+	return t, nil
 }
 
 func lastDelta(names []blobName, generation uint64) (last uint64) {
@@ -131,23 +159,22 @@ func lastDelta(names []blobName, generation uint64) (last uint64) {
 }
 
 // checkNewest refuses to go on where blobs show that the vault was once ahead of
-// s. What a crash can leave behind is pages of the next generation, and only if
-// there was something to rotate.
-func checkNewest(s *secrets, names []blobName) error {
+// t. What a crash can leave behind is a tree of the next generation without
+// deltas, and only if there was something to rotate.
+func checkNewest(t *tree, names []blobName) error {
+	now := t.at.root.generation
 	for _, n := range names {
-		ahead := n.generation > s.at.generation+1 ||
-			n.generation == s.at.generation+1 && (n.sequence > 0 || len(s.entries) == 0)
+		ahead := n.generation > now+1 || n.generation == now+1 && (n.sequence > 0 || t.entries() == 0)
 		if ahead {
-			s.wipe()
-			return because(ErrStale, "slot of generation %d, blob of generation %d", s.at.generation, n.generation)
+			return because(ErrStale, "slot of generation %d, blob of generation %d", now, n.generation)
 		}
 	}
 	return nil
 }
 
 // settle makes both slots equal to the winner and deletes every other blob.
-func settle(slot Slot, blobs Blobs, s *secrets, names []blobName) error {
-	want := s.at.encode()
+func settle(slot Slot, blobs Blobs, t *tree, names []blobName) error {
+	want := t.at.encode()
 	defer clear(want[:])
 	for i := range 2 {
 		got, err := slot.Read(i)
@@ -155,29 +182,48 @@ func settle(slot Slot, blobs Blobs, s *secrets, names []blobName) error {
 			return ioFault("read slot", err)
 		}
 		if got != want {
-			err = writeSlot(slot, i, s.at)
+			err = writeSlot(slot, i, t.at)
 		}
 		clear(got[:])
 		if err != nil {
 			return err
 		}
 	}
-	return collect(blobs, s, names)
+	return collect(blobs, t, names)
 }
 
-// collect deletes, in ascending order, the blobs that are not part of s.
-func collect(blobs Blobs, s *secrets, names []blobName) error {
-	live := make(map[string]bool, s.at.pages)
-	for page := range s.at.pages {
-		live[s.at.pageKey(page)] = true
-	}
+// collect deletes the blobs that are not part of t.
+func collect(blobs Blobs, t *tree, names []blobName) error {
+	live := t.liveKeys()
+	var dead []string
 	for _, n := range names {
-		if live[n.key] || n.generation == s.at.generation && n.sequence > 0 && n.sequence <= s.deltas {
-			continue
-		}
-		if err := blobs.Delete(n.key); err != nil {
-			return ioFault("delete blob", err)
+		if !live[n.key] {
+			dead = append(dead, n.key)
 		}
 	}
-	return nil
+	return remove(blobs, dead)
+}
+
+// liveKeys returns the keys of all blobs that t consists of.
+func (t *tree) liveKeys() map[string]bool {
+	live := map[string]bool{}
+	note := func(p place, r *ref) {
+		if *r != (ref{}) {
+			live[p.key(r)] = true
+		}
+	}
+	if t.at.planted() {
+		note(t.rootPlace(), &t.at.root)
+	}
+	note(t.carryPlace(), &t.carry)
+	for m := range t.middles {
+		note(t.middle(m), &t.middles[m])
+	}
+	for b := range t.buckets {
+		note(t.bucket(b), &t.buckets[b])
+	}
+	for sequence := uint64(1); sequence <= t.deltas; sequence++ {
+		live[t.at.deltaKey(sequence)] = true
+	}
+	return live
 }

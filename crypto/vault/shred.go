@@ -1,6 +1,9 @@
 package vault
 
-import "bytes"
+import (
+	"fmt"
+	"slices"
+)
 
 // Shredding is what a vault can attest after Shred.
 type Shredding struct {
@@ -12,100 +15,90 @@ type Shredding struct {
 // Shred destroys the entries with these ids, all in one rotation. When it
 // returns nil no copy of any blob opens to them. Ids that are not there are left
 // out of the count, so that a call may be repeated after a crash; with none there
-// is nothing to rotate. Cost: rewriting what survives, whatever the number of ids.
-// Errors: ErrStopped, with unknown outcome until the vault is opened again;
-// ErrClosed.
+// is nothing to rotate. Cost: rewriting the buckets that hold them.
+// Errors, with nothing changed: ErrBlock (a bucket that would have to be read is
+// damaged), ErrIO, ErrClosed; with unknown outcome until the vault is opened
+// again: ErrStopped.
 func (v *Vault) Shred(ids ...string) (Shredding, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.ended != nil {
 		return Shredding{}, v.ended
 	}
-	doomed := make(map[string]bool, len(ids))
+	c := &change{doomed: map[string]bool{}, rewrite: map[int]bool{}, fold: v.tree.fold}
+	if err := v.tree.inBuckets(v.blobs, ids, func(bucket int, e Entry) {
+		c.doomed[e.ID], c.rewrite[bucket] = true, true
+	}); err != nil {
+		return Shredding{}, fmt.Errorf("shred: %w", err)
+	}
 	for _, id := range ids {
-		if _, ok := v.secrets.entries[id]; ok {
-			doomed[id] = true
+		if _, ok := v.tree.pending[id]; ok {
+			c.doomed[id] = true
 		}
 	}
-	if len(doomed) > 0 {
-		if err := v.rotate(doomed); err != nil {
+	if len(c.doomed) > 0 {
+		if err := v.rotate(c); err != nil {
 			return Shredding{}, v.stop("shred", err)
 		}
 	}
-	return Shredding{Generation: v.secrets.at.generation, Class: v.slot.Class(), Count: len(doomed)}, nil
+	return Shredding{Generation: v.tree.at.root.generation, Class: v.slot.Class(), Count: len(c.doomed)}, nil
 }
 
-// rotate moves all entries but the doomed ones under a fresh root key. The steps
-// are those of the package comment. An error means that the outcome is unknown,
-// and that nothing else may be written; after the commit point there is none: a
-// delete that failed sets v.ended, for what would come next.
-func (v *Vault) rotate(doomed map[string]bool) error {
-	survivors, bytesLeft := v.survivors(doomed)
-	next := v.secrets.at.next()
-	defer clear(next.key[:])
-	if err := writeBlock(v.blobs, &next, survivors); err != nil { // d
-		return err
+// Compact moves what was put into its buckets, in one rotation, after which of
+// replaced values nothing opens. Errors: ErrBlock (a damaged bucket was left as it
+// is), ErrStopped, ErrClosed.
+func (v *Vault) Compact() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.ended != nil {
+		return v.ended
 	}
-	if err := checkBlock(v.blobs, next, survivors); err != nil { // e
-		return err
+	if len(v.tree.pending) == 0 {
+		return nil
 	}
-	for i := range 2 { // f, g: here the old root key ends
-		if err := writeSlot(v.slot, i, next); err != nil {
-			return err
-		}
+	return v.foldTo(0)
+}
+
+// makeRoom folds where another put of this encoded size would make too much
+// pending.
+func (v *Vault) makeRoom(bytes int) error {
+	t := v.tree
+	if len(t.pending) == 0 || int(t.deltas) < v.shape.deltas && t.pendingBytes+bytes <= v.shape.pendingBytes {
+		return nil
 	}
-	for id := range doomed {
-		clear(v.secrets.entries[id])
-		delete(v.secrets.entries, id)
+	err := v.foldTo(max(0, v.shape.pendingBytes-bytes))
+	if v.ended != nil {
+		return v.ended
 	}
-	v.secrets.at, v.secrets.bytes = next, bytesLeft
-	v.secrets.deltas, v.secrets.chain = 0, next.hash
-	if err := v.collectAll(); err != nil { // h
-		v.stop("delete old blobs", err)
+	if !fits(v.tree.pendingBytes + bytes) {
+		return err // what stays has no place but in damaged buckets
 	}
 	return nil
 }
 
-// survivors returns the entries that are not doomed, sorted, sharing their
-// values, and their encoded size.
-func (v *Vault) survivors(doomed map[string]bool) (entries []Entry, bytes int) {
-	entries = make([]Entry, 0, len(v.secrets.entries))
-	for id, value := range v.secrets.entries {
-		if doomed[id] {
-			continue
+// foldTo moves pending entries into their buckets, middle block by middle block
+// in turn, until at least shape.minFold have moved and at most so many bytes are
+// left. A damaged bucket keeps what is pending for it waiting.
+func (v *Vault) foldTo(mostBytes int) error {
+	t := v.tree
+	below := make([][]int, t.fan())
+	for b := range t.pendingIn {
+		below[b/t.fan()] = append(below[b/t.fan()], b)
+	}
+	count := map[int]int{}
+	for _, h := range t.pending {
+		count[h.bucket]++
+	}
+	c := &change{rewrite: map[int]bool{}, fold: t.fold}
+	for moved, left, turn := 0, t.pendingBytes, 0; turn < t.fan() && (moved < v.shape.minFold || left > mostBytes); turn++ {
+		for _, b := range slices.Sorted(slices.Values(below[c.fold])) {
+			c.rewrite[b] = true
+			moved, left = moved+count[b], left-t.pendingIn[b]
 		}
-		e := Entry{ID: id, Value: value}
-		entries, bytes = append(entries, e), bytes+e.encodedBytes()
+		c.fold = (c.fold + 1) % t.fan()
 	}
-	sortEntries(entries)
-	return entries, bytes
-}
-
-// checkBlock reads the block of r as Open would and compares it.
-func checkBlock(blobs Blobs, r record, want []Entry) error {
-	got, err := readBlock(blobs, r)
-	if err != nil {
-		return err
+	if err := v.rotate(c); err != nil {
+		return v.stop("fold", err)
 	}
-	same := len(got) == len(want)
-	for i, e := range got {
-		same = same && e.ID == want[i].ID && bytes.Equal(e.Value, want[i].Value)
-		clear(e.Value)
-	}
-	if !same {
-		return because(ErrBlock, "reads back differently")
-	}
-	return nil
-}
-
-func (v *Vault) collectAll() error {
-	keys, err := v.blobs.List(blobRoot)
-	if err != nil {
-		return ioFault("list blobs", err)
-	}
-	names, err := parseBlobs(keys, v.secrets.at.vault)
-	if err != nil {
-		return err
-	}
-	return collect(v.blobs, v.secrets, names)
+	return c.damaged
 }

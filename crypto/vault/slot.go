@@ -27,42 +27,35 @@ type Slot interface {
 }
 
 const (
-	slotMagic      = "AKVAULT\x01"
+	slotMagic      = "AKVAULT"
+	slotVersion    = 0x02
 	slotCheckStart = SlotBytes - sha256.Size
 )
 
 // record is the content of a slot. It contains the root key: never print it.
 type record struct {
-	generation uint64
-	vault      [16]byte
-	key        [32]byte
-	block      [16]byte
-	pages      uint32
-	hash       [32]byte
-}
-
-// next draws the key and block id of the generation after r.
-func (r record) next() record {
-	n := record{generation: r.generation + 1, vault: r.vault, hash: emptyBlockHash}
-	rand.Read(n.key[:])
-	rand.Read(n.block[:])
-	return n
+	vault [16]byte
+	root  ref // with no entries and bytes; with no id and hash where no root block was written yet
 }
 
 func newRecord() record {
-	var r record
+	r := record{root: ref{generation: 1}}
 	rand.Read(r.vault[:])
-	return r.next()
+	rand.Read(r.root.key[:])
+	return r
 }
+
+// planted reports whether there is a root block.
+func (r record) planted() bool { return r.root.hash != [32]byte{} }
 
 func (r record) encode() (b [SlotBytes]byte) {
 	copy(b[:], slotMagic)
-	binary.BigEndian.PutUint64(b[8:], r.generation)
+	b[7] = slotVersion
+	binary.BigEndian.PutUint64(b[8:], r.root.generation)
 	copy(b[16:], r.vault[:])
-	copy(b[32:], r.key[:])
-	copy(b[64:], r.block[:])
-	binary.BigEndian.PutUint32(b[80:], r.pages)
-	copy(b[88:], r.hash[:])
+	copy(b[32:], r.root.key[:])
+	copy(b[64:], r.root.id[:])
+	copy(b[80:], r.root.hash[:])
 	sum := sha256.Sum256(b[:slotCheckStart])
 	copy(b[slotCheckStart:], sum[:])
 	return b
@@ -71,6 +64,7 @@ func (r record) encode() (b [SlotBytes]byte) {
 var (
 	errBlank    = errors.New("blank")
 	errChecksum = errors.New("checksum differs")
+	errVersion  = errors.New("format of another version")
 	errFormat   = errors.New("format is not known")
 )
 
@@ -81,15 +75,16 @@ func decodeRecord(b [SlotBytes]byte) (record, error) {
 	if sum := sha256.Sum256(b[:slotCheckStart]); !bytes.Equal(sum[:], b[slotCheckStart:]) {
 		return record{}, errChecksum
 	}
-	r := record{
-		generation: binary.BigEndian.Uint64(b[8:]),
-		vault:      [16]byte(b[16:]),
-		key:        [32]byte(b[32:]),
-		block:      [16]byte(b[64:]),
-		pages:      binary.BigEndian.Uint32(b[80:]),
-		hash:       [32]byte(b[88:]),
+	if string(b[:7]) == slotMagic && b[7] != slotVersion {
+		return record{}, errVersion
 	}
-	if r.generation == 0 || r.pages > maxPages || r.encode() != b {
+	r := record{vault: [16]byte(b[16:]), root: ref{
+		generation: binary.BigEndian.Uint64(b[8:]),
+		key:        [32]byte(b[32:]),
+		id:         [16]byte(b[64:]),
+		hash:       [32]byte(b[80:]),
+	}}
+	if r.root.generation == 0 || r.planted() != (r.root.generation > 1) || r.encode() != b {
 		return record{}, errFormat
 	}
 	return r, nil
@@ -109,6 +104,24 @@ func writeSlot(slot Slot, i int, r record) error {
 	}
 	if got != content {
 		return because(ErrSlot, "slot %d reads back differently", i)
+	}
+	return nil
+}
+
+// checkSlots compares both slots with r.
+func checkSlots(slot Slot, r record) error {
+	want := r.encode()
+	defer clear(want[:])
+	for i := range 2 {
+		got, err := slot.Read(i)
+		same := got == want
+		clear(got[:])
+		if err != nil {
+			return ioFault("read slot", err)
+		}
+		if !same {
+			return because(ErrSlot, "slot %d is not what was written", i)
+		}
 	}
 	return nil
 }

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
-	"strings"
 	"sync"
 )
 
@@ -17,10 +15,11 @@ type Vault struct {
 	slot       Slot
 	blobs      Blobs
 	maxEntries int
+	shape      shape
 
-	mu      sync.RWMutex
-	secrets *secrets // behind a pointer, so that fmt does not walk into it
-	ended   error    // why the vault is closed or stopped
+	mu    sync.RWMutex
+	tree  *tree // behind a pointer, so that fmt does not walk into it
+	ended error // why the vault is closed or stopped
 }
 
 // Format writes "[redacted]" for every verb.
@@ -32,8 +31,9 @@ func (v *Vault) Class() string { return v.slot.Class() }
 // Put adds entries, all or none, and returns when they are durable. An entry
 // that is already there with the same value is left alone. Errors, with nothing
 // changed: ErrInvalid (id empty, too long or repeated; value too long),
-// ErrExists, ErrTooLarge (over about 500 kB in one call), ErrFull; with unknown
-// outcome: ErrStopped.
+// ErrExists, ErrTooLarge (over about 500 kB in one call), ErrFull, ErrBlock (the
+// bucket that an entry belongs to is damaged), ErrIO; with unknown outcome:
+// ErrStopped.
 func (v *Vault) Put(entries ...Entry) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -47,131 +47,149 @@ func (v *Vault) Put(entries ...Entry) error {
 	if len(fresh) == 0 {
 		return nil
 	}
-	if v.secrets.deltas >= maxDeltas {
-		if err := v.rotate(nil); err != nil {
-			return v.stop("put", err)
-		}
-		if v.ended != nil {
-			return v.ended
-		}
+	if err := v.makeRoom(sizeOf(fresh)); err != nil {
+		return fmt.Errorf("put: %w", err)
 	}
-	if err := putDelta(v.blobs, v.secrets, fresh); err != nil {
+	if err := putDelta(v.blobs, v.tree, fresh); err != nil {
 		return v.stop("put", err)
 	}
 	for _, e := range fresh {
-		v.secrets.set(e)
+		v.tree.set(e)
 	}
 	return nil
 }
 
 // admit returns copies of the entries that change something, sorted.
 func (v *Vault) admit(entries []Entry) ([]Entry, error) {
-	var fresh []Entry
-	seen := make(map[string]bool, len(entries))
-	added, bytesNow, most := 0, v.secrets.bytes, v.maxEntries+v.maxEntries/8+8
+	given := make(map[string]int, len(entries))
 	for i, e := range entries {
-		if len(e.ID) == 0 || len(e.ID) > MaxIDBytes || len(e.Value) > MaxValueBytes || seen[e.ID] {
-			return nil, because(ErrInvalid, "entry %d: id of %d bytes, value of %d bytes, repeated: %t", i, len(e.ID), len(e.Value), seen[e.ID])
+		if _, again := given[e.ID]; again || len(e.ID) == 0 || len(e.ID) > MaxIDBytes || len(e.Value) > MaxValueBytes {
+			return nil, because(ErrInvalid, "entry %d: id of %d bytes, value of %d bytes, repeated: %t", i, len(e.ID), len(e.Value), again)
 		}
-		seen[e.ID] = true
-		old, held := v.secrets.entries[e.ID]
+		given[e.ID] = i
+	}
+	known, err := v.compare(entries, given)
+	if err != nil {
+		return nil, err
+	}
+	var fresh []Entry
+	added, most, room := 0, v.maxEntries+v.maxEntries/8+8, map[int]int{}
+	for i, e := range entries {
 		switch {
-		case held && bytes.Equal(old, e.Value):
+		case known[i] == same:
 			continue
-		case held && !e.Replace:
+		case known[i] == differs && !e.Replace:
 			return nil, because(ErrExists, "entry %d", i)
-		case !held:
+		case known[i] == absent:
 			added++
 			if !e.Reserve {
 				most = v.maxEntries
 			}
 		}
-		bytesNow += e.encodedBytes()
 		fresh = append(fresh, Entry{ID: e.ID, Value: append([]byte{}, e.Value...)})
+		room[v.tree.bucketOf(e.ID)] += e.encodedBytes()
 	}
-	if held := len(v.secrets.entries); held+added > most && added > 0 || bytesNow > maxBlockBytes {
-		return nil, because(ErrFull, "it holds %d of %d entries and %d of %d bytes", held, most, v.secrets.bytes, maxBlockBytes)
+	if held := v.tree.entries(); held+added > most && added > 0 {
+		return nil, because(ErrFull, "it holds %d of %d entries", held, most)
 	}
-	if size := pageSize(fresh) + pageHeadBytes + 16; size > MaxBlobBytes {
+	if size := sizeOf(fresh); !fits(size) {
 		return nil, because(ErrTooLarge, "%d of %d bytes; divide it", size, MaxBlobBytes)
+	}
+	for b, bytes := range room {
+		if t := v.tree; !fits(int(t.buckets[b].bytes) + t.pendingIn[b] + bytes) {
+			return nil, because(ErrFull, "one of its buckets has no room left")
+		}
 	}
 	sortEntries(fresh)
 	return fresh, nil
 }
 
+const (
+	absent = iota
+	same
+	differs
+)
+
+// compare says of each entry whether it is held. given is the place of each id.
+func (v *Vault) compare(entries []Entry, given map[string]int) ([]int, error) {
+	known := make([]int, len(entries))
+	note := func(i int, value []byte) {
+		known[i] = differs
+		if bytes.Equal(value, entries[i].Value) {
+			known[i] = same
+		}
+	}
+	var rest []string
+	for i, e := range entries {
+		if h, ok := v.tree.pending[e.ID]; ok {
+			note(i, h.value)
+		} else {
+			rest = append(rest, e.ID)
+		}
+	}
+	err := v.tree.inBuckets(v.blobs, rest, func(_ int, e Entry) { note(given[e.ID], e.Value) })
+	return known, err
+}
+
 // Get returns a copy of the secret, which the caller clears after use.
-// Errors: ErrNotFound, ErrStopped, ErrClosed.
+// Errors: ErrNotFound, ErrBlock (the bucket that it belongs to is damaged), ErrIO,
+// ErrStopped, ErrClosed.
 func (v *Vault) Get(id string) ([]byte, error) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	if v.ended != nil {
 		return nil, v.ended
 	}
-	value, ok := v.secrets.entries[id]
-	if !ok {
+	if h, ok := v.tree.pending[id]; ok {
+		return append([]byte{}, h.value...), nil
+	}
+	var value []byte
+	if err := v.tree.inBuckets(v.blobs, []string{id}, func(_ int, e Entry) { value = append([]byte{}, e.Value...) }); err != nil {
+		return nil, fmt.Errorf("get: %w", err)
+	}
+	if value == nil {
 		return nil, ErrNotFound
 	}
-	return append([]byte{}, value...), nil
+	return value, nil
 }
 
-// Has reports whether an entry has this id. Errors: ErrStopped, ErrClosed.
+// Has reports whether an entry has this id. Errors: ErrBlock, ErrIO, ErrStopped,
+// ErrClosed.
 func (v *Vault) Has(id string) (bool, error) {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	if v.ended != nil {
-		return false, v.ended
+	value, err := v.Get(id)
+	clear(value)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
 	}
-	_, ok := v.secrets.entries[id]
-	return ok, nil
+	return err == nil, err
 }
 
-// List returns the ids with this prefix in ascending order.
-// Errors: ErrStopped, ErrClosed.
-func (v *Vault) List(prefix string) ([]string, error) {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	if v.ended != nil {
-		return nil, v.ended
-	}
-	var ids []string
-	for id := range v.secrets.entries {
-		if strings.HasPrefix(id, prefix) {
-			ids = append(ids, id)
-		}
-	}
-	slices.Sort(ids)
-	return ids, nil
-}
-
-// Verify reads slots and blobs again and compares them with what the vault
-// holds. It changes nothing, and holds up puts and shreds meanwhile (about 50 ms
-// when full). Errors: ErrSlot, ErrBlock, ErrDelta, ErrIO, ErrStopped, ErrClosed.
-func (v *Vault) Verify() error {
+// Each calls fn for every entry whose id has this prefix, in no order, and stops
+// at its first error. The value is fn's until it returns; fn must not call the
+// vault. It reads the whole vault, except for a prefix "p/NAME/…". Errors: fn's,
+// ErrBlock, ErrIO, ErrStopped, ErrClosed.
+func (v *Vault) Each(prefix string, fn func(id string, value []byte) error) error {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	if v.ended != nil {
 		return v.ended
 	}
-	for i := range 2 {
-		content, err := v.slot.Read(i)
-		if err != nil {
-			return fmt.Errorf("verify vault: %w", ioFault("read slot", err))
-		}
-		same := content == v.secrets.at.encode()
-		clear(content[:])
-		if !same {
-			return fmt.Errorf("verify vault: %w", because(ErrSlot, "slot %d is not what was written", i))
-		}
-	}
-	stored, err := load(v.blobs, v.secrets.at, v.secrets.deltas, false)
+	return v.tree.each(v.blobs, prefix, fn)
+}
+
+// List returns the ids with this prefix in ascending order, at the cost of Each.
+// Errors: ErrBlock, ErrIO, ErrStopped, ErrClosed.
+func (v *Vault) List(prefix string) ([]string, error) {
+	var ids []string
+	err := v.Each(prefix, func(id string, _ []byte) error {
+		ids = append(ids, id)
+		return nil
+	})
 	if err != nil {
-		return fmt.Errorf("verify vault: %w", err)
+		return nil, fmt.Errorf("list: %w", err)
 	}
-	defer stored.wipe()
-	if !maps.EqualFunc(stored.entries, v.secrets.entries, bytes.Equal) {
-		return fmt.Errorf("verify vault: %w", because(ErrBlock, "entries differ from those in memory"))
-	}
-	return nil
+	slices.Sort(ids)
+	return ids, nil
 }
 
 // Close wipes the secrets in memory and gives up the lock. A second call does
@@ -183,7 +201,7 @@ func (v *Vault) Close() error {
 		return nil
 	}
 	v.ended = ErrClosed
-	v.secrets.wipe()
+	v.tree.wipe()
 	if err := v.slot.Close(); err != nil {
 		return fmt.Errorf("close vault: %w", err)
 	}
@@ -193,7 +211,7 @@ func (v *Vault) Close() error {
 // stop ends the vault after a failed write and wipes what is in memory, which may
 // no longer be what is stored.
 func (v *Vault) stop(doing string, err error) error {
-	v.secrets.wipe()
+	v.tree.wipe()
 	v.ended = because(ErrStopped, "%s: %w", doing, err)
 	return v.ended
 }

@@ -51,7 +51,7 @@ func TestPutGetListShred(t *testing.T) {
 		v.Close()
 		v = reopen(t, w, Options{})
 	}
-	generation := v.secrets.at.generation
+	generation := v.tree.at.root.generation
 	got, err := v.Shred("a/1", "a/1", "nobody", "b/2")
 	if want := (Shredding{generation + 1, "memory", 2}); err != nil || got != want {
 		t.Errorf("shred: %+v, %v; want %+v", got, err, want)
@@ -113,66 +113,6 @@ func TestPutRefusals(t *testing.T) {
 	}
 }
 
-func TestDeltasFold(t *testing.T) {
-	v, w := newVault(t, Options{})
-	for i := range maxDeltas + 2 {
-		mustPut(t, v, Entry{ID: fmt.Sprintf("%05d", i), Value: []byte("v")})
-	}
-	if v.secrets.deltas != 2 || v.secrets.at.generation != 2 {
-		t.Errorf("%d deltas in generation %d", v.secrets.deltas, v.secrets.at.generation)
-	}
-	v.Close()
-	v = reopen(t, w, Options{})
-	if ids, _ := v.List(""); len(ids) != maxDeltas+2 {
-		t.Errorf("%d entries", len(ids))
-	}
-}
-
-// A fold whose deletes fail has committed, but the put behind it must not go on.
-func TestFoldThenFailedDelete(t *testing.T) {
-	v, w := newVault(t, Options{})
-	for i := range maxDeltas {
-		mustPut(t, v, Entry{ID: fmt.Sprintf("%05d", i), Value: []byte("v")})
-	}
-	w.effects, w.failAt, w.fault = 0, 1+2+1, faults[0] // one page, two slots, first delete
-	if err := v.Put(Entry{ID: "late"}); !errors.Is(err, ErrStopped) || w.effects != w.failAt {
-		t.Fatalf("%v after %d effects", err, w.effects)
-	}
-	v.Close()
-	v = reopen(t, w, Options{})
-	if ids, _ := v.List(""); len(ids) != maxDeltas || v.secrets.at.generation != 2 {
-		t.Errorf("%d entries in generation %d", len(ids), v.secrets.at.generation)
-	}
-}
-
-func TestManyPages(t *testing.T) {
-	v, w := newVault(t, Options{})
-	for i := range 200 {
-		mustPut(t, v, Entry{ID: fmt.Sprintf("%05d", i), Value: make([]byte, MaxValueBytes)})
-	}
-	if _, err := v.Shred("00100"); err != nil {
-		t.Fatal(err)
-	}
-	if v.secrets.at.pages < 6 {
-		t.Fatalf("%d pages", v.secrets.at.pages)
-	}
-	v.Close()
-	v = reopen(t, w, Options{})
-	if ids, _ := v.List(""); len(ids) != 199 {
-		t.Errorf("%d entries", len(ids))
-	}
-	for page := range v.secrets.at.pages { // one page under the name of another
-		key, other := v.secrets.at.pageKey(page), v.secrets.at.pageKey((page+1)%v.secrets.at.pages)
-		good, _ := w.Get(key)
-		swapped, _ := w.Get(other)
-		w.MemoryBlobs.Put(key, swapped)
-		if err := v.Verify(); !errors.Is(err, ErrBlock) {
-			t.Errorf("page %d replaced: %v", page, err)
-		}
-		w.MemoryBlobs.Put(key, good)
-	}
-}
-
 func TestFaultsHaveCodes(t *testing.T) {
 	for cause, want := range map[error]error{
 		syscall.ENOSPC: ErrDiskFull, syscall.EDQUOT: ErrDiskFull, syscall.EROFS: ErrReadOnly, syscall.EIO: ErrIO,
@@ -182,7 +122,7 @@ func TestFaultsHaveCodes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = v.Put(Entry{ID: "person/p01"})
+		err = v.Put(Entry{ID: "p/p01"})
 		if !errors.Is(err, want) || !errors.Is(err, ErrStopped) || !errors.Is(err, cause) || strings.Contains(err.Error(), "p01") {
 			t.Errorf("%v: %v", cause, err)
 		}
@@ -197,13 +137,13 @@ type failing struct {
 	err error
 }
 
-func (f failing) Put(string, []byte) error { return fmt.Errorf("put: %w", f.err) }
+func (f failing) Put(...Blob) error { return fmt.Errorf("put: %w", f.err) }
 
 func TestClosed(t *testing.T) {
 	v, _ := newVault(t, Options{})
 	mustPut(t, v, Entry{ID: "a", Value: []byte("one")})
-	inside := v.secrets.entries["a"]
-	key := &v.secrets.at.key
+	inside := v.tree.pending["a"].value
+	key := &v.tree.at.root.key
 	if v.Close() != nil || v.Close() != nil {
 		t.Error("close")
 	}
@@ -223,7 +163,7 @@ func TestClosed(t *testing.T) {
 
 func TestVaultRedactsItself(t *testing.T) {
 	v, _ := newVault(t, Options{})
-	e := Entry{ID: "person/p01", Value: []byte("SECRET")}
+	e := Entry{ID: "p/p01", Value: []byte("SECRET")}
 	mustPut(t, v, e)
 	var out strings.Builder
 	type holder struct {
@@ -236,7 +176,7 @@ func TestVaultRedactsItself(t *testing.T) {
 		}
 	}
 	slog.New(slog.NewTextHandler(&out, nil)).Info("x", "v", v, "e", e)
-	key := v.secrets.at.key[:6]
+	key := v.tree.at.root.key[:6]
 	for _, bad := range []string{"SECRET", "p01", "83 69 67", "534543", fmt.Sprint(key)[1:10], fmt.Sprintf("%x", key)} {
 		if strings.Contains(out.String(), bad) {
 			t.Errorf("%q was printed", bad)

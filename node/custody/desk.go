@@ -45,7 +45,7 @@ type Config struct {
 	Approve func([]byte) sign.Signature // with the second approver's key, in the domain "approval"
 	Log     *slog.Logger
 
-	MaxPeople   int                  // registered or received; 0: 20,000
+	MaxPeople   int                  // registered or received; 0: a million
 	AutoReceive bool                 // confirm hand-overs without being asked
 	CloseDelay  func() time.Duration // before a handle is closed; nil: random, at most an hour
 }
@@ -53,9 +53,9 @@ type Config struct {
 // freshFor is how old the newest final checkpoint may be where data leaves.
 const freshFor = 30 * time.Second
 
-// maxPeople is how many people a member's vault holds until it is a tree: see
+// maxPeople is how many people a member's vault is measured for: see
 // docs/decisions/0004-vault.md.
-const maxPeople = 20_000
+const maxPeople = 1_000_000
 
 // maxWorkers bounds what the desk does at once without being waited for.
 const maxWorkers = 32
@@ -83,6 +83,7 @@ type Desk struct {
 
 	uncommitted atomic.Bool // leaves of readings may wait for their tree
 
+	found   []string // while New runs: vault ids of transient secrets
 	spentMu sync.Mutex
 	spent   []string  // vault ids of transient secrets that have done their work
 	spendAt time.Time // not before, unless somebody waits for it
@@ -115,6 +116,7 @@ func New(c Config) (*Desk, error) {
 			return nil, fmt.Errorf("custody: read %s back: %w", step.what, err)
 		}
 	}
+	d.found = nil
 	return d, nil
 }
 

@@ -171,8 +171,10 @@ func (d *Desk) loadErasures() error {
 			}
 		}
 	}
-	entries, err := d.Vault.List("e/")
-	for _, at := range entries {
+	for _, at := range d.found {
+		if !strings.HasPrefix(at, "e/") {
+			continue
+		}
 		id, err := parseID(at[2:min(len(at), 34)])
 		if err != nil {
 			return errors.New("an entry of an erasure is damaged")
@@ -181,7 +183,7 @@ func (d *Desk) loadErasures() error {
 			d.spend(at)
 		}
 	}
-	return err
+	return nil
 }
 
 // openStep reads a plan, false where it is not there or its key is gone.

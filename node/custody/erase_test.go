@@ -323,7 +323,7 @@ func plunder(t *testing.T, blobs map[string][]byte, slot []byte) string {
 	mem := &vault.MemoryBlobs{}
 	for k, v := range blobs {
 		if rest, ok := strings.CutPrefix(k, "V/"); ok {
-			mem.Put(rest, v)
+			mem.Put(vault.Blob{Key: rest, Value: v})
 		}
 	}
 	var loot strings.Builder

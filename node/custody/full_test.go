@@ -12,7 +12,9 @@ import (
 // that it has, its own and those of whom it received data.
 func TestFullVault(t *testing.T) {
 	w, a, b := handedOver(t)
+	w.maxEntries = 500
 	for _, m := range []*member{a, b} {
+		w.reopen(m)
 		fill(t, m.vault)
 	}
 	_, err := a.Register(ctx, Call{}, Registration{Person: "one-more", Service: "a-portal", Items: map[string]string{"name": "田中"}, Source: "self"})

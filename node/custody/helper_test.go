@@ -48,6 +48,8 @@ type world struct {
 	answer  func(what string, b []byte) []byte // of the network: changed on its way
 	posted  func(outbox.Request) error         // before a submission takes effect
 	calls   []sentCall
+
+	maxEntries int // of vaults opened from now on; 0 means the default
 }
 
 type sentCall struct {
@@ -125,7 +127,7 @@ func (w *world) open(m *member) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if m.vault, err = vault.Open(slot, vaultBlobs{m.blobs}, vault.Options{}); err != nil {
+	if m.vault, err = vault.Open(slot, vaultBlobs{m.blobs}, vault.Options{MaxEntries: w.maxEntries}); err != nil {
 		w.t.Fatal(err)
 	}
 	if m.trees, err = forest.New(forest.Config{Self: m.id, Origin: w.c.Origin, Key: w.keyOf, Poster: &poster{w, m}, Send: w.sendCommit,
@@ -370,8 +372,20 @@ func (v vaultBlobs) Get(key string) ([]byte, error) {
 	}
 	return b, err
 }
-func (v vaultBlobs) Put(key string, value []byte) error { return v.b.Put([]byte("V/"+key), value) }
-func (v vaultBlobs) Delete(key string) error            { return v.b.Delete([]byte("V/" + key)) }
+func (v vaultBlobs) Put(blobs ...vault.Blob) error {
+	var entries []store.KV
+	for _, b := range blobs {
+		entries = append(entries, store.KV{Key: []byte("V/" + b.Key), Value: b.Value})
+	}
+	return v.b.PutMany(entries)
+}
+func (v vaultBlobs) Delete(keys ...string) error {
+	var full [][]byte
+	for _, key := range keys {
+		full = append(full, []byte("V/"+key))
+	}
+	return v.b.Delete(full...)
+}
 func (v vaultBlobs) List(prefix string) (keys []string, err error) {
 	err = v.b.Keys([]byte("V/"+prefix), func(key []byte) error {
 		keys = append(keys, string(key[2:]))

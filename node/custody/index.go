@@ -129,25 +129,16 @@ func handleEntry(h sign.PublicKey, ref Ref, id string) vault.Entry {
 	return vault.Entry{ID: "h/" + string(h[:]), Value: canon.Must(&knownHandle{Ref: ref, For: id})}
 }
 
+// loadPeople reads the whole vault, once: all that New needs of it.
 func (d *Desk) loadPeople() error {
-	ids, err := d.Vault.List("")
-	if err != nil {
-		return err
-	}
 	d.people.mu.Lock()
 	defer d.people.mu.Unlock()
-	for _, id := range ids {
-		value, err := d.Vault.Get(id)
-		if err != nil {
-			return err
+	return d.Vault.Each("", func(id string, value []byte) error {
+		if strings.HasPrefix(id, "w/") || strings.HasPrefix(id, "e/") {
+			d.found = append(d.found, id)
 		}
-		err = d.people.add(id, value)
-		clear(value)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+		return d.people.add(id, value)
+	})
 }
 
 // put makes entries durable in the vault and enters them into the index.

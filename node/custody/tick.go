@@ -98,7 +98,7 @@ func (d *Desk) destroyDue(ctx context.Context) {
 }
 
 // maySpend reports whether the last rotation is long enough ago: a rotation holds
-// up everything that needs the vault, and takes longer the fuller it is.
+// up everything that needs the vault.
 func (d *Desk) maySpend() bool {
 	d.spentMu.Lock()
 	defer d.spentMu.Unlock()

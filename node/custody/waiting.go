@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/akashi-ledger/akashi/crypto/canon"
@@ -99,8 +100,10 @@ func (d *Desk) loadWaiting() error {
 	if err != nil {
 		return err
 	}
-	ids, err := d.Vault.List("w/")
-	for _, at := range ids {
+	for _, at := range d.found {
+		if !strings.HasPrefix(at, "w/") {
+			continue
+		}
 		id, err := parseID(at[2:min(len(at), 34)])
 		if err != nil {
 			return errors.New("an entry of a parcel is damaged")
@@ -109,7 +112,7 @@ func (d *Desk) loadWaiting() error {
 			d.spent = append(d.spent, at) // where the sender still wants it, it is offered another
 		}
 	}
-	return err
+	return nil
 }
 
 func onceID(id record.ID) string { return "w/" + hex.EncodeToString(id[:]) + "/one" }

@@ -1,0 +1,207 @@
+package vault
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"maps"
+	"math/bits"
+	"slices"
+	"strings"
+	"unsafe"
+)
+
+// tree is what an open vault keeps in memory: the refs of all blocks and buckets,
+// and what was put since the last rotation or is carried.
+type tree struct {
+	at      record
+	salt    [32]byte // constant once there is a root block
+	fold    int      // middle block that the next fold begins with
+	carry   ref
+	middles []ref // fan
+	buckets []ref // fan × fan, in the order of their middle blocks
+
+	pending      map[string]held // entries that are in no bucket yet, or replace one there
+	pendingBytes int             // encoded size of these
+	pendingIn    map[int]int     // likewise, by bucket
+
+	deltas uint64   // since the last rotation
+	chain  [32]byte // what the next delta binds to
+}
+
+type held struct {
+	value  []byte
+	bucket int
+}
+
+// newTree returns an empty tree with an own salt.
+func newTree(at record, fan int) *tree {
+	t := &tree{at: at, middles: make([]ref, fan), buckets: make([]ref, fan*fan),
+		pending: map[string]held{}, pendingIn: map[int]int{}, chain: at.root.hash}
+	rand.Read(t.salt[:])
+	lock(unsafe.Slice(&t.at, 1)) // stays locked: the page may be shared
+	lock(t.middles)
+	lock(t.buckets)
+	return t
+}
+
+// wipe zeroes keys and pending values. Ids are strings and stay until collected.
+func (t *tree) wipe() {
+	for _, h := range t.pending {
+		clear(h.value)
+	}
+	clear(t.pending)
+	t.wipeKeys()
+}
+
+func (t *tree) wipeKeys() {
+	clear(t.at.root.key[:])
+	t.carry = ref{}
+	clear(t.middles)
+	clear(t.buckets)
+	unlock(t.middles)
+	unlock(t.buckets)
+}
+
+func (t *tree) fan() int { return len(t.middles) }
+
+// group returns the part of an id, or of a prefix of ids, that decides the
+// bucket, and whether others share it: of "p/NAME/…" it is "p/NAME/".
+func group(id string) (part string, shared bool) {
+	if rest, ok := strings.CutPrefix(id, "p/"); ok {
+		if i := strings.IndexByte(rest, '/'); i >= 0 {
+			return id[:i+3], true
+		}
+	}
+	return id, false
+}
+
+// bucketOf returns the number of the bucket that an entry belongs to.
+func (t *tree) bucketOf(id string) int {
+	part, _ := group(id)
+	mac := hmac.New(sha256.New, t.salt[:])
+	mac.Write([]byte(part))
+	top := binary.BigEndian.Uint32(mac.Sum(nil))
+	return int(top >> (32 - bits.Len(uint(len(t.buckets)-1))))
+}
+
+func (t *tree) rootPlace() place   { return place{vault: t.at.vault, kind: "root"} }
+func (t *tree) carryPlace() place  { return place{vault: t.at.vault, kind: "carry"} }
+func (t *tree) middle(m int) place { return place{vault: t.at.vault, kind: "middle", number: m} }
+func (t *tree) bucket(b int) place { return place{vault: t.at.vault, kind: "bucket", number: b} }
+
+// openBucket reads a bucket, which the caller wipes. Errors: ErrBlock; else I/O.
+func (t *tree) openBucket(blobs Blobs, b int) (*page, error) {
+	return t.bucket(b).openPage(blobs, &t.buckets[b])
+}
+
+// entries counts what is held. An entry that was replaced counts twice until it
+// is folded.
+func (t *tree) entries() int {
+	n := len(t.pending)
+	for i := range t.middles {
+		n += int(t.middles[i].entries)
+	}
+	return n
+}
+
+// set makes e pending.
+func (t *tree) set(e Entry) {
+	h := held{value: e.Value, bucket: t.bucketOf(e.ID)}
+	if old, ok := t.pending[e.ID]; ok {
+		size := Entry{ID: e.ID, Value: old.value}.encodedBytes()
+		t.pendingBytes -= size
+		t.pendingIn[h.bucket] -= size
+		clear(old.value)
+	}
+	t.pending[e.ID] = h
+	t.pendingBytes += e.encodedBytes()
+	t.pendingIn[h.bucket] += e.encodedBytes()
+}
+
+// setAll makes copies of entries pending.
+func (t *tree) setAll(entries []Entry) {
+	for _, e := range entries {
+		t.set(Entry{ID: e.ID, Value: append([]byte{}, e.Value...)})
+	}
+}
+
+// pendingByBucket returns the pending entries by bucket; values are shared.
+func (t *tree) pendingByBucket() map[int][]Entry {
+	out := make(map[int][]Entry, len(t.pendingIn))
+	for id, h := range t.pending {
+		out[h.bucket] = append(out[h.bucket], Entry{ID: id, Value: h.value})
+	}
+	return out
+}
+
+// inBuckets calls fn for each of the ids that is in a bucket, with the bucket and
+// the entry, whose value is fn's until it returns. It reads each bucket once.
+// Errors: ErrBlock; else I/O.
+func (t *tree) inBuckets(blobs Blobs, ids []string, fn func(bucket int, e Entry)) error {
+	wanted := map[int][]string{}
+	for _, id := range ids {
+		if b := t.bucketOf(id); t.buckets[b].entries > 0 {
+			wanted[b] = append(wanted[b], id)
+		}
+	}
+	for _, b := range slices.Sorted(maps.Keys(wanted)) {
+		p, err := t.openBucket(blobs, b)
+		if err != nil {
+			return err
+		}
+		for _, id := range wanted[b] {
+			if e, ok := p.find(id); ok {
+				fn(b, e)
+			}
+		}
+		p.wipe()
+	}
+	return nil
+}
+
+// each calls fn for every entry whose id has this prefix; the value is fn's until
+// it returns. Errors: fn's, ErrBlock; else I/O.
+func (t *tree) each(blobs Blobs, prefix string, fn func(id string, value []byte) error) error {
+	first, last := 0, len(t.buckets)-1
+	if _, shared := group(prefix); shared {
+		first = t.bucketOf(prefix)
+		last = first
+	}
+	for id, h := range t.pending {
+		if strings.HasPrefix(id, prefix) {
+			if err := fn(id, h.value); err != nil {
+				return err
+			}
+		}
+	}
+	for b := first; b <= last; b++ {
+		if err := t.eachIn(blobs, b, prefix, fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tree) eachIn(blobs Blobs, b int, prefix string, fn func(id string, value []byte) error) error {
+	p, err := t.openBucket(blobs, b)
+	if err != nil {
+		return err
+	}
+	defer p.wipe()
+	for _, e := range p.entries {
+		if _, replaced := t.pending[e.ID]; replaced || !strings.HasPrefix(e.ID, prefix) {
+			continue
+		}
+		if err := fn(e.ID, e.Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tree) samePending(other *tree) bool {
+	return maps.EqualFunc(t.pending, other.pending, func(a, b held) bool { return bytes.Equal(a.value, b.value) })
+}

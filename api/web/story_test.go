@@ -313,11 +313,22 @@ func (s *story) Complete(_ context.Context, who string) ([]byte, error) {
 	return b, err
 }
 
+// crowd adds services up to 40, and others who use them.
+func (s *story) crowd(handles int, leaves uint64) {
+	for i := len(s.board.Services); i < 40; i++ {
+		s.offer("minato", "more-"+itoa(uint64(i)), text("サービス"+itoa(uint64(i)), "Service "+itoa(uint64(i))), nil, "mail")
+	}
+	s.c.Crowd(handles, leaves, "coupon")
+}
+
 // events finds the leaves under a handle in the whole log.
 func (s *story) events(h sign.PublicKey, n uint64) ([][]byte, error) {
 	intents := map[record.ID]bool{}
 	var out [][]byte
 	for _, leaf := range s.c.Leaves {
+		if leaf == nil {
+			continue // of a crowd
+		}
 		rec, err := record.Parse(leaf)
 		if err != nil {
 			continue // a seal

@@ -262,6 +262,22 @@ func TestOpen(t *testing.T) {
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer nonsense")
 	_, err := s.log.GetLeavesByRange(ctx, &pb.GetLeavesByRangeRequest{LogId: s.consent().TreeId, Count: 1})
 	wantRefused(t, "leaves", err, codes.Unauthenticated, "token.unknown")
+
+	counted := map[string]float64{}
+	all, err := s.metrics.Gather()
+	fatal(t, err)
+	for _, family := range all {
+		for _, m := range family.Metric {
+			name := family.GetName()
+			for _, l := range m.Label {
+				name += " " + l.GetValue()
+			}
+			counted[name] = m.GetCounter().GetValue()
+		}
+	}
+	if counted["akashi_grpc_calls_total /trillian.TrillianLog/GetLeavesByRange Unauthenticated"] != 1 || counted["akashi_grpc_calls_total /trillian.TrillianAdmin/ListTrees OK"] != 1 {
+		t.Errorf("metrics: %v", counted)
+	}
 }
 
 func (s *site) genesis() []byte {

@@ -19,6 +19,7 @@ import (
 	"github.com/akashi-ledger/akashi/node"
 	"github.com/akashi-ledger/akashi/node/outbox"
 	pb "github.com/google/trillian"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"k8s.io/klog/v2"
@@ -33,13 +34,14 @@ func TestMain(m *testing.M) {
 
 // site is a consortium of one member, and a Trillian client of it.
 type site struct {
-	t      *testing.T
-	n      *node.Node
-	conn   *grpc.ClientConn
-	log    pb.TrillianLogClient
-	admin  pb.TrillianAdminClient
-	tokens map[token.Role]string
-	said   *safeBuffer // what the node logged
+	t       *testing.T
+	n       *node.Node
+	conn    *grpc.ClientConn
+	log     pb.TrillianLogClient
+	admin   pb.TrillianAdminClient
+	tokens  map[token.Role]string
+	metrics *prometheus.Registry
+	said    *safeBuffer // what the node logged
 }
 
 func fatal(t testing.TB, err error) {
@@ -60,7 +62,7 @@ func free(t testing.TB) string {
 // newSite starts the member; open says that it asks for no tokens.
 func newSite(t *testing.T, open bool) *site {
 	t.Helper()
-	s := &site{t: t, tokens: map[token.Role]string{}, said: &safeBuffer{}}
+	s := &site{t: t, tokens: map[token.Role]string{}, metrics: prometheus.NewRegistry(), said: &safeBuffer{}}
 	log := slog.New(slog.NewTextHandler(s.said, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	logKey, dir, text := sign.NewKey(), filepath.Join(t.TempDir(), "a-sha"), record.Text{Ja: "甲社"}
 	f := record.Founding{Origin: "test.example/log", CreatedMs: uint64(time.Now().UnixMilli()), LogKey: logKey.Public(),
@@ -93,7 +95,7 @@ func newSite(t *testing.T, open bool) *site {
 		s.tokens[r], err = store.Issue(r, "test", person)
 		fatal(t, err)
 	}
-	server, err := trillian.New(s.n, trillian.Options{Tokens: store, Log: log})
+	server, err := trillian.New(s.n, trillian.Options{Tokens: store, Log: log, Metrics: s.metrics})
 	fatal(t, err)
 	listener, err := net.Listen("tcp", set.GRPC)
 	fatal(t, err)

@@ -11,6 +11,7 @@ import (
 	"github.com/akashi-ledger/akashi/api/token"
 	"github.com/akashi-ledger/akashi/api/trillian"
 	pb "github.com/google/trillian"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -22,7 +23,7 @@ func TestTLS(t *testing.T) {
 	s := newSite(t, false)
 	https := httptest.NewTLSServer(nil) // for its certificate
 	defer https.Close()
-	server, err := trillian.New(s.n, trillian.Options{Tokens: token.New(s.n.Blobs()), Log: slog.New(slog.DiscardHandler),
+	server, err := trillian.New(s.n, trillian.Options{Tokens: token.New(s.n.Blobs()), Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 		TLS: &tls.Config{MinVersion: tls.VersionTLS13, Certificates: https.TLS.Certificates}})
 	fatal(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

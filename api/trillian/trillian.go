@@ -55,16 +55,19 @@ import (
 	"github.com/akashi-ledger/akashi/node/forest"
 	"github.com/akashi-ledger/akashi/node/store"
 	pb "github.com/google/trillian"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
 )
 
 // Options of New.
 type Options struct {
-	Tokens *token.Store // required
-	Log    *slog.Logger // required
-	TLS    *tls.Config  // nil: plain, for loopback only
+	Tokens  *token.Store          // required
+	Log     *slog.Logger          // required
+	Metrics prometheus.Registerer // required
+	TLS     *tls.Config           // nil: plain, for loopback only
 }
 
 // Bounds of what one caller may cost.
@@ -93,20 +96,25 @@ type server struct {
 	tokens  *token.Store
 	open    bool // calls without a token may do everything
 	log     *slog.Logger
+	metrics *metrics
 	calls   atomic.Int64
 }
 
 // New returns the services of a node.
 func New(n *node.Node, o Options) (*grpc.Server, error) {
-	if n == nil || o.Tokens == nil || o.Log == nil {
-		return nil, errors.New("trillian: node, Tokens and Log are required")
+	if n == nil || o.Tokens == nil || o.Log == nil || o.Metrics == nil {
+		return nil, errors.New("trillian: node, Tokens, Log and Metrics are required")
 	}
 	genesis, err := n.Newest().Leaf(0)
 	if err != nil {
 		return nil, err
 	}
-	return serverOf(&server{self: n.Self(), forest: n.Forest(), id: int64(rules.TreeID(record.Digest(merkle.LeafHash(genesis)))), origin: n.Origin(),
-		created: n.Founding.CreatedMs, final: n.FinalState, tokens: o.Tokens, open: n.Settings.OpenEntries, log: o.Log}, o.TLS), nil
+	s := &server{self: n.Self(), forest: n.Forest(), id: int64(rules.TreeID(record.Digest(merkle.LeafHash(genesis)))), origin: n.Origin(),
+		created: n.Founding.CreatedMs, final: n.FinalState, tokens: o.Tokens, open: n.Settings.OpenEntries, log: o.Log}
+	if s.metrics, err = newMetrics(s, o.Metrics); err != nil {
+		return nil, err
+	}
+	return serverOf(s, o.TLS), nil
 }
 
 func serverOf(s *server, secure *tls.Config) *grpc.Server {
@@ -120,17 +128,20 @@ func serverOf(s *server, secure *tls.Config) *grpc.Server {
 	g := grpc.NewServer(options...)
 	pb.RegisterTrillianLogServer(g, s)
 	pb.RegisterTrillianAdminServer(g, s)
+	reflection.Register(g) // as Trillian's server does: for grpcurl and its like
 	return g
 }
 
 // intercept bounds the calls under way, turns errors into statuses, and keeps a
 // bug in one call from ending the node.
 func (s *server) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (resp any, err error) {
+	began := time.Now()
 	defer func() {
 		if v := recover(); v != nil {
 			s.log.Error("a call ended in a bug", "method", info.FullMethod, "stack", string(debug.Stack())) // not the value: it may repeat the request
 			resp, err = nil, s.status(info.FullMethod, fault(codeInternal))
 		}
+		s.metrics.observe(info.FullMethod, err, time.Since(began))
 	}()
 	defer s.calls.Add(-1)
 	if s.calls.Add(1) > maxCalls {

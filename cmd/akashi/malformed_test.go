@@ -22,6 +22,7 @@ import (
 	"github.com/akashi-ledger/akashi/api/token"
 	"github.com/akashi-ledger/akashi/crypto/merkle"
 	"github.com/akashi-ledger/akashi/node"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // stranger is what a malformed request carries that must not be logged, nor come
@@ -86,7 +87,7 @@ func startRaw(t *testing.T) *rawNode {
 	if err := takeTokens(home, n.Blobs()); err != nil {
 		t.Fatal(err)
 	}
-	handler, err := handlerOf(n, token.New(n.Blobs()), log)
+	handler, err := handlerOf(n, shared{tokens: token.New(n.Blobs()), metrics: prometheus.NewRegistry(), log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,16 +8,18 @@ import (
 	"github.com/akashi-ledger/akashi/api/rest"
 	"github.com/akashi-ledger/akashi/api/token"
 	"github.com/akashi-ledger/akashi/node"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // A part serves something beside HTTP, such as gRPC, and returns how to stop it.
-type part func(n *node.Node, o partOptions) (stop func(), err error)
+type part func(n *node.Node, o shared) (stop func(), err error)
 
-// partOptions is what parts share with the HTTP interface.
-type partOptions struct {
-	tokens *token.Store
-	tls    *tls.Config // nil: plain, on loopback
-	log    *slog.Logger
+// shared is what the HTTP interface and parts have in common.
+type shared struct {
+	tokens  *token.Store
+	tls     *tls.Config          // nil: plain, on loopback
+	metrics *prometheus.Registry // of /metrics
+	log     *slog.Logger
 }
 
 // parts are what a node serves beside HTTP. A further one (in a file of its own)
@@ -25,7 +27,7 @@ type partOptions struct {
 var parts = []part{serveTrillian}
 
 // startParts starts them in order; stop ends them in the reverse order.
-func startParts(n *node.Node, o partOptions) (stop func(), err error) {
+func startParts(n *node.Node, o shared) (stop func(), err error) {
 	var stops []func()
 	stop = func() {
 		for i := len(stops) - 1; i >= 0; i-- {
@@ -44,15 +46,15 @@ func startParts(n *node.Node, o partOptions) (stop func(), err error) {
 }
 
 // handlerOf puts the HTTP interface of a node together.
-func handlerOf(n *node.Node, tokens *token.Store, log *slog.Logger) (http.Handler, error) {
-	o := rest.Options{Tokens: tokens, Log: log, Version: version()}
+func handlerOf(n *node.Node, with shared) (http.Handler, error) {
+	o := rest.Options{Tokens: with.tokens, Registry: with.metrics, Log: with.log, Version: version()}
 	api, err := rest.New(n, o)
 	if err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", api)
-	if err := mountPages(mux, n, api, o.Tokens, log); err != nil {
+	if err := mountPages(mux, n, api, o.Tokens, o.Log); err != nil {
 		return nil, err
 	}
 	mux.Handle("/log/", rest.Tiles(n, o))

@@ -18,6 +18,7 @@ import (
 	"github.com/akashi-ledger/akashi/api/client"
 	"github.com/akashi-ledger/akashi/api/token"
 	"github.com/akashi-ledger/akashi/node"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 )
 
@@ -105,12 +106,12 @@ func serve(ctx context.Context, e *env, o serveOptions) error {
 	if err := takeTokens(o.dir, n.Blobs()); err != nil {
 		return err
 	}
-	tokens := token.New(n.Blobs())
-	handler, err := handlerOf(n, tokens, log)
+	with := shared{tokens: token.New(n.Blobs()), tls: secure, metrics: prometheus.NewRegistry(), log: log}
+	handler, err := handlerOf(n, with)
 	if err != nil {
 		return err
 	}
-	stopParts, err := startParts(n, partOptions{tokens: tokens, tls: secure, log: log})
+	stopParts, err := startParts(n, with)
 	if err != nil {
 		return err
 	}

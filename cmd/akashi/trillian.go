@@ -8,12 +8,12 @@ import (
 )
 
 // serveTrillian serves Trillian's protocol on the node's gRPC address.
-func serveTrillian(n *node.Node, o partOptions) (stop func(), err error) {
+func serveTrillian(n *node.Node, o shared) (stop func(), err error) {
 	listener, err := listen(n.Settings.GRPC, o.tls != nil)
 	if err != nil {
 		return nil, err
 	}
-	server, err := trillian.New(n, trillian.Options{Tokens: o.tokens, Log: o.log, TLS: o.tls})
+	server, err := trillian.New(n, trillian.Options{Tokens: o.tokens, Log: o.log, Metrics: o.metrics, TLS: o.tls})
 	if err != nil {
 		listener.Close()
 		return nil, err

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	grpcstatus "google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"k8s.io/klog/v2"
 )
@@ -72,6 +73,13 @@ func TestTrillianClients(t *testing.T) {
 	other := client.New(made.TreeId, elsewhere, c.LogVerifier, *c.GetRoot())
 	if err := other.WaitForInclusion(ctx, []byte("added 4")); err != nil {
 		t.Errorf("at another member: %v", err)
+	}
+	strange, strangeAdmin := l.trillian(3)
+	if _, err := strange.QueueLeaf(ctx, &pb.QueueLeafRequest{LogId: made.TreeId, Leaf: &pb.LogLeaf{LeafValue: []byte("not mine")}}); grpcstatus.Code(err) != codes.PermissionDenied {
+		t.Errorf("another member writes to the tree: %v", err)
+	}
+	if got, err := strangeAdmin.GetTree(ctx, &pb.GetTreeRequest{TreeId: made.TreeId}); err != nil || !proto.Equal(got, made) {
+		t.Errorf("the tree at another member: %v, %v", got, err)
 	}
 	if n := c.GetRoot().TreeSize; n != uint64(params.LeafCount)+5 {
 		t.Errorf("the tree has %d leaves", n)

@@ -13,12 +13,15 @@ import (
 	"slices"
 	"time"
 
+	"github.com/akashi-ledger/akashi/crypto/merkle"
 	"github.com/akashi-ledger/akashi/crypto/register"
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/crypto/vault"
+	law "github.com/akashi-ledger/akashi/ledger/forest"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node"
 	"github.com/akashi-ledger/akashi/node/custody"
+	"github.com/akashi-ledger/akashi/node/forest"
 	"github.com/akashi-ledger/akashi/node/outbox"
 	"github.com/akashi-ledger/akashi/node/store"
 )
@@ -242,7 +245,7 @@ func openCopy(dir string) (desk *custody.Desk, stop func(), err error) {
 	}
 	now := time.UnixMilli(int64(ledger.State().TimeMs))
 	desk, err = custody.New(custody.Config{Self: settings.Member, Origin: genesisOrigin(genesis), Hosted: func() []string { return hosted },
-		Vault: v, Blobs: blobs, Poster: nobody{}, Network: nobody{}, State: ledger.State, FreshAt: func() uint64 { return 0 },
+		Vault: v, Blobs: blobs, Poster: nobody{}, Network: nobody{}, Trees: nobody{}, State: ledger.State, FreshAt: func() uint64 { return 0 },
 		Refresh: func(context.Context) error { return errCopy }, Now: func() time.Time { return now }, Log: quiet,
 		Approve: func([]byte) sign.Signature { return sign.Signature{} }})
 	if err == nil {
@@ -272,6 +275,13 @@ func (nobody) Submit(context.Context, outbox.Request) (*outbox.Result, error) {
 func (nobody) SubmitCommitted(context.Context, outbox.Request) (*outbox.Result, error) {
 	return nil, errCopy
 }
+func (nobody) Queue(context.Context, string, uint64, []law.Leaf) ([]law.Outcome, error) {
+	return nil, errCopy
+}
+func (nobody) Settle(context.Context, uint64, uint64) (*forest.Anchor, error) { return nil, errCopy }
+func (nobody) Anchor(uint64) (*forest.Anchor, error)                          { return nil, errCopy }
+func (nobody) AppliedLeaf(uint64, uint64) (*forest.Stored, error)             { return nil, errCopy }
+func (nobody) Inclusion(uint64, uint64, uint64) ([]merkle.Hash, error)        { return nil, errCopy }
 
 // whatIs says what a copy gave, for people.
 func whatIs(items map[string]string, err error) string {

@@ -1,5 +1,6 @@
 // Package web is the small portal of a node: one person's consents, history
-// and receipts, and a page on which anyone can verify a receipt.
+// and receipts, whether these are all (「これで全部です」), and a page on which
+// anyone can verify a file that a person keeps.
 //
 // # Invariants
 //

@@ -192,7 +192,7 @@ func showVerdict(s *screen, f *fileVerdict) {
 	s.line("  %s %s", s.tick(true), s.paint(green, "確かめました  verified"))
 	where := fmt.Sprintf("log %s, %d leaves", v.Origin, v.Size)
 	if v.FinalMs > 0 { // checkpoints in evidence need not be final
-		where += ", final; fresh as of " + moment(v.FinalMs, v.StoryTime) + " (k-th newest cosignature)"
+		where += ", final; fresh as of " + moment(v.FinalMs, v.StoryTime) + ", by the k-th newest cosignature"
 	}
 	s.wrapped("    ", where)
 	if v.OwnHandles {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -70,5 +71,50 @@ func TestVerifyEvidence(t *testing.T) {
 		if err != nil || !strings.Contains(out.String(), want) {
 			t.Errorf("%s: %v, without %q:\n%s", name, err, want, out.String())
 		}
+	}
+}
+
+// TestVerifyNamesTheService leaves out, reorders and withholds records and whole
+// services of the published proofs: the refusal names the part and, of one handle
+// among many, the service or party.
+func TestVerifyNamesTheService(t *testing.T) {
+	const vectors = "../../docs/spec/vectors/"
+	read := func(name string) []byte {
+		b, err := os.ReadFile(vectors + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	var list []struct {
+		Name, File, Secret, Insert, Code, For string
+		At, Remove                            int
+	}
+	if err := json.Unmarshal(read("changed.json"), &list); err != nil {
+		t.Fatal(err)
+	}
+	bad, named := filepath.Join(t.TempDir(), "bad.akashi.json"), 0
+	for _, c := range list {
+		b := read(c.File)
+		if err := os.WriteFile(bad, slices.Concat(b[:c.At], []byte(c.Insert), b[c.At+c.Remove:]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args := []string{"verify", bad, "--json", "--policy", vectors + "receipt-consent.policy"}
+		if c.Secret != "" {
+			args = append(args, "--secret", vectors+"completeness.secret")
+		}
+		var out, errs bytes.Buffer
+		err := run(t.Context(), args, strings.NewReader(""), &out, &errs)
+		var f *failure
+		var v fileVerdict
+		if !errors.As(err, &f) || f.code != exitUnmet || json.Unmarshal(out.Bytes(), &v) != nil || v.OK || v.Code != c.Code || v.For != c.For {
+			t.Errorf("%s, %s: %v, %q of %q, want %q of %q", c.File, c.Name, err, v.Code, v.For, c.Code, c.For)
+		}
+		if c.For != "" {
+			named++
+		}
+	}
+	if named < 50 {
+		t.Errorf("%d refusals name a service", named)
 	}
 }

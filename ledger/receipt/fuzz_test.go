@@ -22,8 +22,12 @@ func FuzzVerify(f *testing.F) {
 	complete, certificate := s.complete(f), s.certificate(f)
 	f.Add(complete)
 	f.Add(certificate)
+	p, key := oneHandle(f, ledgertest.Options{Seed: "erasure"})
+	one, state := p.handle(f, key, p.options().Events), p.handle(f, key, nil)
+	f.Add(one)
+	f.Add(state)
 	own := s.c.Policy()
-	known := [][]byte{good, complete, certificate}
+	known := [][]byte{good, complete, certificate, one, state}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		v, err := receipt.Verify(b, policy, own)
 		if err != nil {

@@ -14,13 +14,14 @@ import (
 // Settings are what an operator sets for one node: the file "config.json" of its
 // data directory.
 type Settings struct {
-	Member      string            `json:"member"`      // our id in the genesis file
-	HTTP        string            `json:"http"`        // host:port of API and pages
-	GRPC        string            `json:"grpc"`        // host:port of Trillian's protocol
-	P2P         string            `json:"p2p"`         // host:port of the consortium's network
-	Peers       map[string]string `json:"peers"`       // addresses that differ from the genesis file, by member
-	AutoReceive bool              `json:"autoReceive"` // confirm hand-overs without being asked
-	OpenEntries bool              `json:"openEntries"` // entry bundles and Trillian's protocol without a token (loopback only)
+	Member      string            `json:"member"`              // our id in the genesis file
+	HTTP        string            `json:"http"`                // host:port of API and pages
+	GRPC        string            `json:"grpc"`                // host:port of Trillian's protocol
+	P2P         string            `json:"p2p"`                 // host:port of the consortium's network
+	Peers       map[string]string `json:"peers"`               // addresses that differ from the genesis file, by member
+	AutoReceive bool              `json:"autoReceive"`         // confirm hand-overs without being asked
+	OpenEntries bool              `json:"openEntries"`         // entry bundles and Trillian's protocol without a token (loopback only)
+	Witnesses   []WitnessSetting  `json:"witnesses,omitempty"` // external witnesses beside those of the founding
 }
 
 // LoadSettings reads the settings and reports everything that is wrong at once.
@@ -47,6 +48,9 @@ func (s *Settings) check() error {
 	var errs []error
 	if !record.ValidID(s.Member) {
 		errs = append(errs, fmt.Errorf("member %q is not an id", s.Member))
+	}
+	for _, w := range s.Witnesses {
+		errs = append(errs, w.check())
 	}
 	listen := []struct{ name, addr string }{{"http", s.HTTP}, {"grpc", s.GRPC}, {"p2p", s.P2P}}
 	for i, a := range listen {

@@ -40,6 +40,7 @@ import (
 	"github.com/akashi-ledger/akashi/node/replica"
 	"github.com/akashi-ledger/akashi/node/store"
 	"github.com/akashi-ledger/akashi/node/transport"
+	"github.com/akashi-ledger/akashi/node/witness"
 	"github.com/dgraph-io/badger/v4"
 )
 
@@ -51,22 +52,23 @@ type Node struct {
 	Clock    *Clock
 	Log      *slog.Logger
 
-	keys    *Keys
-	keysMu  sync.RWMutex
-	db      *badger.DB
-	ledger  *store.Ledger
-	blobs   *store.Blobs
-	vault   *vault.Vault
-	host    *transport.Host
-	peers   *peers
-	cosign  *cosign.Cosigner
-	kept    *evidence.Store
-	outbox  *outbox.Outbox
-	forest  *forest.Forest
-	desk    *custody.Desk
-	replica atomic.Pointer[replica.Replica]
-	ticking atomic.Bool // a tick makes room for commits to trees
-	serving atomic.Bool // every part is there: other members' requests are answered
+	keys      *Keys
+	keysMu    sync.RWMutex
+	db        *badger.DB
+	ledger    *store.Ledger
+	blobs     *store.Blobs
+	vault     *vault.Vault
+	host      *transport.Host
+	peers     *peers
+	cosign    *cosign.Cosigner
+	witnesses []*witness.Client
+	kept      *evidence.Store
+	outbox    *outbox.Outbox
+	forest    *forest.Forest
+	desk      *custody.Desk
+	replica   atomic.Pointer[replica.Replica]
+	ticking   atomic.Bool // a tick makes room for commits to trees
+	serving   atomic.Bool // every part is there: other members' requests are answered
 
 	finalMu  sync.Mutex
 	finalCh  chan struct{} // closed when a height becomes final
@@ -111,7 +113,7 @@ func (n *Node) start() error {
 		do   func([]byte) error
 	}{
 		{"ledger", n.openLedger}, {"blobs", n.openBlobs}, {"network", n.openNetwork}, {"outbox", n.openOutbox},
-		{"cosigner", n.openCosigner}, {"commitment trees", n.openForest}, {"desk", n.openDesk}, {"raft", n.openRaft},
+		{"witnesses", n.openWitnesses}, {"cosigner", n.openCosigner}, {"commitment trees", n.openForest}, {"desk", n.openDesk}, {"raft", n.openRaft},
 	} {
 		if err := step.do(genesis); err != nil {
 			return fmt.Errorf("start %s: %w", step.what, err)
@@ -220,6 +222,7 @@ func (n *Node) openCosigner([]byte) (err error) {
 		Self:  n.Settings.Member, Keys: n.cosignerKeys, LogKey: n.keys.Log, Origin: n.Founding.Origin, Dir: n.Dir,
 		State: n.ledger.State, Now: n.Clock.Now, Leader: n.Leader, Send: n.sendCosignatures,
 		Final: n.onFinal, Evidence: n.keepEvidence, Stop: n.stop, Log: n.Log,
+		Witnesses: n.watched(), Offer: n.offer,
 	})
 	return err
 }
@@ -254,7 +257,7 @@ func (n *Node) openForest([]byte) (err error) {
 func (n *Node) openRaft([]byte) error {
 	r, err := replica.New(replica.Config{
 		Self: n.Settings.Member, Origin: n.Founding.Origin, Key: n.recordKey, Dir: n.Dir, Host: n.host,
-		Servers: n.peers.servers, Ledger: n.ledger, Cosigned: n.cosign.Marked(), Now: n.Clock.Now, Final: n.cosign.Current, Beat: n.cosign.Beat,
+		Servers: n.peers.servers, Ledger: n.ledger, Cosigned: n.cosign.Marked(), Now: n.Clock.Now, Final: n.cosign.Quorum, Shown: n.cosign.Current, Beat: n.cosign.Beat,
 		Twice: n.onTwice, Batch: n.onBatch, Committed: n.onCommitted, Leads: n.onLeader, Stop: n.stop, Log: n.Log,
 	})
 	if err == nil {
@@ -321,6 +324,9 @@ func (n *Node) Done() <-chan struct{} { return n.closing }
 func (n *Node) close() {
 	if r := n.replica.Load(); r != nil {
 		logClose(n.Log, "raft", r.Close())
+	}
+	for _, w := range n.witnesses {
+		logClose(n.Log, "witness", w.Close())
 	}
 	if n.desk != nil {
 		logClose(n.Log, "desk", n.desk.Close())

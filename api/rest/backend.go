@@ -10,9 +10,11 @@ import (
 	"github.com/akashi-ledger/akashi/node/custody"
 	"github.com/akashi-ledger/akashi/node/outbox"
 	"github.com/akashi-ledger/akashi/node/store"
+	"github.com/akashi-ledger/akashi/node/witness"
 )
 
-// A Backend is what the API needs of one member's node. All of it is required.
+// A Backend is what the API needs of one member's node. All of it but Witnesses is
+// required.
 type Backend struct {
 	Self     string
 	Founding *record.Founding
@@ -21,22 +23,24 @@ type Backend struct {
 	Outbox   Outbox
 	Kept     Kept
 
-	Final   func() *Final                                                             // what is final now, nil before the first
-	Changed func() <-chan struct{}                                                    // closed when the next checkpoint becomes final
-	Closing <-chan struct{}                                                           // closed when the node begins to stop
-	Leader  func() string                                                             // who leads, "" where nobody does
-	Ready   func() error                                                              // why the node cannot serve
-	Refresh func(context.Context) error                                               // asks for fresh cosignatures
-	Host    func(party string) (sign.PublicKey, error)                                // makes a party's signing key
-	Sign    func(d sign.Domain, payload []byte) (sign.Signature, error)               // with the member's record key
-	Prepare func(role string) (sign.PublicKey, error)                                 // makes the member's next key in a role
-	Prove   func(role string, k sign.PublicKey, ballot []byte) (sign.Signature, bool) // with a key that was prepared
+	Final     func() *Final                                                             // what is final now, nil before the first
+	Changed   func() <-chan struct{}                                                    // closed when the next checkpoint becomes final
+	Closing   <-chan struct{}                                                           // closed when the node begins to stop
+	Leader    func() string                                                             // who leads, "" where nobody does
+	Ready     func() error                                                              // why the node cannot serve
+	Refresh   func(context.Context) error                                               // asks for fresh cosignatures
+	Witnesses func() []witness.Status                                                   // how external witnesses stand; nil where there are none
+	Host      func(party string) (sign.PublicKey, error)                                // makes a party's signing key
+	Sign      func(d sign.Domain, payload []byte) (sign.Signature, error)               // with the member's record key
+	Prepare   func(role string) (sign.PublicKey, error)                                 // makes the member's next key in a role
+	Prove     func(role string, k sign.PublicKey, ballot []byte) (sign.Signature, bool) // with a key that was prepared
 }
 
 // Final is the highest final checkpoint and the ledger at it.
 type Final struct {
 	State   *store.State
-	Note    func() []byte // the signed note
+	Note    func() []byte // the signed note, as the policy has it
+	Shown   func() []byte // the same, with the lines of all witnesses
 	FreshAt uint64        // k-th newest cosignature, Unix seconds
 }
 

@@ -26,7 +26,7 @@ func New(n *node.Node, o Options) (*API, error) {
 	h, err := NewHandler(Backend{
 		Self: n.Self(), Founding: n.Founding, Clock: n.Clock, Desk: n.Desk(), Outbox: n.Outbox(), Kept: n.Evidence(),
 		Final: func() *Final { return finalOf(n) }, Changed: n.FinalChanged, Closing: n.Done(),
-		Leader: n.Leader, Ready: n.Ready, Refresh: n.Refresh, Host: n.Host, Sign: n.Sign,
+		Leader: n.Leader, Ready: n.Ready, Refresh: n.Refresh, Witnesses: n.Witnesses, Host: n.Host, Sign: n.Sign,
 		Prepare: n.Prepare, Prove: n.Prove,
 	}, o)
 	if err != nil {
@@ -43,7 +43,7 @@ func finalOf(n *node.Node) *Final {
 			return nil
 		}
 		if f.End.Height == st.Height {
-			return &Final{State: st, Note: f.Note, FreshAt: f.FreshAt()}
+			return &Final{State: st, Note: f.Note, Shown: f.Shown, FreshAt: f.FreshAt()}
 		}
 	}
 	return nil
@@ -78,7 +78,7 @@ func (l logOf) Final() (note []byte, st *store.State, ok bool) {
 	if f == nil {
 		return nil, nil, false
 	}
-	return f.Note(), f.State, true
+	return f.Shown(), f.State, true
 }
 
 // Cited implements tiles.Source.

@@ -2,11 +2,14 @@ package rest
 
 import (
 	"encoding/hex"
+	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
+	"github.com/akashi-ledger/akashi/node/witness"
 )
 
 // Status is where a node stands.
@@ -20,6 +23,18 @@ type Status struct {
 	Ready     bool        `json:"ready"`
 	Evidence  int         `json:"evidence" doc:"files of evidence against members that this node keeps: /v1/evidence"`
 	Final     *FinalPoint `json:"final,omitempty" doc:"the highest final checkpoint"`
+
+	Witnesses []WitnessView `json:"witnesses,omitempty" doc:"external witnesses that this node asks"`
+}
+
+// WitnessView is how an external witness stands, as this node sees it.
+type WitnessView struct {
+	Name     string `json:"name" doc:"of its key"`
+	Required bool   `json:"required" doc:"nothing is final without enough of those that are"`
+	Size     uint64 `json:"size" doc:"of the last checkpoint that it cosigned for this node; 0: none since the start"`
+	SignedMs uint64 `json:"signedMs,omitempty" doc:"the time that it put to it"`
+	AgeMs    uint64 `json:"ageMs,omitempty" doc:"since this node got it"`
+	Failing  bool   `json:"failing,omitempty" doc:"the last request failed; the node's log says why"`
 }
 
 // FinalPoint is the highest final checkpoint.
@@ -132,7 +147,23 @@ func (c *call) status() (any, error) {
 	if f := c.final; f != nil {
 		s.Final = &FinalPoint{Height: f.State.Height, Size: f.State.Size, Root: f.State.Root[:], TimeMs: f.State.TimeMs, FreshMs: f.FreshAt * 1000}
 	}
+	s.Witnesses = c.witnesses()
 	return s, nil
+}
+
+func (c *call) witnesses() (views []WitnessView) {
+	if c.Witnesses == nil {
+		return nil
+	}
+	for _, w := range c.Witnesses() {
+		v := WitnessView{Name: w.Witness.Name, Required: w.Witness.Required, Size: w.Size, SignedMs: w.Signed * 1000,
+			Failing: w.Err != nil && !errors.Is(w.Err, witness.ErrAhead)}
+		if w.Size > 0 {
+			v.AgeMs = uint64(time.Since(w.At).Milliseconds())
+		}
+		views = append(views, v)
+	}
+	return views
 }
 
 // page cuts a page out of ascending ids.

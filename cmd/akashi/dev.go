@@ -36,6 +36,7 @@ consortium's network on P+10i+2. A member that is killed stays down; akashi serv
 	cmd.Flags().IntVar(&o.base, "base-port", 8080, "first port `P`")
 	cmd.Flags().IntVar(&o.members, "members", 4, "`N`umber of members, at founding")
 	cmd.Flags().StringSliceVar(&o.people, "subject", []string{"p01", "p02", "p03"}, "people who get a token, at founding")
+	cmd.Flags().StringVar(&o.witnesses, "witnesses", "", "`FILE` with external witnesses, at founding (docs/guide/founding.md)")
 	return cmd
 }
 
@@ -44,6 +45,8 @@ type devOptions struct {
 	base    int
 	members int
 	people  []string
+
+	witnesses string // file, "" for none
 }
 
 func dev(ctx context.Context, e *env, o devOptions) error {
@@ -109,6 +112,9 @@ func foundDev(o devOptions) error {
 	}
 	f := record.Founding{Origin: "dev.akashi.example"}
 	v.put(&f)
+	if err := putWitnesses(&f, o.witnesses); err != nil {
+		return err
+	}
 	for i := range o.members {
 		m := record.MemberInfo{ID: fmt.Sprintf("member-%d", i), Regime: "ch4", Country: "JP", Categories: []string{"partner"},
 			Name: record.Text{Ja: fmt.Sprintf("加盟企業%d", i), En: fmt.Sprintf("Member %d", i)}}

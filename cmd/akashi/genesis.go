@@ -72,9 +72,9 @@ log. See docs/guide/founding.md.`,
 }
 
 func proposeCommand(e *env) *cobra.Command {
-	var vocabularyFile, out string
+	var vocabularyFile, witnessesFile, out string
 	cmd := &cobra.Command{
-		Use:     "propose MEMBERFILE... [--vocabulary FILE] [--out FILE]",
+		Use:     "propose MEMBERFILE... [--vocabulary FILE] [--witnesses FILE] [--out FILE]",
 		Short:   "Collect member files into a founding",
 		Example: "  akashi genesis propose *.member.json --vocabulary vocabulary.json",
 		Args:    args(cobra.MinimumNArgs(1)),
@@ -85,6 +85,9 @@ func proposeCommand(e *env) *cobra.Command {
 			}
 			f := record.Founding{CreatedMs: uint64(time.Now().UnixMilli())}
 			v.put(&f)
+			if err := putWitnesses(&f, witnessesFile); err != nil {
+				return err
+			}
 			for _, name := range files {
 				var m memberFile
 				if err := readJSON(name, memberFormat, &m); err != nil {
@@ -120,6 +123,7 @@ func proposeCommand(e *env) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&vocabularyFile, "vocabulary", "", "`FILE` with item and purpose codes (default: a general one)")
+	cmd.Flags().StringVar(&witnessesFile, "witnesses", "", "`FILE` with external witnesses (docs/guide/founding.md)")
 	cmd.Flags().StringVar(&out, "out", "founding.json", "`FILE` to write")
 	return cmd
 }
@@ -302,6 +306,13 @@ func showFounding(s *screen, f *record.Founding) {
 	}
 	if len(f.Members) < 4 {
 		s.line("  %s", s.paint(yellow, "fewer than four members tolerate no member that lies"))
+	}
+	for _, w := range f.Witnesses {
+		what := "shown beside the members"
+		if w.Required {
+			what = fmt.Sprintf("required, %d of them: it must check that %d members cosigned", f.WitnessK, sign.Quorum(len(f.Members)))
+		}
+		s.line("  witness %s  %s", w.Name, s.paint(faint, w.URL+"  "+what))
 	}
 	sum := sha256.Sum256(canon.Must(f))
 	s.line("  %d item codes, %d purposes, founding %x", len(f.Attributes), len(f.Purposes), sum[:8])

@@ -26,10 +26,17 @@ type local struct {
 
 func startLocal(t *testing.T) *local {
 	t.Helper()
+	return startLocalWith(t, "", func(devOptions) {})
+}
+
+// startLocalWith founds a consortium with the witnesses of a file, lets the caller
+// change what was founded, and starts it.
+func startLocalWith(t *testing.T, witnesses string, change func(devOptions)) *local {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("four processes: not in the short run")
 	}
-	o := devOptions{dir: t.TempDir(), members: 4, people: []string{"p01"}}
+	o := devOptions{dir: t.TempDir(), members: 4, people: []string{"p01"}, witnesses: witnesses}
 	var err error
 	if o.base, err = freePorts(4); err != nil {
 		t.Fatal(err)
@@ -37,6 +44,7 @@ func startLocal(t *testing.T) *local {
 	if err := foundDev(o); err != nil {
 		t.Fatal(err)
 	}
+	change(o)
 	l := &local{t: t}
 	if l.fleet, err = startFleet(o.dir, o.base, 4, nil); err != nil {
 		t.Fatal(err)

@@ -217,6 +217,11 @@ func validGroup(s string) bool {
 	return s != "" && !ReservedGroup(s) && strings.Trim(s, id) == ""
 }
 
+// ParseCosignerKey reads the C2SP verifier key line of a cosigner or witness.
+func ParseCosignerKey(s string) (name string, k PublicKey, err error) {
+	return parseVkey(s, algCosignatureV1)
+}
+
 func parseVkey(s string, alg byte) (string, PublicKey, error) {
 	name, rest, _ := strings.Cut(s, "+")
 	id, key64, _ := strings.Cut(rest, "+")

@@ -68,9 +68,11 @@ type Founding struct {
 	Members    []MemberInfo   `cbor:"4,keyasint"` // ascending by id
 	Attributes []Attribute    `cbor:"5,keyasint,omitempty"`
 	Purposes   []Purpose      `cbor:"6,keyasint,omitempty"`
-	Levels     []string       `cbor:"7,keyasint,omitempty"` // granularities, coarse to fine
-	Parameters []Parameter    `cbor:"8,keyasint,omitempty"` // ascending by name
-	StoryTime  bool           `cbor:"9,keyasint,omitempty"` // the clock is a story's, not the world's
+	Levels     []string       `cbor:"7,keyasint,omitempty"`  // granularities, coarse to fine
+	Parameters []Parameter    `cbor:"8,keyasint,omitempty"`  // ascending by name
+	StoryTime  bool           `cbor:"9,keyasint,omitempty"`  // the clock is a story's, not the world's
+	Witnesses  []Witness      `cbor:"10,keyasint,omitempty"` // ascending by name
+	WitnessK   int            `cbor:"11,keyasint,omitempty"` // how many of the required ones must cosign
 }
 
 // Parameter is a named value that members may change by vote.
@@ -113,6 +115,9 @@ func (g *Genesis) check() error {
 			}
 			keys[k] = true
 		}
+	}
+	if err := f.checkWitnesses(keys, names); err != nil {
+		return err
 	}
 	return f.checkVocabulary()
 }

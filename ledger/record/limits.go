@@ -21,6 +21,7 @@ const (
 	MaxParties    = 256       // recipients of one scope, holders of one erasure
 	MaxNumbers    = 512       // key numbers of one erasure or attestation
 	MaxMembers    = 32        // members of a consortium
+	MaxWitnesses  = 16        // of a founding
 	MaxDirectory  = 8192      // services that ever were; parties too
 	MaxDurations  = 100 * 366 // days: the longest consent
 	MaxWriters    = 32        // writers that a commitment tree names

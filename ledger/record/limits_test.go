@@ -157,6 +157,22 @@ var limits = []limit{
 	}),
 	on("weak cosigner", record.KindGenesis, malformed, func(b *record.Genesis) { b.Founding.Members[1].CosignKey = weak }),
 	on("cosigner's name", record.KindGenesis, malformed, func(b *record.Genesis) { b.Founding.Members[1].Cosigner = "a+b" }),
+	on("a witness", record.KindGenesis, "", func(b *record.Genesis) { witness(b) }),
+	on("witness without a name", record.KindGenesis, malformed, func(b *record.Genesis) { witness(b).Name = "" }),
+	on("witness's URL", record.KindGenesis, malformed, func(b *record.Genesis) { witness(b).URL = "ftp://w.example" }),
+	on("witness's long URL", record.KindGenesis, malformed, func(b *record.Genesis) { witness(b).URL += strings.Repeat("x", 256) }),
+	on("witness's weak key", record.KindGenesis, malformed, func(b *record.Genesis) { witness(b).Key = weak }),
+	on("witness with a member's key", record.KindGenesis, malformed, func(b *record.Genesis) { witness(b).Key = b.Founding.Members[2].CosignKey }),
+	on("witness with the log's key", record.KindGenesis, malformed, func(b *record.Genesis) { witness(b).Key = b.Founding.LogKey }),
+	on("witness with a member's name", record.KindGenesis, malformed, func(b *record.Genesis) { witness(b).Name = b.Founding.Members[0].Cosigner }),
+	on("witness twice", record.KindGenesis, malformed, func(b *record.Genesis) {
+		witness(b)
+		b.Founding.Witnesses = append(b.Founding.Witnesses, b.Founding.Witnesses[0])
+	}),
+	on("17 witnesses", record.KindGenesis, malformed, func(b *record.Genesis) { b.Founding.Witnesses = make([]record.Witness, 17) }),
+	on("two of one witness", record.KindGenesis, malformed, func(b *record.Genesis) { witness(b).Required, b.Founding.WitnessK = true, 2 }),
+	on("none of one witness", record.KindGenesis, malformed, func(b *record.Genesis) { witness(b).Required, b.Founding.WitnessK = true, 0 }),
+	on("one of no required witness", record.KindGenesis, malformed, func(b *record.Genesis) { witness(b).Required, b.Founding.WitnessK = false, 1 }),
 	on("attribute twice", record.KindGenesis, malformed, func(b *record.Genesis) {
 		b.Founding.Attributes = append(b.Founding.Attributes, b.Founding.Attributes[0])
 	}),
@@ -255,4 +271,10 @@ func TestLargestLeaf(t *testing.T) {
 	if _, err := r.Leaf(); !errors.As(err, &refusal) || refusal.Code != canon.CodeOversize && refusal.Code != record.CodeRecordOversize {
 		t.Errorf("a leaf of 64 KiB: %v", err)
 	}
+}
+
+// witness puts a good witness into a founding.
+func witness(b *record.Genesis) *record.Witness {
+	b.Founding.Witnesses, b.Founding.WitnessK = []record.Witness{{Name: "w.example/1", Key: sign.PublicKey{3}, URL: "https://w.example/1", Required: true}}, 1
+	return &b.Founding.Witnesses[0]
 }

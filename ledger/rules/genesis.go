@@ -49,7 +49,8 @@ type nothing struct{}
 func (nothing) Get([]byte) ([]byte, error) { return nil, nil }
 
 func found(t *tx, f *record.Founding, leaf merkle.Hash) {
-	policy := &Policy{Origin: f.Origin, LogKey: f.LogKey, K: sign.Quorum(len(f.Members)), StoryTime: f.StoryTime}
+	policy := &Policy{Origin: f.Origin, LogKey: f.LogKey, K: sign.Quorum(len(f.Members)), StoryTime: f.StoryTime,
+		Witnesses: f.Witnesses, WitnessK: f.WitnessK}
 	dir := &Directory{}
 	for i := range f.Members {
 		m := &f.Members[i]

@@ -19,13 +19,15 @@ import (
 
 // Policy says who cosigns in a policy epoch.
 type Policy struct {
-	Epoch     uint64         `cbor:"1,keyasint"`
-	First     uint64         `cbor:"2,keyasint"` // height of the epoch's first batch
-	Origin    string         `cbor:"3,keyasint"`
-	LogKey    sign.PublicKey `cbor:"4,keyasint"`
-	K         int            `cbor:"5,keyasint"`
-	Members   []Cosigner     `cbor:"6,keyasint"` // ascending by id
-	StoryTime bool           `cbor:"7,keyasint,omitempty"`
+	Epoch     uint64           `cbor:"1,keyasint"`
+	First     uint64           `cbor:"2,keyasint"` // height of the epoch's first batch
+	Origin    string           `cbor:"3,keyasint"`
+	LogKey    sign.PublicKey   `cbor:"4,keyasint"`
+	K         int              `cbor:"5,keyasint"`
+	Members   []Cosigner       `cbor:"6,keyasint"` // ascending by id
+	StoryTime bool             `cbor:"7,keyasint,omitempty"`
+	Witnesses []record.Witness `cbor:"8,keyasint,omitempty"`
+	WitnessK  int              `cbor:"9,keyasint,omitempty"` // how many of the required ones must cosign
 }
 
 // Cosigner is a member's cosigner key.
@@ -37,9 +39,14 @@ type Cosigner struct {
 
 // Sign returns the policy in the form of package sign.
 func (p *Policy) Sign() *sign.Policy {
-	s := &sign.Policy{Origin: p.Origin, Log: p.LogKey, K: p.K}
+	s := &sign.Policy{Origin: p.Origin, Log: p.LogKey, K: p.K, WitnessK: p.WitnessK}
 	for _, m := range p.Members {
 		s.Members = append(s.Members, sign.PolicyMember{ID: m.ID, Signer: m.Name, Key: m.Key})
+	}
+	for _, w := range p.Witnesses {
+		if w.Required {
+			s.Witnesses = append(s.Witnesses, sign.PolicyWitness{Signer: w.Name, Key: w.Key})
+		}
 	}
 	return s
 }
@@ -142,14 +149,19 @@ func (b *batch) retire(k sign.PublicKey, member string) {
 	b.save(KeyRetired(k), &Retired{Member: member, Height: b.height})
 }
 
-// freeKey refuses a key that is a member's in any role, the log's, or one that
-// was replaced: the owner of a retired key could otherwise sign under another
+// freeKey refuses a key that is a member's in any role, a witness's, the log's, or
+// one that was replaced: the owner of a retired key could otherwise sign under another
 // name, and an old signature would count again.
 func (b *batch) freeKey(k sign.PublicKey) error {
 	if old, err := b.get(KeyRetired(k)); err != nil {
 		return err
 	} else if old != nil || k == b.policy.LogKey {
 		return record.Refuse(record.CodeKeyTaken, "a key that was replaced, or the log's")
+	}
+	for _, w := range b.policy.Witnesses {
+		if w.Key == k {
+			return record.Refuse(record.CodeKeyTaken, "the key of witness %s", w.Name)
+		}
 	}
 	for _, m := range b.policy.Members {
 		p, err := need[Party](b.tx, KeyParty(m.ID), record.CodeMemberNotActive)

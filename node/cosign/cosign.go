@@ -7,8 +7,9 @@
 //     what extends the last end that it ever cosigned. Before a cosignature
 //     leaves, the end is in the mark file, synced; the mark is never lowered.
 //   - Its times never decrease. Age is never a reason not to cosign.
-//   - A checkpoint is final here when k members' cosignatures over it verify
-//     and this member derived the same end. The final height never goes back.
+//   - A checkpoint is final here when k members' cosignatures over it verify, this
+//     member derived the same end, and enough of the witnesses that the policy
+//     requires cosigned it. The final height never goes back.
 //   - An end counts under the policy of its own epoch: the one that closes an
 //     epoch under the old policy, the next under the new. Keys of all epochs are
 //     kept, and which one signs follows from the end alone, so a crash on either
@@ -64,7 +65,7 @@ const (
 	sendTimeout = 5 * time.Second
 )
 
-// Config is what a Cosigner needs; every field is required.
+// Config is what a Cosigner needs; every field but the witnesses is required.
 type Config struct {
 	Self   string            // member id
 	Keys   func() []sign.Key // every cosigner key of this member: in force, prepared, replaced
@@ -81,6 +82,11 @@ type Config struct {
 	Stop     func(error) // this node must halt
 	Log      *slog.Logger
 	Fresh    bool // nothing was ever cosigned with this key: the mark may be made
+
+	Witnesses []record.Witness // whose cosignatures TakeWitness knows: the policy's, and others
+	// Offer is called in order with what k members cosigned, and with who takes
+	// what witnesses return; it must not block. Nil for none.
+	Offer func(*Cosigner, *Final)
 }
 
 // entry is one cosignature on its way.
@@ -105,33 +111,36 @@ type message struct {
 type Cosigner struct {
 	Config
 	mark   *markFile
-	marked uint64 // height of the mark at the start
-	floor  uint64 // size of the mark at the start: nothing below it is shown as final
-	final  atomic.Pointer[Final]
-	ready  chan struct{} // signals the signer
+	marked uint64                // height of the mark at the start
+	floor  uint64                // size of the mark at the start: nothing below it is shown as final
+	final  atomic.Pointer[Final] // k members cosigned it
+	shown  atomic.Pointer[Final] // final under the policy, witnesses included
+	ready  chan struct{}         // signals the signer
 
 	epochMu sync.RWMutex
 	epochs  []epoch // ascending; never empty
 
-	mu       sync.Mutex
-	pending  []store.End                 // derived, not signed
-	ends     map[uint64]store.End        // derived and not below final, by size
-	sigs     map[uint64]map[string]entry // verified, by size and member
-	kept     map[string]int              // of sigs, by member
-	recent   map[uint64]record.Digest    // roots of ends that are final, by size
-	agreed   map[era]entry               // each member's largest over our own log, in each policy epoch
-	odd      map[string][]*oddEntry      // verified, over another log than ours, by member
-	pairs    [][2]entry                  // of one member, for one size: evidence to be
-	matched  bool                        // the state was compared with the mark; only the signer asks
-	lagSince time.Time                   // since when finality has not advanced, by the machine's clock
-	lagSent  time.Time
-	beat     bool
-	newest   store.End
-	out      map[string]*outbox
-	ctx      context.Context
-	cancel   context.CancelFunc
-	wg       sync.WaitGroup
-	finalMu  sync.Mutex // orders calls of Final
+	mu        sync.Mutex
+	pending   []store.End                 // derived, not signed
+	ends      map[uint64]store.End        // derived and not below final, by size
+	sigs      map[uint64]map[string]entry // verified, by size and member
+	kept      map[string]int              // of sigs, by member
+	recent    map[uint64]record.Digest    // roots of ends that are final, by size
+	agreed    map[era]entry               // each member's largest over our own log, in each policy epoch
+	odd       map[string][]*oddEntry      // verified, over another log than ours, by member
+	pairs     [][2]entry                  // of one member, for one size: evidence to be
+	matched   bool                        // the state was compared with the mark; only the signer asks
+	lagSince  time.Time                   // since when finality has not advanced, by the machine's clock
+	lagSent   time.Time
+	beat      bool
+	newest    store.End
+	out       map[string]*outbox
+	ctx       context.Context
+	cancel    context.CancelFunc
+	wg        sync.WaitGroup
+	finalMu   sync.Mutex                             // orders calls of Final
+	offered   []*Final                               // under finalMu: ascending, of the shown end and those that wait for witnesses
+	witnessed map[uint64]map[string]sign.Cosignature // under finalMu: verified, by size and name
 }
 
 // New opens the mark file, checks it against the state, and starts. The mark
@@ -142,7 +151,7 @@ func New(c Config) (*Cosigner, error) {
 	}
 	st := c.State()
 	s := &Cosigner{Config: c, ready: make(chan struct{}, 1), ends: map[uint64]store.End{},
-		sigs: map[uint64]map[string]entry{}, kept: map[string]int{}, recent: map[uint64]record.Digest{}, agreed: map[era]entry{}, odd: map[string][]*oddEntry{}, out: map[string]*outbox{}}
+		sigs: map[uint64]map[string]entry{}, kept: map[string]int{}, recent: map[uint64]record.Digest{}, agreed: map[era]entry{}, odd: map[string][]*oddEntry{}, out: map[string]*outbox{}, witnessed: map[uint64]map[string]sign.Cosignature{}}
 	var err error
 	if s.epochs, err = epochsOf(st); err != nil {
 		return nil, err
@@ -209,10 +218,6 @@ func (s *Cosigner) Close() error {
 // Marked returns the height of the last end that this member cosigned before it
 // started, 0 for none but genesis.
 func (s *Cosigner) Marked() uint64 { return s.marked }
-
-// Current returns the highest final checkpoint, nil before the first since
-// start.
-func (s *Cosigner) Current() *Final { return s.final.Load() }
 
 // Derived takes the end of a batch that was just applied and, where the batch
 // closes a policy epoch, the policy of the next. It does not block.
@@ -488,7 +493,7 @@ func (s *Cosigner) collect() {
 	if best == nil {
 		return
 	}
-	s.Config.Final(best)
+	s.promote(best)
 	if s.Leader() == s.Self && (cur == nil || best.End.Height > cur.End.Height) {
 		s.announce(best)
 	}

@@ -36,12 +36,16 @@ type alone struct {
 	finals  []uint64
 	stopped chan error
 	keys    []sign.Key
+	more    func(*Config)
 	applied uint64
 	kept    *evidence.Store
 }
 
-func newAlone(t *testing.T) *alone {
-	a := &alone{t: t, c: ledgertest.New(t, ledgertest.Options{}), dir: t.TempDir(), sent: map[string]int{}, stopped: make(chan error, 4)}
+func newAlone(t *testing.T) *alone { return newAloneIn(t, ledgertest.Options{}, nil) }
+
+// newAloneIn is a member of another consortium, with more in its Config.
+func newAloneIn(t *testing.T, o ledgertest.Options, more func(*Config)) *alone {
+	a := &alone{t: t, more: more, c: ledgertest.New(t, o), dir: t.TempDir(), sent: map[string]int{}, stopped: make(chan error, 4)}
 	a.now, a.keys = time.UnixMilli(int64(a.c.NowMs)), []sign.Key{a.c.Member("a-sha").Cosign}
 	db, err := store.OpenState(filepath.Join(a.dir, "state"), quiet)
 	if err != nil {
@@ -78,7 +82,11 @@ func (a *alone) config() Config {
 
 func (a *alone) open() {
 	a.t.Helper()
-	s, err := New(a.config())
+	c := a.config()
+	if a.more != nil {
+		a.more(&c)
+	}
+	s, err := New(c)
 	if err != nil {
 		a.t.Fatal(err)
 	}

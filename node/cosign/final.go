@@ -15,12 +15,14 @@ import (
 // A Final is a checkpoint with at least k members' cosignatures, under the policy
 // of its epoch.
 type Final struct {
-	End    store.End
-	Sigs   []MemberSig // ascending by member
-	Policy *rules.Policy
-	logKey sign.Key
-	once   sync.Once
-	note   []byte
+	End       store.End
+	Sigs      []MemberSig  // ascending by member
+	Witnessed []WitnessSig // by external witnesses
+	Policy    *rules.Policy
+	logKey    sign.Key
+
+	once, shownOnce sync.Once
+	note, shown     []byte
 }
 
 // MemberSig is a member's cosignature.
@@ -29,22 +31,10 @@ type MemberSig struct {
 	sign.Cosignature
 }
 
-// Note returns the signed note of the checkpoint.
+// Note returns the signed note of the checkpoint: the log's line and those of the
+// policy's members and witnesses, nobody else's.
 func (f *Final) Note() []byte {
-	f.once.Do(func() {
-		keys, cosigs := map[string]sign.PublicKey{}, []sign.Cosignature{}
-		for _, m := range f.Policy.Members {
-			keys[m.Name] = m.Key
-		}
-		for _, s := range f.Sigs {
-			cosigs = append(cosigs, s.Cosignature)
-		}
-		note, err := sign.FormatNote(f.End.Checkpoint(f.Policy.Origin), f.logKey, cosigs, keys)
-		if err != nil {
-			panic("cosign: " + err.Error()) // every kept cosignature is of a policy member
-		}
-		f.note = note
-	})
+	f.once.Do(func() { f.note = f.noteWith(f.named) })
 	return f.note
 }
 
@@ -61,6 +51,27 @@ func NoteOf(p *rules.Policy, c *record.Cited, logKey sign.Key) ([]byte, error) {
 		cosigs = append(cosigs, sign.Cosignature{Signer: m.Name, Time: s.Time, Sig: s.Sig})
 	}
 	return sign.FormatNote(sign.Checkpoint{Origin: p.Origin, Size: c.Size, Root: c.Root}, logKey, cosigs, keys)
+}
+
+func (f *Final) noteWith(witness func(WitnessSig) bool) []byte {
+	keys, cosigs := map[string]sign.PublicKey{}, []sign.Cosignature{}
+	for _, m := range f.Policy.Members {
+		keys[m.Name] = m.Key
+	}
+	for _, s := range f.Sigs {
+		cosigs = append(cosigs, s.Cosignature)
+	}
+	for _, w := range f.Witnessed {
+		if witness(w) {
+			keys[w.Witness.Name] = w.Witness.Key
+			cosigs = append(cosigs, w.Cosignature)
+		}
+	}
+	note, err := sign.FormatNote(f.End.Checkpoint(f.Policy.Origin), f.logKey, cosigs, keys)
+	if err != nil {
+		panic("cosign: " + err.Error()) // every kept cosignature is of a policy member or a witness
+	}
+	return note
 }
 
 // FreshAt returns the k-th newest cosignature time, in Unix seconds.
@@ -102,5 +113,5 @@ func (s *Cosigner) assemble(end store.End, sigs map[string]entry) *Final {
 
 // newer reports whether f says more than the other about the same end.
 func (f *Final) newer(other *Final) bool {
-	return len(f.Sigs) > len(other.Sigs) || f.FreshAt() > other.FreshAt()
+	return len(f.Sigs) > len(other.Sigs) || len(f.Witnessed) > len(other.Witnessed) || f.FreshAt() > other.FreshAt()
 }

@@ -128,7 +128,7 @@ func (cl *cluster) start(id string) *member {
 	must(m.host.Handle("cosign", transport.Limits{MaxRequest: 1 << 20, MaxResponse: 1 << 10, Concurrency: 8},
 		func(_ context.Context, _ peer.ID, b []byte) ([]byte, error) { return nil, m.cosign.Receive(b) }))
 	r, err := replica.New(replica.Config{Self: id, Origin: cl.c.Origin, Key: func() (sign.Key, bool) { return keys.Key, true }, Dir: cl.dirs[id], Host: m.host,
-		Servers: cl.servers, Ledger: m.ledger, Now: now, Final: m.cosign.Current, Beat: m.cosign.Beat,
+		Servers: cl.servers, Ledger: m.ledger, Now: now, Final: m.cosign.Quorum, Shown: m.cosign.Current, Beat: m.cosign.Beat,
 		Twice: func(a, b *record.Header) { m.twice.Add(1); m.liar.Store(&a.Leader) },
 		Batch: func(b *store.Batch) { m.cosign.Derived(b.End, b.Result.Next) }, Committed: func([]byte, *forest.Result) {}, Leads: func(string) {}, Stop: stop, Log: log})
 	must(err)

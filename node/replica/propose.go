@@ -88,7 +88,7 @@ func (r *Replica) lead() (again bool) {
 		case <-r.applied:
 		case <-tick.C:
 			f := r.Final()
-			if f != nil && (f.End.Height > final || held == nil && f.End.Height == r.Ledger.State().Height) {
+			if f != nil && (f.End.Height > final || held == nil && f.End.Height == r.Ledger.State().Height || r.awaitsWitnesses(c)) {
 				advanced, final = time.Now(), f.End.Height
 			} else if time.Since(advanced) > stallAfter {
 				r.Log.Warn("finality stalls, or nothing can be proposed: handing leadership on")
@@ -160,7 +160,7 @@ func (r *Replica) mayPropose(c *chain) bool {
 		return false
 	}
 	f := r.Final()
-	return f != nil && r.open.Load() < depth && c.height-f.End.Height < maxOpen && f.End.Height+1 >= c.first
+	return f != nil && r.open.Load() < depth && c.height-f.End.Height < maxOpen && f.End.Height+1 >= c.first && !r.awaitsWitnesses(c)
 }
 
 // passed reports whether everything proposed is applied, and reads what epoch
@@ -176,6 +176,16 @@ func (r *Replica) passed(c *chain) bool {
 	}
 	c.first, c.fence = p.First, false
 	return true
+}
+
+// awaitsWitnesses reports whether so much waits for the witnesses that the policy
+// requires that nothing more is proposed. Another leader would wait as well.
+func (r *Replica) awaitsWitnesses(c *chain) bool {
+	shown := uint64(0)
+	if f := r.Shown(); f != nil {
+		shown = f.End.Height
+	}
+	return c.height >= shown+maxOpen
 }
 
 // entry builds and proposes one entry from first and what waits behind it. It

@@ -76,7 +76,8 @@ type Config struct {
 	Ledger   *store.Ledger
 	Cosigned uint64               // height that this member has cosigned, 0 for none
 	Now      func() time.Time     // the consortium's clock
-	Final    func() *cosign.Final // the highest final checkpoint
+	Final    func() *cosign.Final // the highest checkpoint that k members cosigned
+	Shown    func() *cosign.Final // the highest that is final under the policy: the same, or behind it while witnesses are awaited
 	Beat     func()               // asks members for fresh cosignatures
 	Batch    func(b *store.Batch) // called for every applied batch; must not block
 	// Committed is called for every applied commit to a tree; it must not block.

@@ -4,8 +4,11 @@ go 1.26.0
 
 tool (
 	filippo.io/torchwood/cmd/litewitness
+	github.com/akashi-ledger/akashi/simulations/tools/litewitnessdb
 	github.com/transparency-dev/tessera/cmd/fsck
 )
+
+require zombiezen.com/go/sqlite v1.4.2
 
 require (
 	filippo.io/torchwood v0.9.0 // indirect
@@ -54,5 +57,4 @@ require (
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.11.0 // indirect
 	modernc.org/sqlite v1.37.1 // indirect
-	zombiezen.com/go/sqlite v1.4.2 // indirect
 )

@@ -1,0 +1,276 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/akashi-ledger/akashi/api/rest"
+	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/node"
+	"github.com/akashi-ledger/akashi/node/witness/witnesstest"
+	"golang.org/x/crypto/ssh/agent"
+)
+
+// TestLitewitness lets torchwood's litewitness, a witness that others wrote,
+// cosign a consortium of four that asks it because their settings say so. It is
+// not in the policy: when it is gone, the log goes on.
+func TestLitewitness(t *testing.T) {
+	key := sign.NewKey()
+	addr := freeAddress(t)
+	vkey := sign.CosignerKey("witness.example/lite", key.Public())
+	var lite *exec.Cmd
+	l := startLocalWith(t, "", func(o devOptions) {
+		policy, err := os.ReadFile(policyFile(o.dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lite = startLitewitness(t, key, addr, "dev.akashi.example", logVkey(t, policy))
+		for i := range o.members {
+			s, err := node.LoadSettings(memberDir(o.dir, i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Witnesses = []node.WitnessSetting{{Vkey: vkey, URL: "http://" + addr}}
+			if err := s.Save(memberDir(o.dir, i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	var last uint64
+	for range 3 {
+		l.mustWrite(1, 20*time.Second)
+		l.sameRoots()
+		for i := range l.members {
+			size := l.witnessedAt(i, "witness.example/lite", key.Public())
+			if size <= last && i == 0 {
+				t.Fatalf("the witness stays at size %d", size)
+			}
+			last = max(last, size)
+			if w := l.status(i).Witnesses; len(w) != 1 || w[0].Name != "witness.example/lite" || w[0].Size != size || w[0].Required || w[0].SignedMs == 0 || w[0].Failing {
+				t.Errorf("member %d: status %+v at size %d", i, w, size)
+			}
+		}
+	}
+	id := l.mustWrite(2, 20*time.Second)
+	l.verifies(2, id) // a receipt has the policy's lines only
+
+	if err := lite.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	lite.Wait()
+	for i := range l.members {
+		l.mustWrite(i, 20*time.Second)
+	}
+	l.until("the failure in the status", func() bool { return l.status(0).Witnesses[0].Failing })
+	if _, r := audited(t, 0, "http://"+address(l.base, 0, portHTTP), "--policy", policyFile(l.dir), "--token", l.tokens["auditor"]); r.Size <= last {
+		t.Errorf("the log stands still without the witness, at size %d", r.Size)
+	}
+}
+
+// TestRequiredWitness runs a consortium whose policy requires a witness, one that
+// checks the quorum of members. While it is away nothing becomes final, and
+// nothing is lost; when it is back, all does.
+func TestRequiredWitness(t *testing.T) {
+	w := &witnesstest.Witness{Name: "witness.example/quorum", Key: sign.NewKey()}
+	server := httptest.NewServer(w)
+	defer server.Close()
+	file := filepath.Join(t.TempDir(), "witnesses.json")
+	list := map[string]any{"format": witnessesFormat, "witnesses": []any{map[string]any{"vkey": w.Vkey(), "url": server.URL, "required": true}}}
+	if err := writeJSON(file, list); err != nil {
+		t.Fatal(err)
+	}
+	var policy []byte
+	l := startLocalWith(t, file, func(o devOptions) {
+		p, err := readPolicies([]string{policyFile(o.dir)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		policy = p[0].Format()
+		members := *p[0]
+		members.Witnesses, members.WitnessK = nil, 0
+		w.Policy = &members
+	})
+	if !bytes.Contains(policy, []byte("quorum all\n")) {
+		t.Fatalf("policy: %s", policy)
+	}
+	id := l.mustWrite(0, 20*time.Second)
+	l.verifies(0, id)
+	l.sameRoots()
+	for i := range l.members {
+		l.witnessedAt(i, w.Name, w.Key.Public())
+	}
+	leader := l.status(0).Leader
+
+	w.SetDown(true)
+	before := l.status(1).Final.Size
+	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Second) // longer than a stall that moves leadership
+	_, err := l.write(ctx, 1)
+	cancel()
+	if err == nil {
+		t.Error("a record is final without the witness")
+	}
+	for i := range l.members {
+		if st := l.status(i); st.Final.Size > before || !st.Ready || st.Leader != leader {
+			t.Errorf("member %d: size %d, was %d; leader %q, was %q", i, st.Final.Size, before, st.Leader, leader)
+		}
+	}
+	if w.Size() > before {
+		t.Errorf("the witness is at size %d", w.Size())
+	}
+
+	w.SetDown(false)
+	l.until("what waited is final", func() bool { return l.status(1).Final.Size > before })
+	for i := range l.members {
+		id := l.mustWrite(i, 20*time.Second)
+		l.verifies(i, id)
+	}
+	l.sameRoots()
+	if _, _, err := l.app(3).Checkpoint(t.Context()); err != nil { // under the policy, witness included
+		t.Error(err)
+	}
+	if out, code := runFor(t, time.Minute, "audit", "http://"+address(l.base, 2, portHTTP), "--policy", policyFile(l.dir), "--token", l.tokens["auditor"]); code != 0 {
+		t.Errorf("audit exits %d:\n%s", code, out)
+	}
+	if n := w.Answers(http.StatusForbidden) + w.Answers(http.StatusUnprocessableEntity) + w.Answers(http.StatusBadRequest); n > 0 {
+		t.Errorf("the witness refused %d requests", n)
+	}
+}
+
+func (l *local) status(i int) *rest.Status {
+	l.t.Helper()
+	st, err := l.app(i).Status(l.t.Context())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return st
+}
+
+// until waits for a condition, 20 s at most.
+func (l *local) until(what string, ok func() bool) {
+	l.t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	l.t.Fatalf("%s: not within 20 s", what)
+}
+
+// witnessedAt waits until a member's checkpoint has a witness's cosignature that
+// verifies, and returns its size.
+func (l *local) witnessedAt(i int, name string, key sign.PublicKey) (size uint64) {
+	l.t.Helper()
+	l.until("a cosignature of "+name, func() bool {
+		open, note, err := l.app(i).Checkpoint(l.t.Context())
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		for line := range strings.Lines(string(note)) {
+			if cs, ok := sign.ParseNoteLine(strings.TrimSuffix(line, "\n"), name, key); ok {
+				if err := cs.Verify(key, open.Checkpoint); err != nil {
+					l.t.Fatalf("member %d shows a cosignature that does not verify: %v\n%s", i, err, note)
+				}
+				size = open.Size
+			}
+		}
+		return size > 0
+	})
+	return size
+}
+
+// verifies lets akashi verify read the proof of a record.
+func (l *local) verifies(i int, id string) {
+	l.t.Helper()
+	status, b := l.get("http://"+address(l.base, i, portHTTP)+"/v1/proofs/inclusion?id="+id, l.tokens["auditor"])
+	var got struct {
+		Proof string `json:"proof"`
+	}
+	if err := json.Unmarshal(b, &got); err != nil || status != http.StatusOK {
+		l.t.Fatalf("%d %s", status, b)
+	}
+	_, note, _ := strings.Cut(got.Proof, "\n\n")
+	policies, err := readPolicies([]string{policyFile(l.dir)})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if _, err := policies[0].OpenExact([]byte(note)); err != nil {
+		l.t.Errorf("the checkpoint of a proof: %v\n%s", err, note)
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// startLitewitness starts litewitness for one log, with its key in an SSH agent
+// as it wants it.
+func startLitewitness(t *testing.T, key sign.Key, addr, origin, logKey string) *exec.Cmd {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "lw") // the path of a socket must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	db, socket := filepath.Join(dir, "db"), filepath.Join(dir, "agent")
+	if out, err := exec.CommandContext(t.Context(), tool(t, "litewitnessdb"), db, origin, logKey).CombinedOutput(); err != nil {
+		t.Fatalf("litewitnessdb: %v\n%s", err, out)
+	}
+	keyring := agent.NewKeyring()
+	private := key.Private()
+	if err := keyring.Add(agent.AddedKey{PrivateKey: &private}); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go agent.ServeAgent(keyring, conn)
+		}
+	}()
+	sum := sha256.Sum256(private.Public().(ed25519.PublicKey))
+	var log bytes.Buffer
+	cmd := exec.Command(tool(t, "litewitness"), "-name=witness.example/lite", "-db="+db, "-ssh-agent="+socket, "-listen="+addr, "-key="+hex.EncodeToString(sum[:]))
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			conn.Close()
+			return cmd
+		}
+		if time.Now().After(end) {
+			cmd.Process.Kill()
+			cmd.Wait()
+			t.Fatalf("litewitness does not listen: %s", log.String())
+		}
+	}
+}

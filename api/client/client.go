@@ -45,7 +45,7 @@ import (
 // Options of New.
 type Options struct {
 	Token    string         // bearer token; "" for what is public
-	Policies []*sign.Policy // whose signatures count, one for each policy epoch; none: proofs are refused
+	Policies []*sign.Policy // whose signatures count; later policy epochs are followed from these; none: proofs are refused
 	HTTP     *http.Client   // nil: one with a limit of 60 s a request
 	Seen     *Seen          // shared by clients of several members that go on from each other's writes; nil: its own
 }
@@ -67,12 +67,12 @@ func (s *Seen) meet(header string) {
 
 // A Client speaks to one node, for one party. It is safe for concurrent use.
 type Client struct {
-	base     *url.URL
-	token    string
-	policies []*sign.Policy
-	http     *http.Client
-	as, key  string
-	seen     *Seen
+	base    *url.URL
+	token   string
+	trust   *trust
+	http    *http.Client
+	as, key string
+	seen    *Seen
 }
 
 // ErrInsecure says that a token would travel in clear.
@@ -96,7 +96,7 @@ func New(base string, o Options) (*Client, error) {
 		transport.MaxIdleConnsPerHost = 16
 		o.HTTP = &http.Client{Timeout: time.Minute, Transport: transport, CheckRedirect: refuseRedirect}
 	}
-	return &Client{base: u, token: o.Token, policies: o.Policies, http: o.HTTP, seen: o.Seen}, nil
+	return &Client{base: u, token: o.Token, trust: &trust{given: o.Policies, known: o.Policies}, http: o.HTTP, seen: o.Seen}, nil
 }
 
 // refuseRedirect keeps tokens at the node that they are for.

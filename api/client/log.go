@@ -21,13 +21,13 @@ func (c *Client) Policy(ctx context.Context) ([]byte, error) {
 }
 
 // Checkpoint returns the newest final checkpoint, which is final under one of
-// the client's policies, with its signed note.
+// the client's policies or one that they lead to, with its signed note.
 func (c *Client) Checkpoint(ctx context.Context) (*sign.OpenedNote, []byte, error) {
 	note, err := c.LogFile(ctx, "checkpoint", maxNote)
 	if err != nil {
 		return nil, nil, err
 	}
-	open, err := OpenCheckpoint(note, c.policies)
+	open, err := under(ctx, c, func(ps []*sign.Policy) (*sign.OpenedNote, error) { return OpenCheckpoint(note, ps) })
 	return open, note, err
 }
 

@@ -123,17 +123,20 @@ type File struct {
 	Verdict *receipt.Verdict
 }
 
-// verified fetches a file and verifies it under the client's policies.
-func (c *Client) verified(ctx context.Context, path string, query url.Values, verify func([]byte) (*receipt.Verdict, error)) (*File, error) {
+// verified fetches a file and verifies it under the client's policies, or those
+// that they lead to.
+func (c *Client) verified(ctx context.Context, path string, query url.Values, verify func([]byte, []*sign.Policy) (*receipt.Verdict, error)) (*File, error) {
 	b, err := c.read(ctx, path, query, maxBundle)
 	if err != nil {
 		return nil, err
 	}
-	v, err := verify(b)
+	v, err := under(ctx, c, func(ps []*sign.Policy) (*receipt.Verdict, error) { return verify(b, ps) })
 	return &File{b, v}, err
 }
 
-func (c *Client) verify(b []byte) (*receipt.Verdict, error) { return receipt.Verify(b, c.policies...) }
+func (c *Client) verify(b []byte, ps []*sign.Policy) (*receipt.Verdict, error) {
+	return receipt.Verify(b, ps...)
+}
 
 // Receipt returns the verified receipt of a record, by its index or its id in
 // hex, on request with its status. Where it does not verify, the file comes with
@@ -152,7 +155,9 @@ func (c *Client) Receipt(ctx context.Context, record string, status bool) (*File
 func (c *Client) Completeness(ctx context.Context, ref custody.Ref, secret *sign.Secret) (*File, error) {
 	verify := c.verify
 	if secret != nil {
-		verify = func(b []byte) (*receipt.Verdict, error) { return receipt.VerifyComplete(b, *secret, c.policies...) }
+		verify = func(b []byte, ps []*sign.Policy) (*receipt.Verdict, error) {
+			return receipt.VerifyComplete(b, *secret, ps...)
+		}
 	}
 	return c.verified(ctx, aboutPerson(ref, "/completeness"), nil, verify)
 }

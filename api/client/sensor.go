@@ -122,7 +122,7 @@ func (p *ProvenReading) open(leaf *custody.ReadingLeaf) error {
 // own verifier.
 func (c *Client) VerifyProof(leaf []byte, proof string) error {
 	err := errors.New("no policy says whose signatures count")
-	for _, p := range c.policies {
+	for _, p := range c.trust.policies() {
 		var policy torchwood.Policy
 		if policy, err = torchwood.ParsePolicy(p.Format()); err != nil {
 			continue

@@ -11,6 +11,7 @@ import (
 	"github.com/akashi-ledger/akashi/api/client"
 	"github.com/akashi-ledger/akashi/crypto/merkle"
 	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/receipt"
 	"github.com/spf13/cobra"
 )
 
@@ -94,12 +95,9 @@ func (x *export) run(ctx context.Context) error {
 	if err != nil && !errors.Is(err, errAbsent) {
 		return err
 	}
-	if x.policies == nil {
-		p, err := sign.ParsePolicy(policy)
-		if err != nil {
-			return wrongUse(err, "--policy FILE says whose signatures count")
-		}
-		x.policies = []*sign.Policy{p}
+	chain, err := x.trust(ctx, policy)
+	if err != nil {
+		return err
 	}
 	note, err := x.log.LogFile(ctx, "checkpoint", 1<<20)
 	if err != nil {
@@ -133,7 +131,38 @@ func (x *export) run(ctx context.Context) error {
 			return err
 		}
 	}
+	if chain != nil {
+		if err := x.write("policy-chain.json", chain); err != nil {
+			return err
+		}
+	}
 	return x.write("checkpoint", note)
+}
+
+// trust completes the policies: without any, the node's word on the first; and
+// from those that there are, what the policy chain leads to. It returns the
+// chain, where it led on.
+func (x *export) trust(ctx context.Context, policy []byte) (chain []byte, err error) {
+	if x.policies == nil {
+		if first, err := x.log.LogFile(ctx, "policy/0", 1<<20); err == nil {
+			policy = first
+		}
+		p, err := sign.ParsePolicy(policy)
+		if err != nil {
+			return nil, wrongUse(err, "--policy FILE says whose signatures count")
+		}
+		x.policies = []*sign.Policy{p}
+	}
+	chain, err = x.log.LogFile(ctx, "policy/chain", receipt.MaxChainBytes)
+	if err != nil {
+		return nil, nil // a mirror, or a node of an earlier version: the policies given must do
+	}
+	followed, err := receipt.FollowChain(chain, x.policies)
+	if err != nil {
+		return nil, nil
+	}
+	x.policies = followed
+	return chain, nil
 }
 
 // earlier looks at the checkpoint that an earlier run left.

@@ -239,7 +239,8 @@ func TestChainVectors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string][]byte{"policy-chain.json": r.chain, "policy-chain.first": r.policies[0].Format(), "policy-chain.last": last[2].FormatRange()} {
+	for name, want := range map[string][]byte{"policy-chain.json": r.chain, "policy-chain.first": r.policies[0].Format(), "policy-chain.last": last[2].FormatRange(),
+		"policy-chain-old.akashi.json": r.old, "policy-chain-new.akashi.json": build(t, r.c, r.c.Heights[2].First)} {
 		path := filepath.Join(vectors, name)
 		if *update {
 			if err := os.WriteFile(path, want, 0o644); err != nil {

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"filippo.io/torchwood"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/akashi-ledger/akashi/node"
+)
+
+// rotate sends the form for a member's next keys round the members, the member
+// itself first; the last one posts it.
+func (l *local) rotate(i int, others ...int) {
+	l.t.Helper()
+	s, err := node.LoadSettings(memberDir(l.dir, i))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	form := map[string]any{"roles": []string{"cosigner", "record"}}
+	for n, at := range append([]int{i}, others...) {
+		if n == len(others) {
+			form["submit"] = true
+		}
+		body, err := json.Marshal(form)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		admin := &http.Client{Transport: bearer(l.tokens["admin"])}
+		resp, err := admin.Post("http://"+address(l.base, at, portHTTP)+"/v1/members/"+s.Member+"/keys", "application/json", bytes.NewReader(body))
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		b, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		form = map[string]any{}
+		if err != nil || json.Unmarshal(b, &form) != nil || resp.StatusCode != http.StatusOK {
+			l.t.Fatalf("keys of %s at member %d: %s %s", s.Member, at, resp.Status, b)
+		}
+		if n == len(others) && form["final"] != true {
+			l.t.Fatalf("the change is not final: %s", b)
+		}
+		delete(form, "final")
+		delete(form, "records")
+		delete(form, "idempotencyKey")
+	}
+}
+
+// TestRotateKeys replaces the keys of two members while records are written, and
+// kills and starts one of them in between. What others' code and the commands say
+// of receipts from before and after is what the policies of their epochs say.
+func TestRotateKeys(t *testing.T) {
+	l := startLocal(t)
+	url := "http://" + address(l.base, 0, portHTTP)
+	old := l.mustWrite(0, 20*time.Second)
+	code, before := l.get(url+"/v1/records/"+old+"/receipt", l.tokens["app"])
+	if code != http.StatusOK {
+		t.Fatalf("receipt: %d %s", code, before)
+	}
+	log := filepath.Join(t.TempDir(), "log") // exported before and after: it goes on over the change
+	if out, code := runFor(t, time.Minute, "export", url, log, "--token", l.tokens["auditor"]); code != 0 {
+		t.Fatalf("export exits %d:\n%s", code, out)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var load sync.WaitGroup
+	var mu sync.Mutex
+	ids := []string{old}
+	for _, i := range []int{0, 2} {
+		load.Go(func() {
+			for ctx.Err() == nil {
+				id, err := l.write(context.WithoutCancel(ctx), i)
+				if err != nil {
+					t.Errorf("write through member %d: %v", i, err)
+					return
+				}
+				mu.Lock()
+				ids = append(ids, id)
+				mu.Unlock()
+			}
+		})
+	}
+	l.rotate(1, 0, 2)
+	l.kill(1)
+	l.again(1)
+	l.healthy()
+	l.rotate(3, 2, 1)
+	mu.Lock()
+	ids = append(ids, l.mustWrite(1, 30*time.Second)) // signed with its new key
+	mu.Unlock()
+	cancel()
+	load.Wait()
+	t.Logf("%d records", len(ids))
+	l.sameRoots() // under the policy of the founding, followed by the client
+	l.has(ids)
+
+	dir := t.TempDir()
+	keep := func(name, path string) string {
+		code, b := l.get(url+path, l.tokens["auditor"])
+		if code != http.StatusOK {
+			t.Fatalf("%s: %d %s", path, code, b)
+		}
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	files := map[int]string{0: filepath.Join(dir, "old.akashi.json"), 2: keep("new.akashi.json", "/v1/records/"+old+"/receipt")}
+	if err := os.WriteFile(files[0], before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first, chain := policyFile(l.dir), keep("chain.json", "/log/policy/chain")
+	policies := map[int]string{0: keep("policy-0", "/log/policy/0"), 2: keep("policy-2", "/log/policy/2")}
+	verifies := func(file string, want int, policies ...string) {
+		t.Helper()
+		args := []string{"verify", file}
+		for _, p := range policies {
+			args = append(args, "--policy", p)
+		}
+		if out, code := runFor(t, time.Minute, args...); code != want {
+			t.Errorf("%s under %v exits %d, want %d:\n%s", filepath.Base(file), policies, code, want, out)
+		}
+	}
+	for epoch, file := range files {
+		verifies(file, 0, policies[epoch])
+		verifies(file, 0, first, chain)
+		verifies(file, 0, policies[0], policies[2])
+		verifies(file, exitUnmet, policies[2-epoch])
+		for n, p := range policies {
+			if err := proofUnder(t, file, p); (err == nil) != (n == epoch) {
+				t.Errorf("torchwood: file of epoch %d under the policy of epoch %d: %v", epoch, n, err)
+			}
+		}
+	}
+	audited(t, 0, url, "--policy", first, "--token", l.tokens["auditor"])
+	if out, code := runFor(t, time.Minute, "export", url, log, "--policy", first, "--token", l.tokens["auditor"]); code != 0 {
+		t.Fatalf("export exits %d:\n%s", code, out)
+	}
+	audited(t, 0, log, "--policy", first)
+	verifies(files[2], 0, first, filepath.Join(log, "policy-chain.json"))
+}
+
+// proofUnder verifies a receipt's proof with torchwood alone.
+func proofUnder(t *testing.T, file, policy string) error {
+	t.Helper()
+	var f struct{ Leaf, Proof string }
+	b, err := os.ReadFile(file)
+	if err == nil {
+		err = json.Unmarshal(b, &f)
+	}
+	leaf, err2 := base64.StdEncoding.DecodeString(f.Leaf)
+	text, err3 := os.ReadFile(policy)
+	if err != nil || err2 != nil || err3 != nil {
+		t.Fatal(err, err2, err3)
+	}
+	p, err := torchwood.ParsePolicy(text)
+	if err != nil {
+		t.Fatalf("%s: %v", policy, err)
+	}
+	return torchwood.VerifyProof(p, tlog.RecordHash(leaf), []byte(f.Proof))
+}

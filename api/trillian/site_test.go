@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 
 // site is a consortium of one member, and a Trillian client of it.
 type site struct {
-	t       *testing.T
+	t       testing.TB
 	n       *node.Node
 	conn    *grpc.ClientConn
 	log     pb.TrillianLogClient
@@ -60,7 +60,7 @@ func free(t testing.TB) string {
 }
 
 // newSite starts the member; open says that it asks for no tokens.
-func newSite(t *testing.T, open bool) *site {
+func newSite(t testing.TB, open bool) *site {
 	t.Helper()
 	s := &site{t: t, tokens: map[token.Role]string{}, metrics: prometheus.NewRegistry(), said: &safeBuffer{}}
 	log := slog.New(slog.NewTextHandler(s.said, &slog.HandlerOptions{Level: slog.LevelDebug}))

@@ -65,11 +65,11 @@ func (s *server) writable(ctx context.Context, id int64, preordered bool) (issue
 	if _, err := s.allow(ctx, writers); err != nil {
 		return "", err
 	}
-	t, err := s.forest.Tree(uint64(id))
+	kind, err := s.forest.Type(uint64(id))
 	switch {
 	case err != nil:
 		return "", err
-	case (t.Type == record.TreePreordered) != preordered:
+	case (kind == record.TreePreordered) != preordered:
 		return "", fault(codeType)
 	}
 	return s.as(ctx)

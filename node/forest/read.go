@@ -91,6 +91,19 @@ func (f *Forest) Tree(id uint64) (*Tree, error) {
 	return f.tree(st, id)
 }
 
+// Type returns a tree's type, which never changes: it is cheaper than Tree.
+func (f *Forest) Type(id uint64) (string, error) {
+	st, err := f.final()
+	if err != nil {
+		return "", err
+	}
+	t, err := f.fixed(st, id)
+	if err != nil {
+		return "", err
+	}
+	return t.Type, nil
+}
+
 // Trees returns every tree, ascending by id.
 func (f *Forest) Trees() ([]*Tree, error) {
 	st, err := f.final()

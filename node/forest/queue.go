@@ -55,7 +55,8 @@ func (f *Forest) queue(ctx context.Context, issuer string, tree uint64, first *u
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if _, ok := f.Key(issuer); !ok {
+	l, ok := f.lane(laneKey{issuer, tree})
+	if !ok {
 		return nil, ErrNoKey
 	}
 	items, bytes, err := split(first, leaves)
@@ -67,7 +68,6 @@ func (f *Forest) queue(ctx context.Context, issuer string, tree uint64, first *u
 		return nil, ErrBusy
 	}
 	defer f.held.Add(-bytes)
-	l := f.lane(laneKey{issuer, tree})
 	var out []forest.Outcome
 	if first == nil {
 		if !l.add(items...) {
@@ -119,15 +119,25 @@ const commitRoom = forest.MaxCommitBytes - 256
 // sizeOf bounds a leaf's canonical encoding.
 func sizeOf(l *forest.Leaf) int { return len(l.Value) + len(l.Extra) + len(l.Identity) + 16 }
 
-func (f *Forest) lane(key laneKey) *lane {
+// lane returns the lane of an issuer whose key this node holds. The first caller
+// of a lane looks for the key; each commit asks for it again.
+func (f *Forest) lane(key laneKey) (*lane, bool) {
+	f.mu.Lock()
+	l := f.lanes[key]
+	f.mu.Unlock()
+	if l != nil {
+		return l, true
+	}
+	if _, ok := f.Key(key.issuer); !ok {
+		return nil, false
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	l := f.lanes[key]
-	if l == nil {
+	if l = f.lanes[key]; l == nil {
 		l = &lane{f: f, laneKey: key, slots: make(chan struct{}, commitsOpen)}
 		f.lanes[key] = l
 	}
-	return l
+	return l, true
 }
 
 // add queues items; false where the forest is closed.

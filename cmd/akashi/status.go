@@ -119,6 +119,25 @@ func showStatus(s *screen, url string, st *rest.Status) {
 	}
 	s.line("    final %d leaves, height %d, last batch %s", st.Final.Size, st.Final.Height, moment(st.Final.TimeMs, st.StoryTime))
 	s.line("    fresh %s, leader %s, version %s", moment(st.Final.FreshMs, st.StoryTime), cmp.Or(st.Leader, "none"), st.Version)
+	for _, w := range st.Witnesses {
+		s.line("    %s", showWitness(s, w))
+	}
+}
+
+func showWitness(s *screen, w rest.WitnessView) string {
+	line := "witness " + w.Name
+	if w.Required {
+		line += " (required)"
+	}
+	if w.Size > 0 {
+		line += fmt.Sprintf(" cosigned %d leaves %s ago", w.Size, (time.Duration(w.AgeMs) * time.Millisecond).Round(time.Second))
+	} else {
+		line += " has cosigned nothing for this node yet"
+	}
+	if w.Failing {
+		line += s.paint(yellow, ", the last request failed")
+	}
+	return line
 }
 
 // showEvidence lists what a node keeps against members.

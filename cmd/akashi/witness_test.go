@@ -75,6 +75,9 @@ func TestLitewitness(t *testing.T) {
 		l.mustWrite(i, 20*time.Second)
 	}
 	l.until("the failure in the status", func() bool { return l.status(0).Witnesses[0].Failing })
+	if out, _ := runFor(t, time.Minute, "status", "--dir", l.dir); !strings.Contains(out, "witness witness.example/lite cosigned ") || !strings.Contains(out, "the last request failed") {
+		t.Errorf("akashi status: %s", out)
+	}
 	if _, r := audited(t, 0, "http://"+address(l.base, 0, portHTTP), "--policy", policyFile(l.dir), "--token", l.tokens["auditor"]); r.Size <= last {
 		t.Errorf("the log stands still without the witness, at size %d", r.Size)
 	}

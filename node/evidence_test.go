@@ -1,13 +1,17 @@
 package node_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/canon"
+	"github.com/akashi-ledger/akashi/crypto/merkle"
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/receipt"
 	"github.com/akashi-ledger/akashi/ledger/record"
@@ -24,6 +28,7 @@ type liar struct {
 	id   string
 	keys *node.Keys
 	host *transport.Host
+	seal atomic.Pointer[[]byte] // what it tells
 	f    *record.Founding
 }
 
@@ -49,6 +54,16 @@ func (c *consortium) lie(id string) *liar {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(func() { l.host.Close() })
+	err = l.host.Handle("seal", transport.Limits{MaxRequest: 64, MaxResponse: record.MaxSealBytes, Concurrency: 4},
+		func(context.Context, peer.ID, []byte) ([]byte, error) {
+			if b := l.seal.Load(); b != nil {
+				return *b, nil
+			}
+			return nil, errors.New("nothing to tell")
+		})
+	if err != nil {
+		c.t.Fatal(err)
+	}
 	return l
 }
 
@@ -153,4 +168,63 @@ func TestLyingMember(t *testing.T) {
 			t.Errorf("%s: on disk %+v, %v", id, items, err)
 		}
 	}
+}
+
+// tells lets the liar serve a seal to who asks, and cosign the log that ends
+// with it.
+func (l *liar) tells(at *node.Node, change func(*record.Seal)) {
+	l.c.t.Helper()
+	st := at.Newest()
+	edge, err := st.Tree().Edge(st.First, st)
+	if err != nil {
+		l.c.t.Fatal(err)
+	}
+	var hashes []merkle.Hash
+	var last []byte
+	err = st.Range(st.First, st.Size, func(_ uint64, leaf []byte) error {
+		hashes, last = append(hashes, merkle.LeafHash(leaf)), bytes.Clone(leaf)
+		return nil
+	})
+	if err != nil {
+		l.c.t.Fatal(err)
+	}
+	seal, err := record.ParseSeal(last)
+	if err != nil {
+		l.c.t.Fatal(err)
+	}
+	change(seal)
+	leaf := seal.Leaf()
+	l.seal.Store(&leaf)
+	hashes[len(hashes)-1] = merkle.LeafHash(leaf)
+	l.cosigns(sign.Checkpoint{Origin: l.f.Origin, Size: st.Size, Root: edge.With(hashes...).Root()})
+}
+
+// TestWhoIsToBlame: a member cosigns another log than ours, and tells its seal
+// when it is asked. A register that does not follow from the rules is its own
+// fault; another header for the same place is its leader's.
+func TestWhoIsToBlame(t *testing.T) {
+	c := found(t, false)
+	c.start(c.ids...)
+	c.ready()
+	for range 3 {
+		c.post("a-sha", &record.Record{Kind: record.KindTick, Body: &record.Tick{}})
+	}
+	l := c.lie("pf")
+	c.post("a-sha", &record.Record{Kind: record.KindTick, Body: &record.Tick{}})
+	leader := ""
+	l.tells(c.nodes["a-sha"], func(s *record.Seal) { s.Register[0] ^= 1; leader = s.Header.Leader })
+	c.names(receipt.EvidenceDerivation, "pf")
+
+	keys, err := node.LoadKeys(c.dirs[leader])
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.tells(c.nodes["a-sha"], func(s *record.Seal) {
+		h := *s.Header
+		h.TimeMs++
+		h.Sig = keys.Record.Sign(sign.DomainHeader, l.f.Origin, h.Signed())
+		s.Header = &h
+	})
+	c.names(receipt.EvidenceHeader, leader)
+	c.post("b-sha", &record.Record{Kind: record.KindTick, Body: &record.Tick{}})
 }

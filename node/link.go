@@ -32,6 +32,7 @@ const (
 	callSubmit = "submit"
 	callCommit = "commit"
 	callCosign = "cosign"
+	callSeal   = "seal"
 	callDesk   = "desk"
 )
 
@@ -66,6 +67,7 @@ func (n *Node) openNetwork([]byte) error {
 		{callSubmit, transport.Limits{MaxRequest: 1 << 20, MaxResponse: 1 << 10, Concurrency: 32}, n.serveSubmit},
 		{callCommit, transport.Limits{MaxRequest: law.MaxCommitBytes + 1, MaxResponse: 1 << 10, Concurrency: 16}, n.serveCommit},
 		{callCosign, transport.Limits{MaxRequest: 1 << 20, MaxResponse: 1 << 10, Concurrency: 8}, n.serveCosign},
+		{callSeal, transport.Limits{MaxRequest: 64, MaxResponse: record.MaxSealBytes, Concurrency: 4}, n.serveSeal},
 		{callDesk, transport.Limits{MaxRequest: 5 << 20, MaxResponse: 1 << 20, Concurrency: 8}, n.serveDesk},
 	} {
 		handle := h.handle

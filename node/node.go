@@ -63,6 +63,7 @@ type Node struct {
 	cosign    *cosign.Cosigner
 	witnesses []*witness.Client
 	kept      *evidence.Store
+	recent    recentEntries
 	outbox    *outbox.Outbox
 	forest    *forest.Forest
 	desk      *custody.Desk
@@ -221,8 +222,8 @@ func (n *Node) openCosigner([]byte) (err error) {
 		Fresh: errors.Is(before, fs.ErrNotExist),
 		Self:  n.Settings.Member, Keys: n.cosignerKeys, LogKey: n.keys.Log, Origin: n.Founding.Origin, Dir: n.Dir,
 		State: n.ledger.State, Now: n.Clock.Now, Leader: n.Leader, Send: n.sendCosignatures,
-		Final: n.onFinal, Evidence: n.keepEvidence, Stop: n.stop, Log: n.Log,
 		Witnesses: n.watched(), Offer: n.offer,
+		Final: n.onFinal, Evidence: n.keepEvidence, Differs: n.onDiffers, Stop: n.stopCosigning, Log: n.Log,
 	})
 	return err
 }
@@ -268,6 +269,7 @@ func (n *Node) openRaft([]byte) error {
 
 // onBatch is called by the applying goroutine for every batch.
 func (n *Node) onBatch(b *store.Batch) {
+	n.recent.add(b.End.Height, b.Entry)
 	n.cosign.Derived(b.End, b.Result.Next)
 	n.outbox.Applied(b)
 }

@@ -47,6 +47,7 @@ import (
 
 	"github.com/akashi-ledger/akashi/crypto/canon"
 	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/receipt"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node/store"
@@ -79,9 +80,12 @@ type Config struct {
 	Final  func(*Final)                                         // called in order, from one goroutine at a time; must not block
 	// Evidence makes a file of evidence durable before it returns.
 	Evidence func(file []byte)
-	Stop     func(error) // this node must halt
-	Log      *slog.Logger
-	Fresh    bool // nothing was ever cosigned with this key: the mark may be made
+	// Differs hears once of each checkpoint of another log that a member cosigned;
+	// it must not block.
+	Differs func(policy *sign.Policy, member string, theirs receipt.Cosigned)
+	Stop    func(error) // this node must halt
+	Log     *slog.Logger
+	Fresh   bool // nothing was ever cosigned with this key: the mark may be made
 
 	Witnesses []record.Witness // whose cosignatures TakeWitness knows: the policy's, and others
 	// Offer is called in order with what k members cosigned, and with who takes
@@ -115,6 +119,7 @@ type Cosigner struct {
 	floor  uint64                // size of the mark at the start: nothing below it is shown as final
 	final  atomic.Pointer[Final] // k members cosigned it
 	shown  atomic.Pointer[Final] // final under the policy, witnesses included
+	halted atomic.Bool           // Stop was called: nothing becomes final any more
 	ready  chan struct{}         // signals the signer
 
 	epochMu sync.RWMutex
@@ -146,7 +151,7 @@ type Cosigner struct {
 // New opens the mark file, checks it against the state, and starts. The mark
 // may be created only where nothing but genesis was derived.
 func New(c Config) (*Cosigner, error) {
-	if c.Keys == nil || c.Origin == "" || c.State == nil || c.Now == nil || c.Leader == nil || c.Send == nil || c.Final == nil || c.Evidence == nil || c.Stop == nil || c.Log == nil {
+	if c.Keys == nil || c.Origin == "" || c.State == nil || c.Now == nil || c.Leader == nil || c.Send == nil || c.Final == nil || c.Evidence == nil || c.Differs == nil || c.Stop == nil || c.Log == nil {
 		return nil, errors.New("cosign: every field of Config is required")
 	}
 	st := c.State()
@@ -274,6 +279,7 @@ func (s *Cosigner) run() {
 			err = s.judge()
 		}
 		if err != nil {
+			s.halted.Store(true)
 			s.Stop(err)
 			return
 		}
@@ -451,6 +457,9 @@ func (s *Cosigner) receive(e entry) error {
 func (s *Cosigner) collect() {
 	s.finalMu.Lock()
 	defer s.finalMu.Unlock()
+	if s.halted.Load() {
+		return
+	}
 	s.mu.Lock()
 	cur := s.final.Load()
 	var best *Final

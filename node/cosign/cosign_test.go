@@ -17,6 +17,7 @@ import (
 	"github.com/akashi-ledger/akashi/crypto/register"
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/ledgertest"
+	"github.com/akashi-ledger/akashi/ledger/receipt"
 	"github.com/akashi-ledger/akashi/node/evidence"
 	"github.com/akashi-ledger/akashi/node/store"
 )
@@ -39,6 +40,7 @@ type alone struct {
 	more    func(*Config)
 	applied uint64
 	kept    *evidence.Store
+	told    []string // members that differ
 }
 
 func newAlone(t *testing.T) *alone { return newAloneIn(t, ledgertest.Options{}, nil) }
@@ -72,6 +74,11 @@ func (a *alone) config() Config {
 			return nil
 		},
 		Final: func(f *Final) { a.mu.Lock(); a.finals = append(a.finals, f.End.Height); a.mu.Unlock() },
+		Differs: func(_ *sign.Policy, m string, _ receipt.Cosigned) {
+			a.mu.Lock()
+			a.told = append(a.told, m)
+			a.mu.Unlock()
+		},
 		Evidence: func(file []byte) {
 			if _, err := a.kept.Keep(file, a.c.Policy()); err != nil {
 				a.t.Errorf("evidence that does not verify: %v\n%s", err, file)

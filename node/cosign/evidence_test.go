@@ -72,6 +72,13 @@ func TestConflictIsEvidence(t *testing.T) {
 	if a.height() > 1 {
 		t.Error("a conflicting end became final")
 	}
+	a.mu.Lock()
+	told := slices.Clone(a.told)
+	a.mu.Unlock()
+	slices.Sort(told)
+	if want := []string{"b-sha", "c-sha", "pf"}; !slices.Equal(told, want) {
+		t.Errorf("told of %q, want %q", told, want)
+	}
 	if names := a.names(); len(names) < 2 { // c-sha and pf cosigned ours before: that alone is no lie
 		t.Errorf("stopped with %q", names)
 	}

@@ -16,7 +16,7 @@ import (
 // other batches; one that tells ours too is not.
 type oddEntry struct {
 	entry
-	shown, proven bool // a fork was shown; its signer's lie was
+	told, shown, proven bool // Differs heard of it; a fork was shown; its signer's lie was
 }
 
 // rootAt returns the root of our own log at a size, and whether we have derived
@@ -131,29 +131,37 @@ func (s *Cosigner) accuse() error {
 	type finding struct {
 		policy *rules.Policy
 		a, b   receipt.Cosigned
+		member string
 	}
-	var found []finding
+	var found, told []finding
 	s.mu.Lock()
 	for _, p := range s.pairs {
 		if s.counts(p[0]) && s.counts(p[1]) {
-			found = append(found, finding{s.of(p[0].Size), s.cosigned(p[:1]...), s.cosigned(p[1:]...)})
+			found = append(found, finding{policy: s.of(p[0].Size), a: s.cosigned(p[:1]...), b: s.cosigned(p[1:]...)})
 		}
 	}
 	s.pairs = nil
 	for _, list := range s.odd {
 		for _, o := range list {
 			policy := s.of(o.Size) // one file is under one policy: both sides are of its epoch
+			if !o.told {
+				o.told = true
+				told = append(told, finding{policy: policy, a: s.cosigned(o.entry), member: o.Member})
+			}
 			if a := s.agreed[era{o.Member, policy.Epoch}]; !o.proven && a.Size >= o.Size {
 				o.proven = true
-				found = append(found, finding{policy, s.cosigned(o.entry), s.cosigned(a)})
+				found = append(found, finding{policy: policy, a: s.cosigned(o.entry), b: s.cosigned(a)})
 			}
 			if own := s.agreed[era{s.Self, policy.Epoch}]; !o.shown && !o.proven && own.Size >= o.Size {
 				o.shown = true
-				found = append(found, finding{policy, s.cosigned(s.oddAt(o)...), s.cosigned(s.alike(own)...)})
+				found = append(found, finding{policy: policy, a: s.cosigned(s.oddAt(o)...), b: s.cosigned(s.alike(own)...)})
 			}
 		}
 	}
 	s.mu.Unlock()
+	for _, f := range told {
+		s.Differs(f.policy.Sign(), f.member, f.a)
+	}
 	for _, f := range found {
 		file, err := receipt.BuildCheckpoints(f.policy.Sign(), f.a, f.b, s.past)
 		if err != nil {

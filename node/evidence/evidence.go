@@ -232,6 +232,9 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// Dir returns the folder.
+func (s *Store) Dir() string { return s.dir }
+
 // Items returns what is kept, oldest first.
 func (s *Store) Items() []Item {
 	s.mu.Lock()

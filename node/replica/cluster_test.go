@@ -16,6 +16,7 @@ import (
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/forest"
 	"github.com/akashi-ledger/akashi/ledger/ledgertest"
+	"github.com/akashi-ledger/akashi/ledger/receipt"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node/cosign"
 	"github.com/akashi-ledger/akashi/node/replica"
@@ -122,6 +123,7 @@ func (cl *cluster) start(id string) *member {
 			_, err := m.host.Call(ctx, cl.ids[to], "cosign", b)
 			return err
 		},
+		Differs:  func(_ *sign.Policy, member string, _ receipt.Cosigned) { cl.t.Errorf("%s differs from %s", member, id) },
 		Evidence: func(file []byte) { cl.t.Errorf("evidence at %s: %s", id, file) },
 		Final:    func(f *cosign.Final) { m.ledger.Final(f.End.Height) }})
 	must(err)

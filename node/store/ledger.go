@@ -224,6 +224,7 @@ func (l *Ledger) RaftIndex() uint64 { return l.raft }
 type Batch struct {
 	Result *rules.Result
 	End    End
+	Entry  []byte // as Raft delivered it: valid during the call that is given the batch
 }
 
 // Apply judges one Raft entry and stores its effect. A void entry returns a
@@ -244,7 +245,7 @@ func (l *Ledger) Apply(raftIndex uint64, entry []byte) (*Batch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("apply Raft entry %d: %w", raftIndex, err)
 	}
-	return &Batch{Result: res, End: next.End}, nil
+	return &Batch{Result: res, End: next.End, Entry: entry}, nil
 }
 
 // commit derives the next state and stores it in one transaction.

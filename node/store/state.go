@@ -163,6 +163,13 @@ func (s *State) Prove(key []byte) (register.Proof, error) {
 	return s.reg.Prove(l, key)
 }
 
+// Neighbour returns the proof that a register.Partial asks for.
+func (s *State) Neighbour(h *register.Hidden) (register.Proof, error) {
+	l := s.Leaves()
+	defer l.Close()
+	return s.reg.Neighbour(l, h)
+}
+
 // Tree returns the log's tree at the state's size.
 func (s *State) Tree() *merkle.View { return s.view }
 

@@ -222,7 +222,7 @@ async function receiptPage(path) {
 function settle(v, claim) {
   const same = v.result === "match" && sameWords(v.human[lang]);
   if (same) claim.textContent = t("claim");
-  if ($("#said")) $("#said").open = !same;
+  if ($("#said")) $("#said").open = !same && v.result !== "differ"; // what was computed comes first
   if (v.result === "differ") claim.textContent = t("claim.ng");
   if (v.result === "match" && !same) {
     claim.textContent = t("claim.ng");

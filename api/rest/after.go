@@ -14,8 +14,13 @@ const (
 	HeaderAfter  = "Akashi-After"  // in requests
 )
 
-// behindLimit is how long a request waits for a height.
-const behindLimit = 8 * time.Second
+// How long a request waits for a height, and how many without a token may wait at
+// once: whoever asks for a height that never comes holds a request for that long.
+const (
+	behindLimit      = 8 * time.Second
+	anonymousLimit   = 2 * time.Second
+	defaultMaxBehind = 64
+)
 
 // catchUp waits until what is final here reaches what the caller has seen.
 func (c *call) catchUp() error {
@@ -27,11 +32,23 @@ func (c *call) catchUp() error {
 	if err != nil {
 		return faultAt(codeParameter, HeaderAfter)
 	}
-	late := time.NewTimer(behindLimit)
+	reached := func() bool { f := c.Final(); return f != nil && f.State.Height >= height }
+	if reached() {
+		return nil
+	}
+	limit := behindLimit
+	if c.anonymous() {
+		defer c.behind.Add(-1)
+		if c.behind.Add(1) > int64(c.MaxBehind) {
+			return fault(codeTooMany)
+		}
+		limit = anonymousLimit
+	}
+	late := time.NewTimer(limit)
 	defer late.Stop()
 	for {
 		changed := c.Changed()
-		if f := c.Final(); f != nil && f.State.Height >= height {
+		if reached() {
 			return nil
 		}
 		select {
@@ -42,6 +59,16 @@ func (c *call) catchUp() error {
 			return fault(codeNotFinal)
 		}
 	}
+}
+
+// anonymous reports whether a request brings no token that is known here. Routes
+// for everybody are called with one, too.
+func (c *call) anonymous() bool {
+	if c.route.roles != public {
+		return false
+	}
+	_, err := c.authenticate(c.r)
+	return err != nil
 }
 
 // sayHeight tells the caller how far the answer reaches.

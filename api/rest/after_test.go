@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/akashi-ledger/akashi/api/token"
 )
@@ -32,9 +33,46 @@ func TestAfter(t *testing.T) {
 	if a := <-got; a.StatusCode != http.StatusOK || a.Header.Get(HeaderHeight) != next {
 		t.Errorf("%s, height %s, want %s", a.Status, a.Header.Get(HeaderHeight), next)
 	}
+	m.waits(token.App, maxBehind+1, "")
 	for _, bad := range []string{"x", "-1", "1.0", "99999999999999999999"} {
 		if a := m.ask(token.App, http.MethodGet, "/v1/services", nil, HeaderAfter, bad); a.StatusCode != http.StatusBadRequest || a.code() != codeParameter {
 			t.Errorf("%s %q: %s %s", HeaderAfter, bad, a.Status, a.code())
 		}
+	}
+}
+
+// maxBehind is how many without a token may wait in these tests.
+const maxBehind = 3
+
+// waits has n callers of a role ask for a height that is not final yet: as many as
+// may wait get it, and one more gets the code at once.
+func (m *member) waits(role token.Role, n int, code string) {
+	m.t.Helper()
+	next := strconv.FormatUint(m.Final().State.Height+1, 10)
+	got := make(chan answer, n)
+	for range n {
+		go func() { got <- m.ask(role, http.MethodGet, "/v1/services", nil, HeaderAfter, next) }()
+	}
+	if code != "" {
+		if a := <-got; a.code() != code || a.StatusCode != http.StatusTooManyRequests || a.Header.Get("Retry-After") == "" {
+			m.t.Fatalf("%s: %d %s, want %s", role, a.StatusCode, a.body, code)
+		}
+		n--
+	}
+	m.post("pf", m.c.Tick())
+	for range n {
+		if a := <-got; a.StatusCode != http.StatusOK {
+			m.t.Fatalf("%q: %d %s", role, a.StatusCode, a.body)
+		}
+	}
+}
+
+// TestAnonymousWaitersAreBounded: who has no token waits less, and only so many do.
+func TestAnonymousWaitersAreBounded(t *testing.T) {
+	m := newMember(t)
+	m.waits("", maxBehind+1, codeTooMany)
+	begin := time.Now()
+	if a := m.ask("", http.MethodGet, "/v1/services", nil, HeaderAfter, "9999999"); a.code() != codeNotFinal || time.Since(begin) >= behindLimit {
+		t.Errorf("%d %s after %v", a.StatusCode, a.body, time.Since(begin))
 	}
 }

@@ -76,7 +76,7 @@ func (c *call) run() (any, error) {
 		if c.caller, err = c.authenticate(c.r); err != nil {
 			return nil, err
 		}
-		if !c.route.roles.has(c.caller.Role) {
+		if !c.route.roles.has(c.caller.Role) || c.caller.Party != "" && !c.route.forParty() {
 			return nil, fault(codeRole)
 		}
 	}
@@ -236,9 +236,15 @@ func validKey(s string) bool {
 }
 
 // as returns the party of the header Akashi-As, which must be this member or
-// one that it hosts; "" without the header.
+// one that it hosts, or that to which the token is bound; "" without either.
 func (c *call) as() (string, error) {
 	values := c.r.Header.Values("Akashi-As")
+	if bound := c.caller.Party; bound != "" {
+		if len(values) > 0 && (len(values) > 1 || values[0] != bound) {
+			return "", fault(codeRole)
+		}
+		values = []string{bound}
+	}
 	if len(values) == 0 {
 		return "", nil
 	}

@@ -60,6 +60,7 @@ var codesOfAPI = map[string]entry{
 	codeMethod:          row(http.StatusMethodNotAllowed, "この入口ではその操作はできません。", "That method is not possible here.", Sentence{"/openapi.json に操作の一覧があります。", "/openapi.json lists what is possible."}),
 	codeNotFinal:        row(http.StatusServiceUnavailable, "このノードにはまだ確定した記録がありません。", "Nothing is final at this node yet.", hintRetry),
 	codeBusy:            row(http.StatusServiceUnavailable, "いま受け付けられる量を超えています。", "More is asked than can be taken at the moment.", hintRetry),
+	codeTooMany:         row(http.StatusTooManyRequests, "トークンなしで待てる数を超えています。", "Too many without a token wait already.", Sentence{"少し待つか、トークンを添えて送ってください。", "Wait a moment, or send a token."}),
 	codeStopping:        row(http.StatusServiceUnavailable, "このノードは止まるところです。", "This node is stopping.", Sentence{"少し待つか、ほかのノードに送ってください。", "Wait a moment, or ask another node."}),
 	codeInternal:        row(http.StatusInternalServerError, "ノードの中で誤りが起きました。", "Something went wrong inside the node.", hintOperator),
 	codeStorage:         row(http.StatusInternalServerError, "このノードの保存先に問題があり、答えられません。", "This node's storage is damaged or stopped; it does not answer.", hintOperator),

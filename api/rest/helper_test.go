@@ -109,7 +109,7 @@ func newMember(t *testing.T) *member {
 			return own.Sign(sign.DomainGovernance, m.c.Origin, ballot), own.Public() == k
 		},
 	}, Options{Tokens: m.tokens, Log: slog.New(slog.NewTextHandler(&locked{w: m.log}, nil)), WriteWait: 5 * time.Second,
-		Heartbeat: 20 * time.Millisecond, SlowAfter: 5 * time.Second, MaxStreams: 3})
+		Heartbeat: 20 * time.Millisecond, SlowAfter: 5 * time.Second, MaxStreams: 3, MaxBehind: maxBehind})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,7 +64,7 @@ func entryAccess(tokens *token.Store, r *http.Request) tiles.Access {
 	switch c, ok := Caller(tokens, r); {
 	case !ok:
 		return tiles.Unknown
-	case (admin | app | auditor).has(c.Role):
+	case c.Party == "" && (admin | app | auditor).has(c.Role):
 		return tiles.Allowed
 	}
 	return tiles.Refused

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/akashi-ledger/akashi/api/token"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node/custody"
 )
 
@@ -66,7 +68,7 @@ func peopleRoutes() []*route {
 		{method: "GET", path: "/v1/people/{ref}/completeness", name: "completeness", tag: "people", text: Sentence{"これで全部という証明", "Proof that these are all the records"},
 			roles: own, result: "application/json", handle: (*call).completeness},
 		{method: "POST", path: "/v1/people/{ref}/erasure", name: "erase-person", tag: "people", text: Sentence{"消去を求める", "Erase a person's content"},
-			roles: own, body: ErasureForm{}, result: ErasureDone{}, writes: true, handle: (*call).erase},
+			roles: own, body: ErasureForm{}, result: ErasureDone{}, writes: true, whole: true, handle: (*call).erase},
 		{method: "POST", path: "/v1/people/{ref}/link", name: "link", tag: "people", text: Sentence{"一度だけ使えるログインのリンク", "A one-time login link"},
 			roles: admin | app, body: LinkForm{}, result: LinkView{}, handle: (*call).link},
 		{method: "POST", path: "/v1/consents", name: "consent", tag: "consents", text: Sentence{"同意", "Give consent"},
@@ -106,6 +108,19 @@ func named(to *custody.Call) {
 	if to.Key == "" {
 		to.Key = rand.Text()
 	}
+}
+
+// ownsService refuses a token that is bound to a party what concerns another's
+// service.
+func (c *call) ownsService(id string) error {
+	if c.caller.Party == "" || !record.ValidID(id) {
+		return nil // the desk judges it
+	}
+	s, err := rules.Load[rules.Service](c.final.State, rules.KeyService(id))
+	if err == nil && s != nil && s.Owner != c.caller.Party {
+		err = fault(codeRole)
+	}
+	return err
 }
 
 // done turns an answer of the desk into that of a handler: a nil one is none.
@@ -246,6 +261,9 @@ func (c *call) withdraw(stop bool) (any, error) {
 	}
 	if r.Stop && !stop {
 		return nil, faultAt(codeInvalid, "stop")
+	}
+	if err := c.ownsService(r.Service); err != nil {
+		return nil, err
 	}
 	r.Stop = stop
 	return done(c.Desk.Withdraw(c.ctx, to, r))

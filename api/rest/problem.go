@@ -90,6 +90,7 @@ const (
 	codeMethod          = "method.not-allowed"
 	codeNotFinal        = "not-final-yet"
 	codeBusy            = "api.busy"
+	codeTooMany         = "api.too-many"
 	codeStopping        = "node.stopping"
 	codeInternal        = "internal"
 	codeStorage         = "storage.damaged"
@@ -150,6 +151,7 @@ var titles = map[int]Sentence{
 	http.StatusRequestEntityTooLarge: {"大きすぎる", "Too large"},
 	http.StatusUnsupportedMediaType:  {"受け取れない種類", "Unsupported media type"},
 	http.StatusUnprocessableEntity:   {"決まりに合わない内容", "Content breaks a rule"},
+	http.StatusTooManyRequests:       {"多すぎる", "Too many"},
 	http.StatusInternalServerError:   {"ノードの誤り", "Error of the node"},
 	http.StatusServiceUnavailable:    {"いまはできない", "Not possible now"},
 	http.StatusGatewayTimeout:        {"結果を待っている", "Outcome not known yet"},

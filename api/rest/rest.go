@@ -26,6 +26,7 @@ type Options struct {
 	MaxRequests  int           // under way at once
 	MaxBodyBytes int64         // of all requests under way
 	MaxStreams   int           // readers of /v1/stream
+	MaxBehind    int           // requests without a token that may wait for a height at once; 0: 64
 	Heartbeat    time.Duration // of /v1/stream
 	SlowAfter    time.Duration // how long a reader of a stream may take for one part of it
 }
@@ -62,6 +63,9 @@ func (o *Options) defaults() error {
 	if o.MaxBodyBytes <= 0 {
 		o.MaxBodyBytes = defaultMaxBodyBytes
 	}
+	if o.MaxBehind <= 0 {
+		o.MaxBehind = defaultMaxBehind
+	}
 	if o.MaxStreams <= 0 {
 		o.MaxStreams = defaultMaxStreams
 	}
@@ -80,7 +84,7 @@ type server struct {
 	registry huma.Registry
 	screens  screenCache
 
-	requests, bodies, streams atomic.Int64
+	requests, bodies, streams, behind atomic.Int64
 }
 
 // NewHandler returns the API over a backend. Most callers want New.

@@ -25,6 +25,7 @@ type route struct {
 	writes       bool   // enters records: Idempotency-Key, Akashi-As and wait
 	early        bool   // answers before anything is final
 	explain      bool   // the request is public by its nature
+	whole        bool   // reaches beyond one party: not for a token that is bound to one
 	bulk         bool   // gives way to everything else where there is too much
 	handle       func(*call) (any, error)
 
@@ -50,6 +51,10 @@ func (rt *route) parameter(name string) *parameter {
 	}
 	return nil
 }
+
+// forParty reports whether a token that is bound to a party may call: what it
+// writes is written in that party's name, and what it reads is everybody's.
+func (rt *route) forParty() bool { return rt.writes && !rt.whole }
 
 func (rt *route) maxBody() int64 {
 	switch {

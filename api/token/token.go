@@ -57,12 +57,13 @@ type Caller struct {
 	Role   Role
 	Name   string // of the token: separates the Idempotency-Keys of callers
 	Person string // a subject's reference; "" for every other role
+	Party  string // for which alone the token acts; "": for the member and all that it hosts
 }
 
 // Errors of looking up and issuing.
 var (
 	ErrUnknown = errors.New("the token is not known here")
-	ErrForm    = errors.New("a token needs a role and a name of at most 64 bytes, and a person exactly where the role is subject")
+	ErrForm    = errors.New("a token needs a role and a name of at most 64 bytes, and a person exactly where the role is subject; only app and manager can be bound to a party")
 )
 
 // Bounds.
@@ -108,12 +109,21 @@ type stored struct {
 type sealed struct {
 	Name   string `json:"name"`
 	Person string `json:"person,omitempty"`
+	Party  string `json:"party,omitempty"`
 }
 
 // Issue makes a token that does not expire. It is durable when Issue returns,
 // and shown this once.
 func (s *Store) Issue(role Role, name, person string) (string, error) {
-	return s.issue(prefixToken, Caller{role, name, person}, 0)
+	return s.issue(prefixToken, Caller{Role: role, Name: name, Person: person}, 0)
+}
+
+// IssueTo is Issue for a token that acts for one hosted party only.
+func (s *Store) IssueTo(party string, role Role, name string) (string, error) {
+	if party == "" || len(party) > maxNameBytes || role != App && role != Manager {
+		return "", ErrForm
+	}
+	return s.issue(prefixToken, Caller{Role: role, Name: name, Party: party}, 0)
 }
 
 // IssueFor is Issue for a token that ends.
@@ -121,7 +131,7 @@ func (s *Store) IssueFor(role Role, name, person string, life time.Duration) (st
 	if life <= 0 {
 		return "", fmt.Errorf("life of %v", life)
 	}
-	return s.issue(prefixToken, Caller{role, name, person}, life)
+	return s.issue(prefixToken, Caller{Role: role, Name: name, Person: person}, life)
 }
 
 // Link makes a one-time code for a person: see Redeem.
@@ -129,7 +139,7 @@ func (s *Store) Link(person string, life time.Duration) (string, error) {
 	if life <= 0 || life > MaxLink {
 		return "", fmt.Errorf("life of %v, at most %v", life, MaxLink)
 	}
-	return s.issue(prefixCode, Caller{Subject, "link", person}, life)
+	return s.issue(prefixCode, Caller{Role: Subject, Name: "link", Person: person}, life)
 }
 
 func (s *Store) issue(prefix string, c Caller, life time.Duration) (string, error) {
@@ -144,7 +154,7 @@ func (s *Store) issue(prefix string, c Caller, life time.Duration) (string, erro
 	if prefix == prefixToken {
 		text = string(c.Role) + "_" + text
 	}
-	plain, err := json.Marshal(sealed{c.Name, c.Person})
+	plain, err := json.Marshal(sealed{c.Name, c.Person, c.Party})
 	if err != nil {
 		return "", err
 	}
@@ -269,5 +279,5 @@ func open(text string, value []byte) (Caller, error) {
 	if prefix, _, ok := strings.Cut(text, "_"); len(text) > 43 && (!ok || prefix != string(st.Role)) {
 		return Caller{}, ErrUnknown
 	}
-	return Caller{st.Role, who.Name, who.Person}, nil
+	return Caller{st.Role, who.Name, who.Person, who.Party}, nil
 }

@@ -35,7 +35,7 @@ func TestIssueAndLookup(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := s.Lookup(text)
-		if want := (Caller{role, "shop-app", person}); err != nil || got != want {
+		if want := (Caller{Role: role, Name: "shop-app", Person: person}); err != nil || got != want {
 			t.Errorf("Lookup = %+v, %v, want %+v", got, err, want)
 		}
 		for i := range len(text) { // no changed token is known
@@ -66,11 +66,20 @@ func TestIssueAndLookup(t *testing.T) {
 
 func TestIssueRefuses(t *testing.T) {
 	s, _ := opened(t)
-	for _, c := range []Caller{{"root", "x", ""}, {Admin, "", ""}, {Admin, "x", "p01"}, {Subject, "x", ""},
-		{App, strings.Repeat("x", 65), ""}, {Subject, "x", strings.Repeat("p", 65)}} {
+	for _, c := range []Caller{{Role: "root", Name: "x"}, {Role: Admin}, {Role: Admin, Name: "x", Person: "p01"}, {Role: Subject, Name: "x"},
+		{Role: App, Name: strings.Repeat("x", 65)}, {Role: Subject, Name: "x", Person: strings.Repeat("p", 65)}} {
 		if _, err := s.Issue(c.Role, c.Name, c.Person); !errors.Is(err, ErrForm) {
 			t.Errorf("%+v: %v", c, err)
 		}
+	}
+	for _, c := range []Caller{{Role: Admin, Name: "x", Party: "shop"}, {Role: Subject, Name: "x", Party: "shop"}, {Role: App, Name: "x"}, {Role: App, Party: "shop"}} {
+		if _, err := s.IssueTo(c.Party, c.Role, c.Name); !errors.Is(err, ErrForm) {
+			t.Errorf("bound to a party %+v: %v", c, err)
+		}
+	}
+	text, err := s.IssueTo("shop", Manager, "till")
+	if got, err2 := s.Lookup(text); err != nil || err2 != nil || got != (Caller{Role: Manager, Name: "till", Party: "shop"}) {
+		t.Errorf("%+v, %v, %v", got, err, err2)
 	}
 	if _, err := s.IssueFor(App, "x", "", 0); err == nil {
 		t.Error("a life of nothing")
@@ -106,7 +115,7 @@ func TestRedeemOnce(t *testing.T) {
 		for range 8 {
 			wg.Go(func() {
 				switch c, err := s.Redeem(code); {
-				case err == nil && c == Caller{Subject, "link", "p07"}:
+				case err == nil && c == (Caller{Role: Subject, Name: "link", Person: "p07"}):
 					won.Add(1)
 				case !errors.Is(err, ErrUnknown):
 					t.Errorf("redeem: %+v, %v", c, err)

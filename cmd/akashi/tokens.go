@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/akashi-ledger/akashi/api/token"
+	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node/store"
 	"github.com/spf13/cobra"
 )
@@ -83,14 +84,15 @@ func takeTokens(home string, into tokenStorage) error {
 }
 
 func tokenCommand(e *env) *cobra.Command {
-	var dir, role, name, person string
+	var dir, role, name, person, party string
 	cmd := &cobra.Command{
-		Use:     "token --dir DIR --role ROLE --name NAME [--person REF]",
+		Use:     "token --dir DIR --role ROLE --name NAME [--person REF] [--party ID]",
 		Short:   "Issue a token for the API of a member's node",
 		GroupID: groupRun,
 		Long: `token issues a token and prints it once; nothing keeps it. The node takes it over
 at its next start. Roles: admin, app, manager, auditor, and subject for one
-person.`,
+person. With --party a token of role app or manager writes in the name of that
+hosted party only, and reads what everybody may.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			if err := needDir(dir); err != nil {
@@ -100,7 +102,15 @@ person.`,
 				return wrongUse(fmt.Errorf("role %q", role), fmt.Sprintf("--role is one of %s", strings.Trim(fmt.Sprint(token.Roles), "[]")))
 			}
 			made := new(issued)
-			t, err := token.New(made).Issue(token.Role(role), name, person)
+			store := token.New(made)
+			t, err := store.Issue(token.Role(role), name, person)
+			if party != "" {
+				if person != "" || !record.ValidID(party) {
+					return wrongUse(fmt.Errorf("--party %q with --person %q", party, person), "--party takes the id of a party, and no person")
+				}
+				made.list = nil
+				t, err = store.IssueTo(party, token.Role(role), name)
+			}
 			if err != nil {
 				return wrongUse(err)
 			}
@@ -115,6 +125,7 @@ person.`,
 	cmd.Flags().StringVar(&role, "role", "", "`ROLE` of the token")
 	cmd.Flags().StringVar(&name, "name", "", "`NAME` by which the node tells callers apart")
 	cmd.Flags().StringVar(&person, "person", "", "the member's own `REF`erence of the person, for role subject")
+	cmd.Flags().StringVar(&party, "party", "", "`ID` of a hosted party for which alone the token acts")
 	return cmd
 }
 

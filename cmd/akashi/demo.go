@@ -31,7 +31,8 @@ It runs on the story's dates; receipts say "story time". Files stay in DIR:
 receipts/*.akashi.json, policy, log/ (the exported log), openings/.
 
 With --once it ends by itself: 0 only if every promise held, else 1. Otherwise it
-stays up until Ctrl-C.`,
+stays up until Ctrl-C. Without --dir, --once keeps receipts and policy and removes
+the rest, unless a promise was broken or --keep asks for all of it.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.portGiven = cmd.Flags().Changed("base-port")
@@ -42,6 +43,7 @@ stays up until Ctrl-C.`,
 	f.StringVar(&o.scenario, "scenario", "sapporo", "`NAME` of the story: "+strings.Join(scenarios.Names, ", "))
 	f.BoolVar(&o.once, "once", false, "end by itself")
 	f.StringVar(&o.dir, "dir", "", "`DIR`ectory for everything; must be new (default: a temporary one)")
+	f.BoolVar(&o.keep, "keep", false, "keep everything in the temporary directory of --once")
 	f.IntVar(&o.base, "base-port", 8080, "first port `P`; where it is taken, another is found unless this is given")
 	return cmd
 }
@@ -49,6 +51,7 @@ stays up until Ctrl-C.`,
 type demoOptions struct {
 	scenario  string
 	once      bool
+	keep      bool
 	dir       string
 	base      int
 	portGiven bool
@@ -95,9 +98,13 @@ func demo(ctx context.Context, e *env, o demoOptions) error {
 		return err
 	}
 	d.opening()
+	held := false
 	defer func() {
 		if d.fleet != nil {
 			d.fleet.stop()
+		}
+		if held && o.once && o.dir == "" && !o.keep {
+			d.tidy()
 		}
 	}()
 	for _, act := range []func(context.Context) error{d.found, d.play, d.epilogue} {
@@ -106,6 +113,7 @@ func demo(ctx context.Context, e *env, o demoOptions) error {
 		}
 	}
 	broken := d.closing()
+	held = broken == 0
 	if !o.once && ctx.Err() == nil {
 		d.stayUp(ctx)
 	}
@@ -113,6 +121,22 @@ func demo(ctx context.Context, e *env, o demoOptions) error {
 		return unmet(fmt.Errorf("%d promises were broken", broken), "the members' logs are in "+d.dir+"/member-*/log")
 	}
 	return nil
+}
+
+// tidy removes what takes room in a temporary directory: the members' data, the
+// exported logs. What was issued stays, and the policy that verifies it.
+func (d *production) tidy() {
+	list, err := os.ReadDir(d.dir)
+	for _, f := range list {
+		if name := f.Name(); name != filepath.Base(policyFile(d.dir)) && name != "receipts" {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(d.dir, name)))
+		}
+	}
+	if err != nil {
+		d.s.line("  %s", d.s.paint(faint, "left in "+d.dir+": "+err.Error()))
+		return
+	}
+	d.s.pairs(pair{"  ", "控えと policy のほかは消しました（残すには --keep か --dir）", "all but receipts and policy was removed (--keep or --dir keep it)"})
 }
 
 // prepare finds a directory and ports.

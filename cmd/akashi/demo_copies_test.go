@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,5 +36,27 @@ func TestContains(t *testing.T) {
 		if err != nil || !slices.Equal(found, []string{word}) {
 			t.Errorf("at %d: found %q, %v", at, found, err)
 		}
+	}
+}
+
+// TestTidy: what the demo issued stays, and the policy; the members' data goes.
+func TestTidy(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"member-0/blobs/x", "log/checkpoint", "receipts/s1.akashi.json", "policy", "tokens.json"} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := &production{s: newScreen(io.Discard), demoOptions: demoOptions{dir: dir}}
+	d.tidy()
+	left, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(left) != 2 || filepath.Base(left[0]) != "policy" || filepath.Base(left[1]) != "receipts" {
+		t.Errorf("left: %q, %v", left, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "receipts/s1.akashi.json")); err != nil {
+		t.Error(err)
 	}
 }

@@ -67,7 +67,7 @@ func (n *Node) serveCommit(_ context.Context, _ string, req []byte) ([]byte, err
 // What waits for a batch gets one soon: an advance of the tree, or a tick by the
 // leader, where whoever owns the tree is away.
 func (n *Node) onCommitted(entry []byte, res *law.Result) {
-	n.forest.Committed(entry, res)
+	n.forest.Applied(entry, res)
 	if n.ledger.Pending() <= law.MaxPending/2 || n.Leader() != n.Settings.Member || !n.ticking.CompareAndSwap(false, true) {
 		return
 	}

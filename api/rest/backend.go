@@ -21,6 +21,7 @@ type Backend struct {
 	Clock    Clock
 	Desk     Desk
 	Outbox   Outbox
+	Trees    Trees
 	Kept     Kept
 
 	Final     func() *Final                                                             // what is final now, nil before the first

@@ -18,6 +18,7 @@ import (
 
 	"github.com/akashi-ledger/akashi/api/token"
 	"github.com/akashi-ledger/akashi/crypto/canon"
+	"github.com/akashi-ledger/akashi/crypto/merkle"
 	"github.com/akashi-ledger/akashi/crypto/register"
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/ledgertest"
@@ -25,6 +26,7 @@ import (
 	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node/custody"
 	"github.com/akashi-ledger/akashi/node/evidence"
+	"github.com/akashi-ledger/akashi/node/forest"
 	"github.com/akashi-ledger/akashi/node/outbox"
 	"github.com/akashi-ledger/akashi/node/store"
 )
@@ -39,6 +41,7 @@ type member struct {
 	text   map[token.Role]string // a token of each role; the subject is p01
 	log    *bytes.Buffer
 	kept   *evidence.Store
+	trees  *forest.Forest
 	srv    *httptest.Server
 	desk   *desk
 	clock  *clock
@@ -96,7 +99,18 @@ func newMember(t *testing.T) *member {
 	m.desk = &desk{c: m.c}
 	m.clock = &clock{story: true, now: time.UnixMilli(int64(m.c.NowMs))}
 	m.show()
-	h, err := NewHandler(Backend{Self: "a-sha", Founding: &m.c.Founding, Clock: m.clock, Desk: m.desk, Outbox: m, Kept: m.kept,
+	if m.trees, err = forest.New(forest.Config{Self: "a-sha", Origin: m.c.Origin, Poster: m, Changed: m.Changed, Send: m.commit,
+		Key:    func(id string) (sign.Key, bool) { return m.c.Keys[id], id == "a-sha" },
+		Newest: m.ledger.State, Growing: m.ledger.GrowingLeaf, Log: quiet, Final: func() *store.State {
+			if f := m.Final(); f != nil {
+				return f.State
+			}
+			return nil
+		}}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.trees.Close() })
+	h, err := NewHandler(Backend{Self: "a-sha", Founding: &m.c.Founding, Clock: m.clock, Desk: m.desk, Outbox: m, Trees: m.trees, Kept: m.kept,
 		Final: m.Final, Changed: m.Changed, Closing: m.closing, Leader: func() string { return "a-sha" }, Ready: func() error { return nil },
 		Refresh: func(context.Context) error { m.mu.Lock(); m.refresh++; m.mu.Unlock(); return nil },
 		Host:    func(id string) (sign.PublicKey, error) { return m.c.Key("sign/" + id).Public(), nil },
@@ -153,6 +167,18 @@ func (m *member) Changed() <-chan struct{} {
 	return m.changed
 }
 
+// commit is Raft for commits to trees.
+func (m *member) commit(_ context.Context, entry []byte) error {
+	m.mu.Lock()
+	m.raft++
+	res, err := m.ledger.Commit(m.raft, entry)
+	m.mu.Unlock()
+	if err == nil {
+		m.trees.Applied(entry, res)
+	}
+	return err
+}
+
 func (m *member) Held() int { return 0 }
 
 // Submit makes a batch of a request: the outbox of this member.
@@ -179,7 +205,7 @@ func (m *member) Submit(ctx context.Context, r outbox.Request) (*outbox.Result, 
 	}
 	next := m.final.State.First
 	for i, code := range out {
-		o := outbox.Outcome{ID: r.Records[i].ID, Height: m.final.State.Height, TimeMs: m.final.State.TimeMs}
+		o := outbox.Outcome{ID: r.Records[i].ID, LeafHash: record.Digest(merkle.LeafHash(leaves[i])), Height: m.final.State.Height, TimeMs: m.final.State.TimeMs}
 		if code != "" {
 			o.Refused = &record.Refusal{Code: code, Detail: "a reason"}
 		} else {

@@ -30,6 +30,7 @@ var good = map[string]string{
 	"provide-optout":    `{"person":"p01","service":"s","filing":"f-1","to":"b-sha","items":[],"purpose":"service"}`,
 	"ask-exception":     `{"person":"p01","service":"s","to":"x","items":[],"purpose":"x","date":"2027-05-01","ground":"law","reason":"x","necessity":"x"}`,
 	"approve-exception": `{}`,
+	"create-tree":       `{"name":"t","type":"log"}`, "append-leaves": `{"leaves":[{"value":"AA=="}]}`,
 }
 
 type malformed struct {

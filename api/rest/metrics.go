@@ -40,6 +40,13 @@ func newMetrics(s *server) (*metrics, error) {
 		gauge("akashi_final_height", "Height of the highest final checkpoint.", final(func(f *Final) float64 { return float64(f.State.Height) })),
 		gauge("akashi_final_size", "Leaves in the log at the highest final checkpoint.", final(func(f *Final) float64 { return float64(f.State.Size) })),
 		gauge("akashi_final_fresh_timestamp_seconds", "The k-th newest cosignature of the highest final checkpoint.", final(func(f *Final) float64 { return float64(f.FreshAt) })),
+		gauge("akashi_tree_false_advances", "Advances of commitment trees that are not what the trees have, at most 100.", final(func(f *Final) float64 {
+			list, err := falseAdvances(f.State)
+			if err != nil {
+				return -1
+			}
+			return float64(len(list))
+		})),
 		gauge("akashi_outbox_records", "Records that wait for their outcome.", func() float64 { return float64(s.Outbox.Held()) }),
 		gauge("akashi_leader_known", "1 where the consortium has a leader.", func() float64 {
 			if s.Leader() == "" {

@@ -9,6 +9,7 @@ import (
 	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node"
 	"github.com/akashi-ledger/akashi/node/custody"
+	"github.com/akashi-ledger/akashi/node/forest"
 	"github.com/akashi-ledger/akashi/node/outbox"
 	"github.com/akashi-ledger/akashi/node/store"
 )
@@ -16,6 +17,7 @@ import (
 var (
 	_ Desk   = (*custody.Desk)(nil)
 	_ Outbox = (*outbox.Outbox)(nil)
+	_ Trees  = (*forest.Forest)(nil)
 )
 
 // API is the interface of one node, an http.Handler.
@@ -24,7 +26,7 @@ type API = server
 // New returns the API of a node.
 func New(n *node.Node, o Options) (*API, error) {
 	h, err := NewHandler(Backend{
-		Self: n.Self(), Founding: n.Founding, Clock: n.Clock, Desk: n.Desk(), Outbox: n.Outbox(), Kept: n.Evidence(),
+		Self: n.Self(), Founding: n.Founding, Clock: n.Clock, Desk: n.Desk(), Outbox: n.Outbox(), Trees: n.Forest(), Kept: n.Evidence(),
 		Final: func() *Final { return finalOf(n) }, Changed: n.FinalChanged, Closing: n.Done(),
 		Leader: n.Leader, Ready: n.Ready, Refresh: n.Refresh, Witnesses: n.Witnesses, Host: n.Host, Sign: n.Sign,
 		Prepare: n.Prepare, Prove: n.Prove,

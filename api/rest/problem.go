@@ -10,6 +10,7 @@ import (
 	"github.com/akashi-ledger/akashi/crypto/canon"
 	"github.com/akashi-ledger/akashi/crypto/vault"
 	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/node/forest"
 	"github.com/akashi-ledger/akashi/node/outbox"
 	"github.com/akashi-ledger/akashi/node/store"
 )
@@ -128,6 +129,18 @@ func codeOf(err error) *apiError {
 		return &apiError{code: box.Code}
 	case errors.As(err, &form):
 		return &apiError{code: form.Code}
+	case errors.Is(err, forest.ErrBusy):
+		return &apiError{code: codeBusy}
+	case errors.Is(err, forest.ErrUnknown):
+		return &apiError{code: codeTimeout}
+	case errors.Is(err, forest.ErrBeyond):
+		return &apiError{code: codeBeyond}
+	case errors.Is(err, forest.ErrNotReady):
+		return &apiError{code: codeNotFinal}
+	case errors.Is(err, forest.ErrNoKey):
+		return &apiError{code: string(record.CodeNotAuthorised)}
+	case errors.Is(err, forest.ErrClosed):
+		return &apiError{code: codeStopping}
 	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrStopped),
 		errors.Is(err, vault.ErrBlock), errors.Is(err, vault.ErrStopped):
 		return &apiError{code: codeStorage}

@@ -24,7 +24,8 @@ type Status struct {
 	Evidence  int         `json:"evidence" doc:"files of evidence against members that this node keeps: /v1/evidence"`
 	Final     *FinalPoint `json:"final,omitempty" doc:"the highest final checkpoint"`
 
-	Witnesses []WitnessView `json:"witnesses,omitempty" doc:"external witnesses that this node asks"`
+	Witnesses []WitnessView  `json:"witnesses,omitempty" doc:"external witnesses that this node asks"`
+	False     []FalseAdvance `json:"falseAdvances,omitempty" doc:"anchors of commitment trees that are not what the trees have: evidence against their issuers"`
 }
 
 // WitnessView is how an external witness stands, as this node sees it.
@@ -145,6 +146,10 @@ func (c *call) status() (any, error) {
 	s := Status{Member: c.Self, Origin: c.Founding.Origin, Version: c.version(), StoryTime: c.Clock.Story(),
 		NowMs: uint64(c.Clock.Now().UnixMilli()), Leader: c.Leader(), Ready: c.Ready() == nil, Evidence: len(c.Kept.Items())}
 	if f := c.final; f != nil {
+		var err error
+		if s.False, err = falseAdvances(f.State); err != nil {
+			return nil, err
+		}
 		s.Final = &FinalPoint{Height: f.State.Height, Size: f.State.Size, Root: f.State.Root[:], TimeMs: f.State.TimeMs, FreshMs: f.FreshAt * 1000}
 	}
 	s.Witnesses = c.witnesses()

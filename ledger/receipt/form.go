@@ -21,6 +21,7 @@ var knownParts = map[string]string{
 	"handle":       "format human storyTime handle state register events",
 	"completeness": "format human storyTime state register handles",
 	"erasure":      "format human storyTime leaf proof attestations state register",
+	"committed":    "format human tree index value path extra extraPath leaf proof",
 	"evidence":     "format kind human signers headers checkpoints past previous entry seal state register neighbours",
 	"policy-chain": "format links",
 }
@@ -159,13 +160,14 @@ func formatOf(b []byte) string {
 		Handle     json.RawMessage `json:"handle"`
 		Handles    json.RawMessage `json:"handles"`
 		Submission json.RawMessage `json:"submission"`
+		Tree       json.RawMessage `json:"tree"`
 	}
 	if len(b) > MaxBundleBytes {
 		return ""
 	}
 	switch err := json.Unmarshal(b, &f); {
 	case err != nil: // the first lines of a broken file
-		for _, s := range []string{FormatHandle, FormatCompleteness, FormatErasure, FormatEvidence} {
+		for _, s := range []string{FormatHandle, FormatCompleteness, FormatErasure, FormatEvidence, FormatCommitted} {
 			if bytes.Contains(b[:min(len(b), 200)], []byte(s)) {
 				return s
 			}
@@ -175,10 +177,12 @@ func formatOf(b []byte) string {
 		}
 	case f.Format == nil:
 		return ""
-	case slices.Contains([]string{FormatReceipt, FormatHandle, FormatCompleteness, FormatErasure, FormatEvidence}, *f.Format):
+	case slices.Contains([]string{FormatReceipt, FormatHandle, FormatCompleteness, FormatErasure, FormatEvidence, FormatCommitted}, *f.Format):
 		return *f.Format
 	case f.Signers != nil:
 		return FormatEvidence
+	case f.Tree != nil:
+		return FormatCommitted
 	case f.Handles != nil:
 		return FormatCompleteness
 	case f.Handle != nil:

@@ -11,8 +11,10 @@
 //     person's keys, when, and who has not answered yet.
 //   - Evidence (akashi-evidence/v1), which a node keeps, proves that a member
 //     signed what no honest member signs, and names it.
+//   - A proof of commitment (akashi-committed/v1) leads from a leaf of a
+//     commitment tree, such as a sensor's reading, to a checkpoint of the log.
 //
-// docs/spec/receipt.md, completeness.md and evidence.md are the formats.
+// docs/spec/receipt.md, completeness.md, evidence.md and trees.md are the formats.
 //
 // # Invariants
 //
@@ -53,6 +55,7 @@ const (
 	FormatCompleteness = "akashi-completeness/v1"
 	FormatErasure      = "akashi-erasure/v1"
 	FormatEvidence     = "akashi-evidence/v1"
+	FormatCommitted    = "akashi-committed/v1"
 )
 
 // Largest files in bytes.
@@ -171,6 +174,8 @@ func verify(b []byte, secret *sign.Secret, policies []*sign.Policy) (*Verdict, e
 		return verifyErasure(b, policies)
 	case FormatEvidence:
 		return verifyEvidence(b, policies)
+	case FormatCommitted:
+		return verifyCommitted(b, policies)
 	case FormatReceipt:
 		return verifyReceipt(b, policies)
 	}

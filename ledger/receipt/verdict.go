@@ -9,7 +9,7 @@ import (
 
 // An Error says which part of a file does not hold, and why.
 type Error struct {
-	Format string // receipt, handle, completeness, erasure or evidence; file where the file says none of them
+	Format string // receipt, handle, completeness, erasure, evidence or committed; file where the file says none of them
 	Part   string // leaf, proof, opening, …; file where the form of the whole is wrong
 	For    string // completeness: the service or party of the handle
 	Err    error
@@ -66,6 +66,7 @@ type Verdict struct {
 	Handles    []Standing    `json:"handles,omitempty"`    // of a handle or completeness proof
 	OwnHandles bool          `json:"ownHandles,omitempty"` // they follow from the person's secret; else handles as given
 	Erasure    *Erased       `json:"erasure,omitempty"`
+	Committed  *Leaf         `json:"committed,omitempty"` // of a proof of commitment
 	Evidence   *Evidence     `json:"evidence,omitempty"`
 	Steps      []Step        `json:"steps"`
 	NotChecked []record.Text `json:"notChecked"`

@@ -212,7 +212,7 @@ func (w *world) changes() <-chan struct{} {
 func (w *world) sendCommit(_ context.Context, entry []byte) error {
 	res, members, err := w.commit(entry)
 	for _, m := range members {
-		m.Committed(entry, res)
+		m.Applied(entry, res)
 	}
 	return err
 }

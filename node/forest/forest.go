@@ -159,8 +159,8 @@ func (f *Forest) LeaderChanged() {
 	f.waitMu.Unlock()
 }
 
-// Committed is called by the goroutine that applies, for every commit.
-func (f *Forest) Committed(entry []byte, res *forest.Result) {
+// Applied is called by the goroutine that applies, for every commit.
+func (f *Forest) Applied(entry []byte, res *forest.Result) {
 	if len(entry) >= sign.SignatureSize { // the signature ends a commit
 		sig := sign.Signature(entry[len(entry)-sign.SignatureSize:])
 		f.waitMu.Lock()

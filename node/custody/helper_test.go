@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -482,21 +479,4 @@ func (w *world) consent(ref Ref, purposes ...string) *Done {
 
 func provideRequest(ref Ref) ProvideRequest {
 	return ProvideRequest{Person: ref, Service: "a-portal", To: "b-sha", Items: []string{"name", "user-id"}, Purpose: "service"}
-}
-
-// find returns the files below a directory that contain a text.
-func find(t *testing.T, dir, text string) (files []string) {
-	t.Helper()
-	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || !e.Type().IsRegular() {
-			return err
-		}
-		b, err := os.ReadFile(path)
-		if err == nil && bytes.Contains(b, []byte(text)) {
-			files = append(files, strings.TrimPrefix(path, dir))
-		}
-		return err
-	})
-	noErr(t, err)
-	return files
 }

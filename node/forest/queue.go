@@ -9,6 +9,7 @@ import (
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/forest"
 	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
 )
 
 type laneKey struct {
@@ -55,9 +56,9 @@ func (f *Forest) queue(ctx context.Context, issuer string, tree uint64, first *u
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	l, ok := f.lane(laneKey{issuer, tree})
-	if !ok {
-		return nil, ErrNoKey
+	l, err := f.lane(laneKey{issuer, tree})
+	if err != nil {
+		return nil, err
 	}
 	items, bytes, err := split(first, leaves)
 	if err != nil {
@@ -120,16 +121,25 @@ const commitRoom = forest.MaxCommitBytes - 256
 func sizeOf(l *forest.Leaf) int { return len(l.Value) + len(l.Extra) + len(l.Identity) + 16 }
 
 // lane returns the lane of an issuer whose key this node holds. The first caller
-// of a lane looks for the key; each commit asks for it again.
-func (f *Forest) lane(key laneKey) (*lane, bool) {
+// of a lane looks for the key, the tree, and whether the issuer writes it.
+func (f *Forest) lane(key laneKey) (*lane, error) {
 	f.mu.Lock()
 	l := f.lanes[key]
 	f.mu.Unlock()
 	if l != nil {
-		return l, true
+		return l, nil
 	}
 	if _, ok := f.Key(key.issuer); !ok {
-		return nil, false
+		return nil, ErrNoKey
+	}
+	t, err := rules.Load[rules.Tree](f.Newest(), rules.KeyTree(key.tree))
+	switch {
+	case err != nil:
+		return nil, err
+	case t == nil:
+		return nil, record.Refuse(record.CodeTreeUnknown, "tree %d", key.tree)
+	case !t.MayWrite(key.issuer): // else anyone could fill the Raft log with what is refused
+		return nil, record.Refuse(record.CodeNotAuthorised, "%s does not write tree %d", key.issuer, key.tree)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -137,7 +147,7 @@ func (f *Forest) lane(key laneKey) (*lane, bool) {
 		l = &lane{f: f, laneKey: key, slots: make(chan struct{}, commitsOpen)}
 		f.lanes[key] = l
 	}
-	return l, true
+	return l, nil
 }
 
 // add queues items; false where the forest is closed.

@@ -139,7 +139,7 @@ func (n *Node) Host(party string) (sign.PublicKey, error) {
 func (n *Node) tick() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	_, err := n.outbox.Submit(ctx, outbox.Request{Issuer: n.Settings.Member, Urgent: true,
+	_, err := n.outbox.Submit(ctx, outbox.Request{Issuer: n.Settings.Member, Urgent: true, Brief: true,
 		Records: []*record.Record{{Kind: record.KindTick, ID: NewID(), Issuer: n.Settings.Member, Body: &record.Tick{}}}})
 	if err != nil {
 		n.Log.Debug("tick", "err", err)

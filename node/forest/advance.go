@@ -153,7 +153,7 @@ func (f *Forest) advanceDue() time.Duration {
 func (f *Forest) advanceTo(id uint64, b *behind, owner string, size uint64, roots forest.Roots) {
 	ctx, cancel := context.WithTimeout(f.ctx, advanceWithin)
 	defer cancel()
-	_, refused, err := f.post(ctx, outbox.Request{Issuer: owner}, &record.Record{Kind: record.KindTreeAdvance, Issuer: owner,
+	_, refused, err := f.post(ctx, outbox.Request{Issuer: owner, Brief: true}, &record.Record{Kind: record.KindTreeAdvance, Issuer: owner,
 		Body: forest.Advance(id, size, roots.Leaves, roots.Extra)})
 	a := &f.advance
 	a.mu.Lock()
@@ -230,7 +230,7 @@ func (f *Forest) Init(ctx context.Context, tree uint64) (*Anchor, error) {
 	if _, ok := f.Key(t.Owner); !ok {
 		return nil, record.Refuse(record.CodeNotAuthorised, "the tree belongs to %s", t.Owner)
 	}
-	_, refused, err := f.post(ctx, outbox.Request{Issuer: t.Owner}, &record.Record{Kind: record.KindTreeAdvance, Issuer: t.Owner,
+	_, refused, err := f.post(ctx, outbox.Request{Issuer: t.Owner, Brief: true}, &record.Record{Kind: record.KindTreeAdvance, Issuer: t.Owner,
 		Body: forest.Advance(tree, 0, merkle.EmptyRoot(), merkle.EmptyRoot())})
 	switch {
 	case err != nil:

@@ -12,8 +12,8 @@ import (
 // What the outbox keeps in the blobs. Numbers are 8 bytes, big-endian.
 //
 //	outbox/p/<issuer>/<seq>   entry, until its outcome is stored
-//	outbox/d/<issuer>/<seq>   done, for the retention and a day
-//	outbox/k/<issuer>/<key>   attempt, for the retention after it began
+//	outbox/d/<issuer>/<seq>   done, for the retention and a day; two hours where all its requests are brief
+//	outbox/k/<issuer>/<key>   attempt, for the retention after it began; an hour for brief ones
 //	outbox/n/<issuer>         8 bytes: no entry was ever removed that had a higher number
 const (
 	keyRoot       = "outbox/"

@@ -92,7 +92,7 @@ func (o *Outbox) fileSome(fs []filing) (n int, err error) {
 		l, seq := fs[n].sub.lane, fs[n].sub.seq
 		value := canon.Must(fs[n].done)
 		bytes += len(value)
-		kvs = append(kvs, store.KV{Key: seqKey(prefixDone, l.issuer, seq), Value: value, TTL: o.Retention + 24*time.Hour})
+		kvs = append(kvs, store.KV{Key: seqKey(prefixDone, l.issuer, seq), Value: value, TTL: fs[n].sub.retention(o.Retention)})
 		entries = append(entries, seqKey(prefixPending, l.issuer, seq))
 		if !slices.Contains(lanes, l) {
 			lanes = append(lanes, l)

@@ -26,7 +26,8 @@ type memory struct {
 	mu     sync.Mutex
 	values map[string][]byte
 	writes int
-	fail   map[int]failure // by number of the write, from 1
+	fail   map[int]failure      // by number of the write, from 1
+	until  map[string]time.Time // when an entry goes by itself
 	broken bool
 	after  func() // every write
 }
@@ -39,14 +40,16 @@ const (
 	persisted                    // outcome unknown: it was written
 )
 
-func newMemory() *memory { return &memory{values: map[string][]byte{}, fail: map[int]failure{}} }
+func newMemory() *memory {
+	return &memory{values: map[string][]byte{}, until: map[string]time.Time{}, fail: map[int]failure{}}
+}
 
 // copy is what a restart after a crash at this moment finds.
 func (m *memory) copy() *memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := newMemory()
-	n.values = maps.Clone(m.values)
+	n.values, n.until = maps.Clone(m.values), maps.Clone(m.until)
 	return n
 }
 
@@ -78,6 +81,9 @@ func (m *memory) PutMany(entries []store.KV) error {
 	return m.write(func() {
 		for _, e := range entries {
 			m.values[string(e.Key)] = bytes.Clone(e.Value)
+			if delete(m.until, string(e.Key)); e.TTL > 0 {
+				m.until[string(e.Key)] = time.Now().Add(e.TTL)
+			}
 		}
 	})
 }
@@ -90,9 +96,20 @@ func (m *memory) Delete(keys ...[]byte) error {
 	})
 }
 
+// expire drops what is over. The lock is held.
+func (m *memory) expire() {
+	for k, at := range m.until {
+		if !time.Now().Before(at) {
+			delete(m.values, k)
+			delete(m.until, k)
+		}
+	}
+}
+
 func (m *memory) Get(key []byte) ([]byte, bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.expire()
 	v, ok := m.values[string(key)]
 	return bytes.Clone(v), ok, nil
 }
@@ -116,6 +133,7 @@ func (m *memory) Scan(prefix []byte, fn func(key, value []byte) error) error {
 func (m *memory) count(prefix string) (n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.expire()
 	for k := range m.values {
 		if bytes.HasPrefix([]byte(k), []byte(prefix)) {
 			n++

@@ -12,6 +12,7 @@ const (
 	defaultLifetime   = 60 * time.Second
 	defaultResend     = 500 * time.Millisecond
 	defaultRetention  = 30 * 24 * time.Hour
+	briefRetention    = time.Hour // of requests that nobody asks for again: longer than their records take
 	defaultMaxRecords = 512
 	defaultMaxQueued  = 32 << 10
 	defaultDepth      = 2

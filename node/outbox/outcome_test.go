@@ -207,3 +207,40 @@ func TestQueuedAndLost(t *testing.T) {
 		w.accepted(a, rec)
 	})
 }
+
+// What nobody asks for again does not fill the store: its outcome goes after
+// hours, those of the others stay.
+func TestBriefOutcomesGo(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		m := newMemory()
+		o := w.open(m, func(c *Config) { c.Retention, c.Resend = 6*time.Hour, time.Minute })
+		brief := request("", w.good())
+		brief.Brief = true
+		lasting := w.good()
+		for _, a := range []*answer{submit(t.Context(), o, brief), submit(t.Context(), o, request("kept", lasting))} {
+			if <-a.done; a.err != nil {
+				t.Fatal(a.err)
+			}
+		}
+		together := brief
+		together.Records = []*record.Record{w.good()}
+		if _, err := o.Submit(t.Context(), together); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if a, d := m.count(prefixAttempt), m.count(prefixDone); a != 3 || d == 0 {
+			t.Fatalf("%d attempts and %d outcomes are kept at first", a, d)
+		}
+		time.Sleep(3 * time.Hour)
+		if a, d := m.count(prefixAttempt), m.count(prefixDone); a != 1 || d != 1 {
+			t.Fatalf("%d attempts and %d outcomes are left, one of each is asked for", a, d)
+		}
+		if r, stage, err := o.Lookup(t.Context(), "a-sha", "app", "kept"); err != nil || stage != StageFinal || r.Outcomes[0].ID != lasting.ID {
+			t.Fatalf("%v %v %v", r, stage, err)
+		}
+		time.Sleep(30 * time.Hour)
+		if n := m.count(prefixAttempt) + m.count(prefixDone); n != 0 {
+			t.Fatalf("%d entries outlive the retention", n)
+		}
+	})
+}

@@ -27,6 +27,7 @@ type Request struct {
 	Records []*record.Record // complete, ids included
 	Keep    []store.KV       // durable in the same atomic write, before anything is sent
 	Urgent  bool             // revocations, stops, erasures: before bulk
+	Brief   bool             // nobody asks for it again: its outcome is kept for an hour only
 }
 
 // Outcome is what became of one record.
@@ -81,6 +82,7 @@ type call struct {
 	key    requestKey
 	body   [32]byte
 	urgent bool
+	brief  bool
 	leaves [][]byte
 	hashes []merkle.Hash
 	bytes  int // of leaves
@@ -163,7 +165,7 @@ func (o *Outbox) newCall(req *Request) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &call{lane: l, key: requestKeyOf(req.Issuer, req.Client, req.Key), body: req.Body, urgent: req.Urgent,
+	c := &call{lane: l, key: requestKeyOf(req.Issuer, req.Client, req.Key), body: req.Body, urgent: req.Urgent, brief: req.Brief,
 		leaves: make([][]byte, n), hashes: make([]merkle.Hash, n), keep: req.Keep, done: make(chan struct{})}
 	for i, r := range req.Records {
 		if r.Issuer != req.Issuer {

@@ -71,10 +71,31 @@ func (s *submission) writes(retention time.Duration) []store.KV {
 	kvs = append(kvs, store.KV{Key: seqKey(prefixPending, s.lane.issuer, s.seq), Value: canon.Must(&e)})
 	for _, c := range s.calls {
 		a := attempt{body: c.body, seq: s.seq, from: uint16(c.from), count: uint16(len(c.leaves))}
-		kvs = append(kvs, store.KV{Key: attemptKey(s.lane.issuer, c.key), Value: a.bytes(), TTL: retention})
+		kvs = append(kvs, store.KV{Key: attemptKey(s.lane.issuer, c.key), Value: a.bytes(), TTL: c.retention(retention)})
 		kvs = append(kvs, c.keep...)
 	}
 	return kvs
+}
+
+// retention is for how long the call's idempotency entry is kept.
+func (c *call) retention(usual time.Duration) time.Duration {
+	if c.brief {
+		return min(usual, briefRetention)
+	}
+	return usual
+}
+
+// retention is for how long the outcome is kept: until after the entries of all
+// its requests.
+func (s *submission) retention(usual time.Duration) time.Duration {
+	s.lane.mu.Lock()
+	defer s.lane.mu.Unlock()
+	for _, c := range s.calls {
+		if !c.brief {
+			return usual + 24*time.Hour
+		}
+	}
+	return min(usual+24*time.Hour, 2*briefRetention)
 }
 
 // giveUp ends the requests of a submission that was never written.

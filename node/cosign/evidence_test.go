@@ -68,7 +68,7 @@ func TestConflictIsEvidence(t *testing.T) {
 
 	end = a.batch()
 	a.send(other(end, 1), "c-sha", "pf")
-	a.stops("three of four differ")
+	a.stops("two of four differ, or three")
 	if a.height() > 1 {
 		t.Error("a conflicting end became final")
 	}
@@ -76,8 +76,9 @@ func TestConflictIsEvidence(t *testing.T) {
 	told := slices.Clone(a.told)
 	a.mu.Unlock()
 	slices.Sort(told)
-	if want := []string{"b-sha", "c-sha", "pf"}; !slices.Equal(told, want) {
-		t.Errorf("told of %q, want %q", told, want)
+	// Two of four are enough for the stop, which may come before the third is heard.
+	if two, three := []string{"b-sha", "c-sha"}, []string{"b-sha", "c-sha", "pf"}; !slices.Equal(told, two) && !slices.Equal(told, three) {
+		t.Errorf("told of %q, want %q or %q", told, two, three)
 	}
 	if names := a.names(); len(names) < 2 { // c-sha and pf cosigned ours before: that alone is no lie
 		t.Errorf("stopped with %q", names)

@@ -23,8 +23,9 @@ func exportCommand(e *env) *cobra.Command {
 		Short:   "Copy a log into static files (tlog-tiles)",
 		GroupID: groupCheck,
 		Long: `export writes the log of a node into DIR in the layout of C2SP tlog-tiles:
-checkpoint, hash tiles and entry bundles, and the node's policy beside them. Any
-web server can serve the directory, and akashi audit reads it.
+checkpoint, hash tiles and entry bundles, and beside them the node's policy and the
+leaves of commitment trees (trees/). Any web server can serve the directory, and
+akashi audit reads it.
 
 An interrupted export goes on where it stopped, and leaves no half file under a
 name of the log. The hash tiles are computed from the entries; the checkpoint is
@@ -135,6 +136,9 @@ func (x *export) run(ctx context.Context) error {
 		if err := x.write("policy-chain.json", chain); err != nil {
 			return err
 		}
+	}
+	if err := x.forest(ctx); err != nil {
+		return err
 	}
 	return x.write("checkpoint", note)
 }

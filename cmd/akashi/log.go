@@ -20,6 +20,7 @@ import (
 type logFiles interface {
 	// LogFile reads a file such as "checkpoint"; absent ones are errAbsent.
 	LogFile(ctx context.Context, path string, limit int64) ([]byte, error)
+	treeFiles
 }
 
 // errAbsent says that a file of the log is not there.
@@ -85,7 +86,8 @@ func (l dirLog) LogFile(_ context.Context, path string, limit int64) ([]byte, er
 	return b, err
 }
 
-// logSource is a log as the audit reads it (audit.Source and audit.Tiles).
+// logSource is a log as the audit reads it (audit.Source, audit.Tiles and
+// audit.Trees).
 type logSource struct {
 	logFiles
 	note []byte

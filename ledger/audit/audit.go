@@ -21,8 +21,9 @@
 //     (structure.go), counts the rest as unchecked, and says so.
 //   - Nothing that a log contains makes it panic.
 //
-// It does not fetch anything, and it does not check commitment trees against
-// their leaves.
+// Where the Source offers the leaves of commitment trees, every tree.advance is
+// compared with them; where not, they are counted as unchecked. It does not fetch
+// anything.
 package audit
 
 import (
@@ -70,6 +71,7 @@ type auditor struct {
 	report *Report
 	count  *counts
 	tiles  *tileCheck
+	forest *treeCheck
 
 	tree   *merkle.Tree
 	prev   rules.Prev
@@ -101,7 +103,7 @@ func Run(ctx context.Context, src Source, policies []*sign.Policy, o Options) (*
 	if !ok {
 		return a.finish(c), nil
 	}
-	a.tiles = newTileCheck(src)
+	a.tiles, a.forest = newTileCheck(src), newTreeCheck(a, src)
 	if err := a.walk(ctx, c.Size); err != nil {
 		return nil, err
 	}
@@ -165,6 +167,9 @@ func (a *auditor) walk(ctx context.Context, size uint64) error {
 			if a.batch(p, leaf); a.err != nil {
 				return a.err
 			}
+			if err := a.forest.check(ctx, false); err != nil {
+				return err
+			}
 			p = &pending{first: n}
 			continue
 		}
@@ -176,6 +181,9 @@ func (a *auditor) walk(ctx context.Context, size uint64) error {
 	}
 	if len(p.leaves) > 0 {
 		a.unsealed(p)
+	}
+	if err := a.forest.check(ctx, true); err != nil {
+		return err
 	}
 	if n < size {
 		a.breaks(CheckRoot, Finding{Code: "log.short", Index: n, Height: a.height,
@@ -291,6 +299,7 @@ func (a *auditor) effect(p *pending, r *rules.Result, seal *record.Seal, sealLea
 	if err := a.follow(p, r); err != nil {
 		return err
 	}
+	a.forest.take(p, a.height)
 	a.openIntents(p)
 	a.err = a.sealed(p)
 	a.closeIntents(p)

@@ -28,13 +28,14 @@ const (
 	CheckSubmission  = "submission"  // issuers' signatures
 	CheckRules       = "rules"       // records
 	CheckRefusal     = "refusal"     // refused records: their content is not in the log
+	CheckTrees       = "trees"       // commitment trees: their advances against their leaves
 	CheckIntent      = "intent"      // hand-overs: closed, waiting or overdue
 	CheckSealed      = "sealed"      // sealed parts against their commitments
 	CheckContent     = "content"     // what sealed parts say, against consent and screen
 )
 
 var checkOrder = []string{CheckCheckpoint, CheckPolicy, CheckRoot, CheckTiles, CheckSeal, CheckHeader, CheckCosignature,
-	CheckSubmission, CheckRules, CheckRefusal, CheckIntent, CheckSealed, CheckContent}
+	CheckSubmission, CheckRules, CheckRefusal, CheckTrees, CheckIntent, CheckSealed, CheckContent}
 
 var checkWords = map[string]record.Text{
 	CheckCheckpoint:  {Ja: "チェックポイントの署名", En: "signed checkpoint"},
@@ -47,6 +48,7 @@ var checkWords = map[string]record.Text{
 	CheckSubmission:  {Ja: "提出の署名", En: "submissions' signatures"},
 	CheckRules:       {Ja: "記録と規則", En: "records by the rules"},
 	CheckRefusal:     {Ja: "断られた記録", En: "refused records"},
+	CheckTrees:       {Ja: "コミットメント木", En: "commitment trees"},
 	CheckIntent:      {Ja: "提供の受け取り", En: "hand-overs received"},
 	CheckSealed:      {Ja: "封じた部分", En: "sealed parts"},
 	CheckContent:     {Ja: "封じた中身と同意", En: "sealed content by consent"},
@@ -343,8 +345,8 @@ func (a *auditor) say() {
 	if n := a.count.check(CheckSealed).Unchecked; n > 0 {
 		add(fmt.Sprintf("封じた部分%d件は開いていません", n), fmt.Sprintf("%d sealed parts were not opened", n))
 	}
-	if a.count.kinds[record.KindTreeAdvance.String()] > 0 {
-		add("センサー記録の木は、要約だけを確かめました", "commitment trees: only their anchors were checked")
+	if n := a.count.check(CheckTrees).Unchecked; n > 0 {
+		add(fmt.Sprintf("コミットメント木の根%d件は、葉とくらべていません", n), fmt.Sprintf("%d roots of commitment trees were not compared with leaves", n))
 	}
 	add("封じた中身が事実かどうか、だれも記録しなかったこと", "whether sealed content tells the truth, and what nobody recorded")
 }

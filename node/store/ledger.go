@@ -295,8 +295,8 @@ func (l *Ledger) commit(st *State, res *rules.Result, raftIndex uint64) (*State,
 	}
 	l.raft = raftIndex
 	l.hot.written(res.Writes)
+	l.show(next) // first: who has the tree as it is written now reads at a state that has its tiles
 	l.wrote(h)
-	l.show(next)
 	return next, nil
 }
 

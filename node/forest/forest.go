@@ -18,6 +18,7 @@ package forest
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -101,8 +102,8 @@ type Forest struct {
 	held   atomic.Int64
 
 	waitMu  sync.Mutex
-	waiting map[sign.Signature]chan *forest.Result // commits under way, by their signature
-	nudge   chan struct{}                          // closed when the leader changes
+	waiting map[entryHash][]chan *forest.Result // calls with a commit under way
+	nudge   chan struct{}                       // closed when the leader changes
 
 	advance advancer
 	known   knownTrees
@@ -117,16 +118,21 @@ func New(c Config) (*Forest, error) {
 			return nil, fmt.Errorf("forest: %s is required", what)
 		}
 	}
-	f := &Forest{Config: c, lanes: map[laneKey]*lane{}, waiting: map[sign.Signature]chan *forest.Result{}, nudge: make(chan struct{})}
-	f.ctx, f.cancel = context.WithCancel(context.Background())
-	f.advance.init()
-	f.known.trees = map[uint64]Tree{}
+	f := &Forest{Config: c}
+	f.init()
 	if err := f.loadBehind(); err != nil {
 		f.cancel()
 		return nil, fmt.Errorf("forest: %w", err)
 	}
 	f.wg.Go(f.advanceLoop)
 	return f, nil
+}
+
+func (f *Forest) init() {
+	f.lanes, f.waiting, f.nudge = map[laneKey]*lane{}, map[entryHash][]chan *forest.Result{}, make(chan struct{})
+	f.ctx, f.cancel = context.WithCancel(context.Background())
+	f.advance.init()
+	f.known.trees = map[uint64]Tree{}
 }
 
 // Close stops. Who waits gets ErrUnknown.
@@ -159,19 +165,22 @@ func (f *Forest) LeaderChanged() {
 	f.waitMu.Unlock()
 }
 
+// An entryHash names a commit by all of it: what merely ends with the signature
+// of another says nothing of that one.
+type entryHash [sha256.Size]byte
+
 // Applied is called by the goroutine that applies, for every commit.
 func (f *Forest) Applied(entry []byte, res *forest.Result) {
-	if len(entry) >= sign.SignatureSize { // the signature ends a commit
-		sig := sign.Signature(entry[len(entry)-sign.SignatureSize:])
-		f.waitMu.Lock()
-		if ch := f.waiting[sig]; ch != nil {
+	f.waitMu.Lock()
+	if len(f.waiting) > 0 {
+		for _, ch := range f.waiting[sha256.Sum256(entry)] {
 			select {
 			case ch <- res:
 			default: // the first word stands
 			}
 		}
-		f.waitMu.Unlock()
 	}
+	f.waitMu.Unlock()
 	if res.Refused == nil && len(res.New) > 0 {
 		f.grew(res.Tree, res.Next)
 	}

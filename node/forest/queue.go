@@ -2,11 +2,12 @@ package forest
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/forest"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
@@ -252,7 +253,7 @@ func (l *lane) ship(items []*item) {
 		return
 	}
 	c.Sign(key, l.f.Origin)
-	res, err := l.f.see(c.Sig, c.Entry())
+	res, err := l.f.see(c.Entry())
 	if err == nil && res.Refused != nil {
 		err = res.Refused
 	}
@@ -267,15 +268,19 @@ func (l *lane) ship(items []*item) {
 	}
 }
 
-// see sends a commit, again and again, until this node has applied it.
-func (f *Forest) see(sig sign.Signature, entry []byte) (*forest.Result, error) {
-	ch := make(chan *forest.Result, 1)
+// see sends a commit, again and again, until this node has applied it. Calls with
+// the same leaves at one time have the same commit, and each hears of it.
+func (f *Forest) see(entry []byte) (*forest.Result, error) {
+	ch, name := make(chan *forest.Result, 1), entryHash(sha256.Sum256(entry))
 	f.waitMu.Lock()
-	f.waiting[sig] = ch
+	f.waiting[name] = append(f.waiting[name], ch)
 	f.waitMu.Unlock()
 	defer func() {
 		f.waitMu.Lock()
-		delete(f.waiting, sig)
+		f.waiting[name] = slices.DeleteFunc(f.waiting[name], func(o chan *forest.Result) bool { return o == ch })
+		if len(f.waiting[name]) == 0 {
+			delete(f.waiting, name)
+		}
 		f.waitMu.Unlock()
 	}()
 	over := time.NewTimer(giveUp)

@@ -285,7 +285,7 @@ func (f *Forest) see(entry []byte) (*forest.Result, error) {
 	}()
 	over := time.NewTimer(giveUp)
 	defer over.Stop()
-	again := time.NewTimer(0)
+	again, wait := time.NewTimer(0), busyWait
 	defer again.Stop()
 	for {
 		f.waitMu.Lock()
@@ -296,7 +296,8 @@ func (f *Forest) see(entry []byte) (*forest.Result, error) {
 			if res.Refused == nil || res.Refused.Code != record.CodeTreeBusy {
 				return res, nil
 			}
-			again.Reset(busyWait) // the next batch makes room
+			again.Reset(wait) // the next batch makes room
+			wait = min(2*wait, resend)
 		case <-nudge:
 			again.Reset(0)
 		case <-again.C:

@@ -104,7 +104,7 @@ type Replica struct {
 	resigns atomic.Bool  // leads by name, and proposes nothing more
 	open    atomic.Int64 // proposed and not yet applied
 	failed  atomic.Uint64
-	commits atomic.Int64 // bytes of commits to trees that are under way
+	commits shares // commits to trees that are under way
 }
 
 // New opens the Raft log and joins the cluster; an empty log is bootstrapped

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/akashi-ledger/akashi/crypto/canon"
 	"github.com/akashi-ledger/akashi/crypto/merkle"
@@ -101,7 +102,7 @@ type growing struct {
 }
 
 // trees is the commitment trees. All but shown belongs to the goroutine that
-// applies.
+// applies; others may read room.
 //
 // Order of effects: a commit changes memory only; the next batch writes what the
 // commits before it did, in its own transaction and with the Raft index of the
@@ -109,7 +110,7 @@ type growing struct {
 // again: they meet the state that they met before.
 type trees struct {
 	growing map[uint64]*growing
-	room    int // bytes that commits may still take until the next batch
+	room    atomic.Int64 // bytes that commits may still take until the next batch
 	written map[uint64]*forest.Tree
 
 	mu    sync.Mutex // also of what the applying goroutine changes in growing
@@ -120,7 +121,9 @@ type trees struct {
 type shownTree struct{ leaves, extra *merkle.View }
 
 func newTrees() *trees {
-	return &trees{growing: map[uint64]*growing{}, room: forest.MaxPending, written: map[uint64]*forest.Tree{}, shown: map[uint64]*shownTree{}}
+	ts := &trees{growing: map[uint64]*growing{}, written: map[uint64]*forest.Tree{}, shown: map[uint64]*shownTree{}}
+	ts.room.Store(forest.MaxPending)
+	return ts
 }
 
 // Commit judges one Raft entry that is a commit to a commitment tree. It is in
@@ -129,7 +132,7 @@ func (l *Ledger) Commit(raftIndex uint64, entry []byte) (*forest.Result, error) 
 	st := l.State()
 	view := st.View()
 	defer view.Close()
-	res, err := forest.Apply(applyView{view, l.hot, st.reg}, applyForest{l, view.txn}, l.trees.room, entry)
+	res, err := forest.Apply(applyView{view, l.hot, st.reg}, applyForest{l, view.txn}, int(l.trees.room.Load()), entry)
 	if err != nil {
 		return nil, fmt.Errorf("apply Raft entry %d: %w", raftIndex, err)
 	}
@@ -149,7 +152,7 @@ func (l *Ledger) Commit(raftIndex uint64, entry []byte) (*forest.Result, error) 
 	}
 	g.tree, g.leaves = res.Next, append(g.leaves, res.New...)
 	g.tiles, g.extra = append(g.tiles, res.Tiles...), append(g.extra, res.Extra...)
-	l.trees.room -= res.Cost
+	l.trees.room.Add(-int64(res.Cost))
 	return res, nil
 }
 
@@ -165,8 +168,8 @@ func (l *Ledger) GrowingLeaf(tree, index uint64) (*TreeLeaf, bool) {
 }
 
 // Pending returns how many bytes of commits wait for the next batch, of at most
-// forest.MaxPending. Only the goroutine that applies may ask.
-func (l *Ledger) Pending() int { return forest.MaxPending - l.trees.room }
+// forest.MaxPending.
+func (l *Ledger) Pending() int { return forest.MaxPending - int(l.trees.room.Load()) }
 
 // applyForest is the trees at the newest entry.
 type applyForest struct {

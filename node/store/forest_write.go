@@ -156,7 +156,7 @@ func (l *Ledger) wrote(h *harvest) {
 	}
 	clear(ts.growing)
 	ts.mu.Unlock()
-	ts.room = forest.MaxPending
+	ts.room.Store(forest.MaxPending)
 	for i := range h.untrue {
 		f := &h.untrue[i]
 		l.log.Error("evidence: a tree.advance is not what the tree has", "tree", f.Tree, "issuer", f.Issuer, "logIndex", f.LogIndex, "size", f.Size, "have", f.HaveSize)

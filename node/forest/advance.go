@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -149,6 +150,10 @@ func (f *Forest) advanceDue() time.Duration {
 	return next
 }
 
+// passing are refusals that say nothing of the tree or its owner: it came too late,
+// under a replaced key, or met a full batch.
+var passing = []record.Code{record.CodeBatchFull, record.CodeSignature, record.CodeSubmissionExpired, record.CodeSubmissionReplayed, record.CodeSubmissionWindow}
+
 // advanceTo posts one advance and waits until it is final.
 func (f *Forest) advanceTo(id uint64, b *behind, owner string, size uint64, roots forest.Roots) {
 	ctx, cancel := context.WithTimeout(f.ctx, advanceWithin)
@@ -159,6 +164,9 @@ func (f *Forest) advanceTo(id uint64, b *behind, owner string, size uint64, root
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	b.posts = false
+	if err == nil && refused != nil && slices.Contains(passing, refused.Code) {
+		err = refused // nothing covers the leaves yet
+	}
 	if err != nil {
 		if f.ctx.Err() == nil {
 			f.Log.Warn("a commitment tree is not anchored yet", "tree", id, "size", size, "err", err)

@@ -247,13 +247,7 @@ func (l *lane) ship(items []*item) {
 	for _, it := range items {
 		c.Leaves = append(c.Leaves, it.leaves...)
 	}
-	key, ok := l.f.Key(l.issuer)
-	if !ok {
-		finish(items, ErrNoKey)
-		return
-	}
-	c.Sign(key, l.f.Origin)
-	res, err := l.f.see(c.Entry())
+	res, err := l.signed(c)
 	if err == nil && res.Refused != nil {
 		err = res.Refused
 	}
@@ -266,6 +260,24 @@ func (l *lane) ship(items []*item) {
 		it.out, at = res.Outcomes[at:at+len(it.leaves)], at+len(it.leaves)
 		close(it.done)
 	}
+}
+
+// signed signs a commit and sees it through. What was under way while the issuer's
+// key was replaced goes again, under the new key.
+func (l *lane) signed(c *forest.Commit) (*forest.Result, error) {
+	key, ok := l.f.Key(l.issuer)
+	for ok {
+		c.Sign(key, l.f.Origin)
+		res, err := l.f.see(c.Entry())
+		if err != nil || res.Refused == nil || res.Refused.Code != record.CodeSignature {
+			return res, err
+		}
+		was := key
+		if key, ok = l.f.Key(l.issuer); ok && key.Public() == was.Public() {
+			return res, nil
+		}
+	}
+	return nil, ErrNoKey
 }
 
 // see sends a commit, again and again, until this node has applied it. Calls with

@@ -81,3 +81,33 @@ func TestSeeForged(t *testing.T) {
 		t.Fatalf("%+v", res)
 	}
 }
+
+// TestSignedAnew: a commit that was signed before its issuer's key was replaced is no
+// refusal of its leaves.
+func TestSignedAnew(t *testing.T) {
+	old, now := sign.NewKey(), sign.NewKey()
+	key := old
+	var f *Forest
+	f = sender(t, func(entry []byte) error {
+		c, err := forest.Parse(entry)
+		if err != nil {
+			return err
+		}
+		res := &forest.Result{Outcomes: make([]forest.Outcome, 1)}
+		if sign.Verify(now.Public(), sign.DomainTree, "o", c.Signed(), c.Sig) != nil {
+			key, res = now, &forest.Result{Refused: &record.Refusal{Code: record.CodeSignature}}
+		}
+		f.Applied(entry, res)
+		return nil
+	})
+	f.Origin, f.Key = "o", func(string) (sign.Key, bool) { return key, true }
+	l := &lane{f: f, laneKey: laneKey{"a-sha", 1}}
+	if res, err := l.signed(commitOf(old)); err != nil || res.Refused != nil {
+		t.Fatalf("%+v %v", res, err)
+	}
+	now = sign.NewKey() // one that this node lacks
+	f.Key = func(string) (sign.Key, bool) { return old, true }
+	if res, err := l.signed(commitOf(old)); err != nil || res.Refused == nil {
+		t.Fatalf("%+v %v", res, err)
+	}
+}

@@ -14,6 +14,7 @@ import (
 const (
 	placesBack = 256 // batches of the log
 	voidsKept  = 64  // headers of void batches
+	toldMost   = 16  // pairs of one leader that are told: node/evidence keeps no more
 )
 
 // headers finds two headers of one leader for one place among the entries that
@@ -25,6 +26,7 @@ type headers struct {
 	origin string
 	twice  func(a, b *record.Header) // a leader signed both, for one place
 	voids  []*record.Header          // signed, of void batches, oldest first
+	told   map[string]int            // pairs, by leader
 }
 
 // applied takes the header of a batch that is in the log.
@@ -64,9 +66,14 @@ func (w *headers) void(entry []byte) error {
 }
 
 func (w *headers) compare(a, b *record.Header) {
-	if a.SamePlace(b) && a.Hash() != b.Hash() {
-		w.twice(a, b)
+	if !a.SamePlace(b) || a.Hash() == b.Hash() || w.told[a.Leader] == toldMost {
+		return
 	}
+	if w.told == nil {
+		w.told = map[string]int{}
+	}
+	w.told[a.Leader]++
+	w.twice(a, b)
 }
 
 // successor returns the header of the batch that follows a header in the log,

@@ -158,3 +158,18 @@ func TestNoSecondHeader(t *testing.T) {
 		t.Errorf("%d headers in memory", n)
 	}
 }
+
+// TestManySecondHeaders: a leader can sign without end for one place, and costs the
+// others no more than what is kept against it.
+func TestManySecondHeaders(t *testing.T) {
+	d := newDelivered(t)
+	e := d.entry()
+	e.Header.TimeMs += 3600_000
+	for range 2 * toldMost {
+		e = d.other(e)
+		if !d.deliver(e) {
+			t.Fatal("a batch an hour ahead is not void")
+		}
+	}
+	d.finds("one leader", toldMost)
+}

@@ -23,7 +23,7 @@ func (n *Node) sendCommit(ctx context.Context, entry []byte) error {
 	if leader == n.Settings.Member {
 		switch err := r.Commit(leader, entry); {
 		case errors.Is(err, replica.ErrBusy):
-			n.makeRoom()
+			n.roomFor(entry)
 			return forest.ErrLeaderBusy
 		case errors.Is(err, replica.ErrNotLeader):
 			return forest.ErrNoLeader
@@ -62,7 +62,7 @@ func (n *Node) serveCommit(_ context.Context, from string, req []byte) ([]byte, 
 	var refusal *record.Refusal
 	switch err := r.Commit(from, req); {
 	case errors.Is(err, replica.ErrBusy):
-		n.makeRoom()
+		n.roomFor(req)
 		return nil, &transport.RemoteError{Code: "busy"}
 	case errors.As(err, &refusal):
 		return nil, &transport.RemoteError{Code: "malformed"}
@@ -102,6 +102,13 @@ func (n *Node) onCommitted(entry []byte, res *law.Result) {
 	n.forest.Applied(entry, res)
 	busy := res.Refused != nil && res.Refused.Code == record.CodeTreeBusy
 	if busy || n.ledger.Pending() > law.MaxPending/2 {
+		n.makeRoom()
+	}
+}
+
+// roomFor makes room for a commit where that is what it waits for.
+func (n *Node) roomFor(entry []byte) {
+	if n.ledger.Pending()+len(entry) > law.MaxPending {
 		n.makeRoom()
 	}
 }

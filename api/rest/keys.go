@@ -9,6 +9,7 @@ import (
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node/custody"
+	"github.com/akashi-ledger/akashi/node/outbox"
 )
 
 // KeysForm replaces keys of a member, in one form that goes round: the member's
@@ -38,8 +39,8 @@ type KeysDone struct {
 	Keys    []KeyOf          `json:"keys"`
 	Votes   []VoteOf         `json:"votes"`
 	Key     string           `json:"idempotencyKey,omitempty"`
-	Final   bool             `json:"final"`
-	Records []custody.Posted `json:"records"`
+	Final   bool             `json:"final,omitempty" doc:"only where it was posted: till then the answer is the next member's form"`
+	Records []custody.Posted `json:"records,omitempty" doc:"as final"`
 }
 
 func (c *call) rotateKeys() (any, error) {
@@ -60,7 +61,7 @@ func (c *call) rotateKeys() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := KeysDone{ID: hex.EncodeToString(rec.ID[:]), Epoch: b.Epoch, Keys: []KeyOf{}, Votes: votesOf(b.Votes), Records: []custody.Posted{}}
+	out := KeysDone{ID: hex.EncodeToString(rec.ID[:]), Epoch: b.Epoch, Keys: []KeyOf{}, Votes: votesOf(b.Votes)}
 	for _, k := range b.Keys {
 		out.Keys = append(out.Keys, KeyOf{k.Role, k.Key[:], k.Proof[:]})
 	}
@@ -72,7 +73,18 @@ func (c *call) rotateKeys() (any, error) {
 		return nil, err
 	}
 	out.Key, out.Final, out.Records = d.Key, d.Final, d.Records
+	c.beginEpoch()
 	return out, nil
+}
+
+// beginEpoch posts a tick: the new keys count from the next batch on, and an idle
+// log has none. Where that fails, whatever is posted next does as well.
+func (c *call) beginEpoch() {
+	_, err := c.Outbox.Submit(c.ctx, outbox.Request{Issuer: c.Self, Urgent: true, Brief: true, Records: []*record.Record{
+		{Kind: record.KindTick, ID: c.newID(custody.Call{}, "tick"), Issuer: c.Self, Body: &record.Tick{}}}})
+	if err != nil {
+		c.Log.Warn("the new policy epoch waits for the next batch", "err", err)
+	}
 }
 
 // rotation builds the record with this member's vote, and at the member's own

@@ -19,6 +19,9 @@ func TestRotateKeys(t *testing.T) {
 	if len(d.Keys) != 1 || len(d.Votes) != 1 || d.Votes[0].Member != "a-sha" || d.Epoch != 0 || len(d.Records) != 0 {
 		t.Fatalf("%+v", d)
 	}
+	if again := must[KeysDone](m, token.Admin, "POST", path, d); again.ID != d.ID || len(again.Votes) != 1 {
+		t.Fatalf("the answer is not the next form: %+v", again)
+	}
 	form := KeysForm{ID: d.ID, Epoch: &d.Epoch, Keys: d.Keys, Submit: true}
 	if a := m.ask(token.Admin, "POST", path, form); a.code() != "votes-missing" {
 		t.Errorf("alone: %d %s", a.StatusCode, a.body)
@@ -49,6 +52,9 @@ func TestRotateKeys(t *testing.T) {
 	}
 	if d = must[KeysDone](m, token.Admin, "POST", path, form); !d.Final || len(d.Votes) != 3 || d.Records[0].ID != form.ID {
 		t.Fatalf("%+v", d)
+	}
+	if head, err := rules.Load[rules.Head](m.ledger.State(), rules.KeyHead); err != nil || head.Height <= d.Records[0].Height {
+		t.Errorf("the epoch has not begun: %+v, %v", head, err)
 	}
 	p, err := rules.Load[rules.Policy](m.ledger.State(), rules.KeyPolicy)
 	if err != nil || p.Epoch != 1 || p.Members[0].Key != sign.PublicKey(d.Keys[0].Key) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -27,8 +28,8 @@ func verifyCommand(e *env) *cobra.Command {
 		Long: `verify checks files that a person keeps, without any network and without
 trusting a single member: receipts with or without a status proof
 (akashi-receipt/v1), proofs of one handle's state and records (akashi-handle/v1),
-completeness proofs (akashi-completeness/v1), erasure certificates
-(akashi-erasure/v1), and evidence against members that a node kept
+completeness proofs (akashi-completeness/v1), leaves of commitment trees (akashi-committed/v1), erasure
+certificates (akashi-erasure/v1), and evidence against members that a node kept
 (akashi-evidence/v1): it then says who signed what contradicts itself.
 
 The policy file (C2SP tlog-policy) says which log it is and whose signatures
@@ -55,7 +56,7 @@ It exits 1 when a file is refused and names the part that does not hold.`,
 		},
 	}
 	cmd.Flags().StringArrayVar(&policies, "policy", nil, "policy `FILE` (tlog-policy) or policy chain; may be repeated")
-	cmd.Flags().StringVar(&secretFile, "secret", "", "`FILE` with the person's secret in hex: are a completeness proof's handles all of theirs?")
+	cmd.Flags().StringVar(&secretFile, "secret", "", "`FILE` with the person's secret (hex, base64, or a node's answer): are a completeness proof's handles all of theirs?")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the verdicts as JSON, one a line")
 	return cmd
 }
@@ -101,11 +102,17 @@ func readSecret(file string) (*sign.Secret, error) {
 	if err != nil {
 		return nil, wrongUse(fmt.Errorf("secret: %w", err))
 	}
-	raw, err := hex.DecodeString(strings.TrimSpace(string(b)))
-	if err != nil || len(raw) != len(sign.Secret{}) {
-		return nil, wrongUse(fmt.Errorf("secret: %s does not hold %d bytes in hex", file, len(sign.Secret{})))
+	text := strings.TrimSpace(string(b))
+	var answer struct{ Secret string }
+	if json.Unmarshal(b, &answer) == nil { // as GET /v1/people/{ref}/secret gives it
+		text = answer.Secret
 	}
-	return (*sign.Secret)(raw), nil
+	for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.DecodeString} {
+		if raw, err := decode(text); err == nil && len(raw) == len(sign.Secret{}) {
+			return (*sign.Secret)(raw), nil
+		}
+	}
+	return nil, wrongUse(fmt.Errorf("secret: %s does not hold %d bytes in hex or base64", file, len(sign.Secret{})))
 }
 
 // fileVerdict is one line of --json.

@@ -93,7 +93,10 @@ func OpenState(dir string, log *slog.Logger, opts ...OpenOption) (*badger.DB, er
 	o := openOptionsOf(opts)
 	return openBadger(dir, log, o, badger.OpenManaged, badger.DefaultOptions(dir).
 		WithDetectConflicts(false).
-		WithMemTableSize(28<<20). // a transaction may take 15 % of this, and 1 entry for 96 bytes of that: the heaviest batch with all that commits may leave pending
+		// A transaction may take 15 % of the memtable, and 1 entry for 96 bytes of that: the heaviest
+		// batch with all that commits may leave pending. Much larger, and the builder of its table
+		// outgrows 28 MiB and takes 60.
+		WithMemTableSize(26<<20).
 		WithIndexCacheSize(32<<20))
 }
 

@@ -83,7 +83,7 @@ func TestReceipts(t *testing.T) {
 func TestReceiptAfterKeyChange(t *testing.T) {
 	m := newMember(t)
 	consent, _ := person(t, m)
-	m.post("a-sha", m.c.KeyChange("a-sha"))
+	m.post("pf", m.c.Rotate("a-sha", []string{record.RoleRecord}, "b-sha", "c-sha", "pf"))
 	m.post("a-sha", m.c.Tick())
 	for _, index := range []uint64{consent, m.final.State.First} {
 		a := m.ask(token.App, "GET", fmt.Sprintf("/v1/records/%d/receipt", index), nil)

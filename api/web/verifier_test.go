@@ -259,9 +259,10 @@ func storyCases(t testing.TB) []jsCase {
 	recs["optout"] = post("aoba", c.OptOut(h.Public(), "f-1", "kitahi"))
 	recs["exception"] = post("aoba", c.Exception(h.Public(), c.Member("aoba").Approver))
 	recs["old key"] = post("kotori", c.Denial(h.Public(), record.CodeExpired))
-	changed := post("kotori", c.KeyChange("kotori"))
+	voters := []string{"aoba", "kitahi", "kotori"}
+	changed := post("kotori", c.Rotate("kotori", []string{record.RoleRecord}, voters...))
 	recs["new key"] = post("kotori", c.Denial(h.Public(), record.CodeExpired))
-	post("kotori", c.KeyChange("kotori"))
+	post("kotori", c.Rotate("kotori", []string{record.RoleRecord}, voters...))
 	recs["revocation"] = post("minato", c.Revoke(h, hash, 0))
 	recs["stop"] = post("aoba", c.Stop(h.Public(), hash, 0))
 	recs["stop all"] = post("aoba", c.StopAll(h.Public()))

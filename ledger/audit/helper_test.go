@@ -104,7 +104,7 @@ func history(t testing.TB, c *ledgertest.Consortium) map[string]*record.Record {
 	post("filing", "a-sha", c.Filing("f-1", c.NowMs, "name", "user-id"))
 	post("optout", "a-sha", c.OptOut(hana.Public(), "f-1", "b-sha"))
 	post("exception", "a-sha", c.Exception(hana.Public(), c.Member("a-sha").Approver))
-	post("key", "b-sha", c.KeyChange("b-sha"))
+	post("key", "pf", c.Rotate("b-sha", []string{record.RoleRecord}, "a-sha", "c-sha", "pf"))
 	post("revocation", "b-sha", c.Revoke(hana, terms, 0))
 	if got := c.Post("a-sha", c.Tick(), c.Provision(hana.Public(), 1, 0, "b-sha"))[1]; got != record.CodeRevoked {
 		t.Fatalf("provision after the revocation: %q", got)

@@ -169,7 +169,7 @@ func TestStatus(t *testing.T) {
 func TestIssuerKeyChanged(t *testing.T) {
 	s := newStory(t, ledgertest.Options{})
 	c := s.c
-	key := c.KeyChange("a-sha")
+	key := c.Rotate("a-sha", []string{record.RoleRecord}, "a-sha", "b-sha", "c-sha")
 	c.Must("a-sha", key)
 	g := c.Grant(s.hana, s.terms, 0)
 	c.Must("a-sha", g)

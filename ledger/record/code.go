@@ -101,6 +101,7 @@ const (
 	CodeGovernance       Code = "governance.unsupported" // this rules version cannot carry out the change
 	CodePolicyEpoch      Code = "policy.epoch"           // the change is for another policy epoch
 	CodeKeyTaken         Code = "key.taken"              // the key stands, or once stood, under another name or in another role
+	CodeKeyMember        Code = "key.member"             // a member's keys are replaced by the votes of k members: kind member
 )
 
 // A Refusal is a refused record, submission or batch: the caller may fix it.

@@ -22,11 +22,11 @@ func everyKind(t testing.TB) (*ledgertest.Consortium, map[string][]*record.Recor
 	in, in2 := c.Provision(h.Public(), 1, 0, "b-sha"), c.Provision(h.Public(), 1, 0, "b-sha")
 	e := c.Erasure([]record.KeyNumber{c.Number()}, "a-sha", "b-sha")
 	c.Must("a-sha", in, in2, e)
-	c.Must("pf", c.Party("shop"), c.SensorApprove("s-1", "a-sha"))
+	c.Must("pf", c.Party("shop"), c.Party("stall"), c.SensorApprove("s-1", "a-sha"))
 	terms2, _ := c.Terms(c.Screen("portal", "2"))
 	taro := c.Person("taro")
 	return c, map[string][]*record.Record{
-		"a-sha": {c.KeyChange("a-sha"), c.Service("x"), terms2, p("jiro"), c.Stop(h.Public(), terms, 1),
+		"a-sha": {c.Service("x"), terms2, p("jiro"), c.Stop(h.Public(), terms, 1),
 			c.HandleOpen(c.Person("x").Handle("portal", 0).Public(), "portal"),
 			c.HandleMove(taro.Handle("portal", 0), taro.Handle("portal", 1)), c.Provision(h.Public(), 1, 0, "b-sha"),
 			c.OptOut(h.Public(), "f-1", "b-sha"), c.FilingEnd("f-1"), c.Exception(h.Public(), c.Member("a-sha").Approver),
@@ -35,14 +35,17 @@ func everyKind(t testing.TB) (*ledgertest.Consortium, map[string][]*record.Recor
 		"b-sha": {c.Received(in), c.Undelivered(in2), c.Attestation(e.ID), c.Tree("u"), c.Tick()},
 		"pf": {c.Party("cafe"), c.Leave("shop"), c.SensorApprove("s-2", "b-sha"), c.Revoke(h, terms, 0), c.StopAll(h.Public()),
 			c.HandleClose(h.Public()), c.Vote("v", []record.Parameter{{Name: "phase", Value: "1"}}, "b-sha", "c-sha", "pf")},
+		"stall": {c.KeyChange("stall")},
 	}
 }
+
+var issuers = []string{"a-sha", "b-sha", "pf", "stall"} // of everyKind
 
 // TestEveryKindIsAccepted: the seeds below are worth mutating.
 func TestEveryKindIsAccepted(t *testing.T) {
 	c, recs := everyKind(t)
 	kinds := map[record.Kind]bool{}
-	for _, issuer := range []string{"a-sha", "b-sha", "pf"} {
+	for _, issuer := range issuers {
 		got := c.Post(issuer, recs[issuer]...)
 		for i, r := range recs[issuer] {
 			if got[i] != "" && r.Kind != record.KindHandleClose { // pf does not own it
@@ -63,13 +66,14 @@ func TestEveryKindIsAccepted(t *testing.T) {
 // whether the bytes are an entry, or leaves to be signed properly.
 func FuzzApply(f *testing.F) {
 	c, recs := everyKind(f)
-	for _, issuer := range []string{"a-sha", "b-sha", "pf"} {
+	for _, issuer := range issuers {
 		sub := c.Clone(f).Submit(issuer, recs[issuer]...)
 		f.Add(byte(0), canon.Must(c.Entry(sub)))
 		for _, leaf := range sub.Leaves {
 			f.Add(byte(1), leaf)
 			f.Add(byte(2), leaf)
 			f.Add(byte(3), leaf)
+			f.Add(byte(4), leaf)
 		}
 	}
 	f.Fuzz(func(t *testing.T, how byte, b []byte) {
@@ -80,7 +84,7 @@ func FuzzApply(f *testing.F) {
 			return
 		}
 		d := c.Clone(t)
-		issuer := []string{"a-sha", "b-sha", "pf"}[how%3]
+		issuer := issuers[int(how)%len(issuers)]
 		r := d.Batch(d.SubmitLeaves(issuer, b, b))
 		if len(d.Leaves[len(d.Leaves)-1]) > record.MaxSealBytes {
 			t.Fatal("the seal is too long")

@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"bytes"
 	"slices"
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
@@ -124,13 +123,15 @@ func (b *batch) list(id string, of func(*Directory) *[]string) error {
 	return nil
 }
 
+// keyChange: a party replaces its own key. A member's takes the votes of the
+// others (member): it signs headers, and evidence names it.
 func (b *batch) keyChange(issuer string, body *record.KeyChange) error {
 	p, err := need[Party](b.tx, KeyParty(issuer), record.CodeSubmissionIssuer)
 	if err != nil {
 		return err
 	}
-	if bytes.Equal(p.Approver, body.Key[:]) {
-		return record.Refuse(record.CodeApprover, "the second approver's key cannot sign for the issuer")
+	if p.Member { // k members say who signs headers and votes
+		return record.Refuse(record.CodeKeyMember, "%s is a member", issuer)
 	}
 	if err := b.freeKey(body.Key); err != nil {
 		return err

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -199,11 +201,31 @@ func (l *liar) tells(at *node.Node, change func(*record.Seal)) {
 	l.cosigns(sign.Checkpoint{Origin: l.f.Origin, Size: st.Size, Root: edge.With(hashes...).Root()})
 }
 
+// sayings are the lines that nodes log.
+type sayings struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *sayings) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(b)
+}
+
+func (s *sayings) count(what string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bytes.Count(s.text.Bytes(), []byte(what))
+}
+
 // TestWhoIsToBlame: a member cosigns another log than ours, and tells its seal
 // when it is asked. A register that does not follow from the rules is its own
 // fault; another header for the same place is its leader's.
 func TestWhoIsToBlame(t *testing.T) {
 	c := found(t, false)
+	said := new(sayings)
+	c.log = slog.New(slog.NewTextHandler(said, nil))
 	c.start(c.ids...)
 	c.ready()
 	for range 3 {
@@ -211,6 +233,20 @@ func TestWhoIsToBlame(t *testing.T) {
 	}
 	l := c.lie("pf")
 	c.post("a-sha", &record.Record{Kind: record.KindTick, Body: &record.Tick{}})
+	l.tells(c.nodes["a-sha"], func(s *record.Seal) { // a header that its leader never signed
+		h := *s.Header
+		h.TimeMs++
+		s.Header = &h
+	})
+	c.eventually("all three refuse it", func() error {
+		if n := said.count("lacks the leader's signature"); n < 3 {
+			return fmt.Errorf("%d have", n)
+		}
+		return nil
+	})
+	if said.count("signed two headers") > 0 {
+		t.Error("a leader is accused by a header that it did not sign")
+	}
 	leader := ""
 	l.tells(c.nodes["a-sha"], func(s *record.Seal) { s.Register[0] ^= 1; leader = s.Header.Leader })
 	c.names(receipt.EvidenceDerivation, "pf")

@@ -13,6 +13,7 @@ import (
 	"github.com/akashi-ledger/akashi/ledger/receipt"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node/cosign"
+	"github.com/akashi-ledger/akashi/node/replica"
 	"github.com/akashi-ledger/akashi/node/store"
 	"github.com/akashi-ledger/akashi/node/transport"
 )
@@ -122,10 +123,22 @@ func (n *Node) blame(policy *sign.Policy, theirs receipt.Cosigned, leaf []byte) 
 	case bytes.Equal(canon.Must(ours.Header), canon.Must(seal.Header)):
 		return n.blameMember(policy, theirs, seal.Height, leaf)
 	case ours.Header.SamePlace(seal.Header):
-		n.onTwice(ours.Header, seal.Header)
-		return nil
+		return n.blameLeader(st, ours.Header, seal.Header)
 	}
 	return errors.New("its log has parted from ours before")
+}
+
+// blameLeader shows that a leader signed two headers. Who told us of the other
+// may have made it up.
+func (n *Node) blameLeader(st *store.State, ours, theirs *record.Header) error {
+	signed, err := replica.SignedByLeader(st, n.Founding.Origin, theirs)
+	if err == nil && !signed {
+		err = fmt.Errorf("its header of term %d lacks the leader's signature", theirs.Term)
+	}
+	if err == nil {
+		n.onTwice(ours, theirs)
+	}
+	return err
 }
 
 // blameMember shows that the same batch was judged differently.

@@ -44,12 +44,8 @@ func (w *headers) void(entry []byte) error {
 		return nil
 	}
 	h, st := &e.Header, w.ledger.State()
-	leader, err := rules.Load[rules.Party](st, rules.KeyParty(h.Leader))
-	if err != nil {
+	if signed, err := SignedByLeader(st, w.origin, h); err != nil || !signed {
 		return err
-	}
-	if leader == nil || !leader.Member || sign.Verify(leader.Key, sign.DomainHeader, w.origin, h.Signed(), h.Sig) != nil {
-		return nil
 	}
 	for _, o := range w.voids {
 		w.compare(o, h)
@@ -63,6 +59,16 @@ func (w *headers) void(entry []byte) error {
 	}
 	w.compare(o, h)
 	return nil
+}
+
+// SignedByLeader reports whether a header has the signature of the member that it
+// names, with the key that the register has for it.
+func SignedByLeader(v rules.View, origin string, h *record.Header) (bool, error) {
+	leader, err := rules.Load[rules.Party](v, rules.KeyParty(h.Leader))
+	if err != nil || leader == nil || !leader.Member {
+		return false, err
+	}
+	return sign.Verify(leader.Key, sign.DomainHeader, origin, h.Signed(), h.Sig) == nil, nil
 }
 
 func (w *headers) compare(a, b *record.Header) {

@@ -23,7 +23,7 @@ function row(handles, { t, pick, el }) {
   const kinds = handles.flatMap((h) => h.kinds ?? []);
   const now = handles.findLast((h) => h.present);
   const name = pick(handles[0].name ?? { ja: t("row.handle"), en: t("row.handle") });
-  const li = el("li", events ? "" : "none", el("div", "row-h", el("h3", "", el("bdi", "", name)), el("p", "num", events ? t("row.events", { n: events }) : t("row.none"))));
+  const li = el("li", events ? "" : "none", el("div", "row-h", el("h2", "", el("bdi", "", name)), el("p", "num", events ? t("row.events", { n: events }) : t("row.none"))));
   li.append(squares(events, kinds, { t, el }));
   if (now && now.state !== "active") li.append(el("p", "small muted", t("state." + now.state)));
   for (const s of now?.scopes ?? []) {

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"encoding/hex"
+	"slices"
 
 	"github.com/akashi-ledger/akashi/ledger/receipt"
 	"github.com/akashi-ledger/akashi/ledger/record"
@@ -70,13 +71,8 @@ func (c *call) certificate() (any, error) {
 		return nil, record.Refuse(record.CodeErasureUnknown, "")
 	}
 	attestations := []uint64{}
-	seen := uint64(0)
-	for _, h := range e.Done {
-		if h.TimeMs == seen { // its batch was read
-			continue
-		}
-		seen = h.TimeMs
-		if attestations, err = attested(st, id, h.TimeMs, attestations); err != nil {
+	for _, ms := range attestedAt(e) {
+		if attestations, err = attested(st, id, ms, attestations); err != nil {
 			return nil, err
 		}
 	}
@@ -85,6 +81,21 @@ func (c *call) certificate() (any, error) {
 		return nil, err
 	}
 	return c.checked(b, hex.EncodeToString(id[:])+".erasure.akashi.json")
+}
+
+// attestedAt returns the times of the batches with an erasure's attestations.
+func attestedAt(e *rules.Erasure) []uint64 {
+	var at []uint64
+	for _, h := range e.Done {
+		at = append(at, h.TimeMs)
+	}
+	for _, c := range e.Copies {
+		if c.TimeMs != 0 {
+			at = append(at, c.TimeMs)
+		}
+	}
+	slices.Sort(at)
+	return slices.Compact(at)
 }
 
 // attested appends the leaves of an erasure's attestations in the batch of a

@@ -136,3 +136,24 @@ func (c *Consortium) Erasure(numbers []record.KeyNumber, holders ...string) *rec
 func (c *Consortium) Attestation(erasure record.ID, more ...record.KeyNumber) *record.Record {
 	return c.plain(record.KindAttestation, &record.Attestation{Erasure: erasure, Class: "file-slot", Generation: 7, Numbers: more})
 }
+
+// AttestCopies returns a custodian's word that it destroyed its copies of a
+// member's keys.
+func (c *Consortium) AttestCopies(erasure record.ID, of string, generation uint64) *record.Record {
+	return c.plain(record.KindAttestation, &record.Attestation{Erasure: erasure, Class: "file-slot", Generation: generation, For: of})
+}
+
+// Custodian returns an owner's naming of a custodian; with a generation, the
+// custodian's word on its vault.
+func (c *Consortium) Custodian(owner, custodian string, generation uint64) *record.Record {
+	body := &record.Custodian{Owner: owner, Custodian: custodian, Generation: generation}
+	if generation > 0 {
+		body.Class = "file-slot"
+	}
+	return c.plain(record.KindCustodian, body)
+}
+
+// CustodianLost returns the end of a custodian that lost its copies.
+func (c *Consortium) CustodianLost(owner, custodian, reason string) *record.Record {
+	return c.plain(record.KindCustodianLost, &record.CustodianLost{Owner: owner, Custodian: custodian, Reason: reason})
+}

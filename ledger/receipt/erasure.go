@@ -3,6 +3,7 @@ package receipt
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/record"
@@ -30,6 +31,24 @@ type Erased struct {
 	Numbers int           `json:"numbers"` // keys with a tombstone
 	Done    []HolderState `json:"done"`
 	Pending []HolderState `json:"pending"`
+	Copies  []CopyState   `json:"copies,omitempty"` // at the holders' custodians
+}
+
+// Complete reports whether every holder and every custodian has attested, or was
+// lost by name.
+func (e *Erased) Complete() bool {
+	open := slices.ContainsFunc(e.Copies, func(c CopyState) bool { return c.TimeMs == 0 && c.Lost == "" })
+	return len(e.Pending) == 0 && !open
+}
+
+// CopyState is what one custodian answered; TimeMs 0: nothing yet, unless it lost
+// its copies.
+type CopyState struct {
+	Member     string      `json:"member"` // whose keys the copies are of
+	MemberName record.Text `json:"memberName"`
+	HolderState
+	Lost   string `json:"lost,omitempty"` // destroyed, stolen
+	LostMs uint64 `json:"lostMs,omitempty"`
 }
 
 // HolderState is what one holder answered; TimeMs 0: nothing yet.
@@ -126,7 +145,11 @@ func (e *erasing) derive(ask lookup) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := e.facts.parties(append([]string{e.rec.Issuer}, e.body.Holders...)); err != nil {
+	names := append([]string{e.rec.Issuer}, e.body.Holders...)
+	for _, c := range e.state.Copies {
+		names = append(names, c.Member, c.Custodian)
+	}
+	if err := e.facts.parties(names); err != nil {
 		return err
 	}
 	e.result = &Erased{ID: fmt.Sprintf("%x", e.rec.ID[:]), Cause: e.body.Cause, Issuer: e.rec.Issuer,
@@ -137,19 +160,53 @@ func (e *erasing) derive(ask lookup) (err error) {
 	for _, id := range e.state.Pending {
 		e.result.Pending = append(e.result.Pending, HolderState{Holder: id, Name: e.facts.names[id]})
 	}
+	return e.copies(ask)
+}
+
+// copies asks the register which custodians that have not answered lost their
+// copies.
+func (e *erasing) copies(ask lookup) error {
+	for _, c := range e.state.Copies {
+		s := CopyState{Member: c.Member, MemberName: e.facts.names[c.Member],
+			HolderState: HolderState{c.Custodian, e.facts.names[c.Custodian], c.TimeMs, c.Class, c.Generation}}
+		if c.TimeMs == 0 {
+			custody, err := must[rules.Custody](ask, rules.KeyCustody(c.Member))
+			if err != nil {
+				return err
+			}
+			if loss := e.state.Lost(c, custody); loss != nil {
+				s.Lost, s.LostMs = loss.Reason, loss.TimeMs
+			}
+		}
+		e.result.Copies = append(e.result.Copies, s)
+	}
 	return nil
 }
 
-// matchAttestations wants one attestation for each holder that is done.
+// matchAttestations wants one attestation for each holder that is done, in their
+// order, and one for each custodian that is.
 func (e *erasing) matchAttestations() error {
-	if len(e.atts) != len(e.state.Done) {
-		return fmt.Errorf("%d attestations, the register has %d", len(e.atts), len(e.state.Done))
-	}
-	for i, d := range e.state.Done {
-		a := e.atts[i]
-		if a.Erasure != e.rec.ID || e.by[i] != d.Holder || a.Class != d.Class || a.Generation != d.Generation {
-			return fmt.Errorf("attestation %d is not the one of %s that the register has", i, d.Holder)
+	want := slices.Clone(e.state.Done)
+	copies := map[[2]string]rules.CopyErase{}
+	for _, c := range e.state.Copies {
+		if c.TimeMs != 0 {
+			copies[[2]string{c.Member, c.Custodian}] = c
 		}
+	}
+	for i, a := range e.atts {
+		d := rules.HolderErase{}
+		if c, ok := copies[[2]string{a.For, e.by[i]}]; ok && a.For != "" {
+			d = rules.HolderErase{Holder: c.Custodian, Class: c.Class, Generation: c.Generation}
+			delete(copies, [2]string{a.For, e.by[i]})
+		} else if a.For == "" && len(want) > 0 {
+			d, want = want[0], want[1:]
+		}
+		if a.Erasure != e.rec.ID || e.by[i] != d.Holder || a.Class != d.Class || a.Generation != d.Generation {
+			return fmt.Errorf("attestation %d is not one that the register has", i)
+		}
+	}
+	if len(want)+len(copies) > 0 {
+		return fmt.Errorf("%d attestations that the register has are missing", len(want)+len(copies))
 	}
 	return nil
 }
@@ -194,12 +251,32 @@ func (e *erasing) human() Human {
 	for _, d := range e.result.Pending {
 		l.add("まだ答えていない："+d.Name.Ja, "Has not answered: "+english(d.Name))
 	}
-	if len(e.result.Pending) == 0 {
+	e.humanCopies(l)
+	if e.result.Complete() {
 		l.add("すべての保管者が消去しました。", "Every holder has destroyed its copies.")
 	}
 	l.add("証明できないこと：記憶装置や仮想マシンの控えに残った写し、すでに渡された平文、うそをつく保管者、だれかが手元に残した控え。",
 		"Not proven: copies left by storage remapping or machine snapshots, plaintext already handed out, a holder that lies, a receipt that somebody kept.")
 	return l.Human
+}
+
+// humanCopies says what became of the copies at custodians.
+func (e *erasing) humanCopies(l *lines) {
+	for _, c := range e.result.Copies {
+		who, at := c.MemberName.Ja+"の鍵の写し（保管："+c.Name.Ja+"）", english(c.Name)+", for "+english(c.MemberName)
+		switch t := clock(c.TimeMs, e.facts.policy.StoryTime); {
+		case c.TimeMs != 0:
+			l.add(fmt.Sprintf("消去した：%s（%s、保管の種類 %s）", who, t.Ja, c.Class),
+				fmt.Sprintf("Copies destroyed: %s (%s, storage class %s)", at, t.En, c.Class))
+		case c.Lost == record.LostStolen:
+			l.add("例外：盗まれたと届け出た："+who+"。写しが残っているおそれがあります。",
+				"Exception: copies reported stolen: "+at+". Somebody may still have them.")
+		case c.Lost != "":
+			l.add("例外：失われたと届け出た："+who, "Exception: copies reported destroyed without attestation: "+at)
+		default:
+			l.add("まだ答えていない："+who, "Has not answered: "+at)
+		}
+	}
 }
 
 // certifying is a certificate on its way through the checks.

@@ -93,3 +93,49 @@ func TestMangleErasure(t *testing.T) {
 		return err
 	})
 }
+
+// TestErasureCopies: custodians of the holders' keys stand in the certificate, until
+// they attest or lost their copies by name.
+func TestErasureCopies(t *testing.T) {
+	c := ledgertest.New(t, ledgertest.Options{Seed: "erasure"})
+	for _, custodian := range []string{"b-sha", "c-sha", "pf"} {
+		c.Must("a-sha", c.Custodian("a-sha", custodian, 0))
+		c.Must(custodian, c.Custodian("a-sha", custodian, 3))
+	}
+	e := &erasure{person: newPerson(c, "hana"), rec: c.Erasure([]record.KeyNumber{c.Number()}, "a-sha")}
+	c.Must("a-sha", e.rec)
+	e.attest("a-sha")
+	copies := c.AttestCopies(e.rec.ID, "a-sha", 4)
+	c.Must("b-sha", copies)
+	e.atts = append(e.atts, copies)
+	c.Must("a-sha", c.CustodianLost("a-sha", "c-sha", record.LostStolen))
+
+	v, err := receipt.Verify(e.certificate(t), c.Policy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := v.Erasure
+	if len(x.Pending) != 0 || x.Complete() || len(x.Copies) != 3 || x.Copies[0].Generation != 4 || x.Copies[0].TimeMs == 0 ||
+		x.Copies[1].Lost != record.LostStolen || x.Copies[1].LostMs == 0 || x.Copies[2].TimeMs != 0 || x.Copies[2].Lost != "" {
+		t.Errorf("%+v", x)
+	}
+	ja := strings.Join(v.Human.Ja, "\n")
+	for _, want := range []string{"消去した：a-sha社の鍵の写し（保管：b-sha社）", "例外：盗まれたと届け出た：a-sha社の鍵の写し（保管：c-sha社）", "まだ答えていない：a-sha社の鍵の写し（保管：pf社）"} {
+		if !strings.Contains(ja, want) {
+			t.Errorf("no %q in\n%s", want, ja)
+		}
+	}
+	if strings.Contains(ja, "すべての保管者") {
+		t.Error("complete, though one has not answered")
+	}
+	c.Must("pf", c.CustodianLost("a-sha", "pf", record.LostDestroyed))
+	if v, err = receipt.Verify(e.certificate(t), c.Policy()); err != nil || !v.Erasure.Complete() {
+		t.Errorf("every custodian answered or is excepted: %+v, %v", v.Erasure, err)
+	}
+	e.atts = e.atts[:1]
+	index, _ := c.Find(e.rec.ID)
+	first, _ := c.Find(e.atts[0].ID)
+	if _, err := receipt.BuildErasure(newest(c), index, []uint64{first}); err == nil {
+		t.Error("a custodian's attestation was left out, and nobody noticed")
+	}
+}

@@ -36,6 +36,8 @@ var kindWords = map[record.Kind]record.Text{
 	record.KindTick:          {Ja: "時刻の記録", En: "passing of time"},
 	record.KindFiling:        {Ja: "オプトアウトの届出", En: "opt-out filing"},
 	record.KindTree:          {Ja: "センサー記録の開始", En: "start of a commitment tree"},
+	record.KindCustodian:     {Ja: "鍵の写しの保管", En: "custody of copies of keys"},
+	record.KindCustodianLost: {Ja: "鍵の写しの喪失", En: "loss of copies of keys"},
 }
 
 // KindWords names a kind of record for people.

@@ -100,6 +100,9 @@ const (
 	CodeParameterUnknown Code = "parameter.unknown"
 	CodeGovernance       Code = "governance.unsupported" // this rules version cannot carry out the change
 	CodePolicyEpoch      Code = "policy.epoch"           // the change is for another policy epoch
+	CodeCustodianUnknown Code = "custodian.unknown"      // nobody of this name keeps copies of the member's keys
+	CodeCustodianStale   Code = "custodian.stale"        // the custodian's vault is older than the one it attested with
+	CodeAttestationEarly Code = "attestation.early"      // the member itself has not attested, so not all numbers are known
 	CodeKeyTaken         Code = "key.taken"              // the key stands, or once stood, under another name or in another role
 	CodeKeyMember        Code = "key.member"             // a member's keys are replaced by the votes of k members: kind member
 )

@@ -35,6 +35,8 @@ const (
 	KindTick          Kind = 26 // time passes
 	KindFiling        Kind = 27 // an opt-out filing with the authority begins or ends
 	KindTree          Kind = 28 // a commitment tree is made
+	KindCustodian     Kind = 29 // a member keeps copies of another's keys
+	KindCustodianLost Kind = 30 // it has them no more, and cannot attest it
 )
 
 var kindNames = map[Kind]string{
@@ -45,7 +47,7 @@ var kindNames = map[Kind]string{
 	KindOptOut: "provision.optout", KindException: "provision.exception", KindDenial: "denial",
 	KindErasure: "erasure", KindAttestation: "erasure.attestation", KindSensorApprove: "sensor.approve",
 	KindSensorRetire: "sensor.retire", KindTreeAdvance: "tree.advance", KindVote: "vote", KindTick: "tick",
-	KindFiling: "optout.filing", KindTree: "tree",
+	KindFiling: "optout.filing", KindTree: "tree", KindCustodian: "custodian", KindCustodianLost: "custodian.lost",
 }
 
 // String returns the kind's name in API and documents.
@@ -124,6 +126,10 @@ func newBody(k Kind) Body {
 		return new(Filing)
 	case KindTree:
 		return new(Tree)
+	case KindCustodian:
+		return new(Custodian)
+	case KindCustodianLost:
+		return new(CustodianLost)
 	}
 	return nil
 }

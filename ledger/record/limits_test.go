@@ -87,6 +87,14 @@ var limits = []limit{
 	on("class with a space", record.KindAttestation, malformed, func(b *record.Attestation) { b.Class = "a b" }),
 	on("513 numbers", record.KindAttestation, malformed, func(b *record.Attestation) { b.Numbers = make([]record.KeyNumber, 513) }),
 
+	on("numbers of copies", record.KindAttestation, malformed, func(b *record.Attestation) { b.For = "b-sha" }),
+	on("attestation of copies", record.KindAttestation, "", func(b *record.Attestation) { b.For, b.Numbers = "b-sha", nil }),
+	on("class of 65", record.KindCustodian, malformed, func(b *record.Custodian) { b.Class = strings.Repeat("x", 65) }),
+	on("class without generation", record.KindCustodian, malformed, func(b *record.Custodian) { b.Generation = 0 }),
+	on("its own custodian", record.KindCustodian, malformed, func(b *record.Custodian) { b.Custodian = b.Owner }),
+	on("end", record.KindCustodian, "", func(b *record.Custodian) { b.End = true }),
+	on("reason of a loss", record.KindCustodianLost, malformed, func(b *record.CustodianLost) { b.Reason = "mislaid" }),
+
 	on("sensor", record.KindSensorApprove, malformed, func(b *record.SensorApprove) { b.Sensor = "" }),
 	on("operator", record.KindSensorApprove, malformed, func(b *record.SensorApprove) { b.Operator = "" }),
 	on("type", record.KindSensorApprove, malformed, func(b *record.SensorApprove) { b.Type = "" }),

@@ -154,16 +154,15 @@ type Attestation struct {
 	Class      string      `cbor:"2,keyasint"` // storage class of the destroyed root key
 	Generation uint64      `cbor:"3,keyasint"` // of the holder's vault after the destruction
 	Numbers    []KeyNumber `cbor:"4,keyasint,omitempty"`
+
+	// For is the member of whose keys the issuer destroyed its copies, as a
+	// custodian; "" where it speaks for itself.
+	For string `cbor:"5,keyasint,omitempty"`
 }
 
 func (a *Attestation) check() error {
-	if len(a.Class) == 0 || len(a.Class) > 64 || len(a.Numbers) > MaxNumbers {
-		return refuse(CodeRecordMalformed, "storage class or %d numbers", len(a.Numbers))
+	if len(a.Numbers) > MaxNumbers || a.For != "" && (len(a.Numbers) > 0 || !ValidID(a.For)) {
+		return refuse(CodeRecordMalformed, "%d numbers, for %q", len(a.Numbers), a.For)
 	}
-	for i := range len(a.Class) {
-		if c := a.Class[i]; c <= ' ' || c > '~' {
-			return refuse(CodeRecordMalformed, "storage class is not printable ASCII")
-		}
-	}
-	return nil
+	return checkClass(a.Class)
 }

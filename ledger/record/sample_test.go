@@ -33,6 +33,7 @@ func samples(t testing.TB) map[record.Kind]*record.Record {
 		c.Tree("crossing"), c.TreeAdvance(9, 1000, record.Digest{4}),
 		c.Vote("phase", []record.Parameter{{Name: "phase", Value: "two"}}, "a-sha", "b-sha", "c-sha"), c.Tick(),
 		c.Filing("filing-1", ledgertest.FoundedMs, "name", "user-id"),
+		c.Custodian("a-sha", "b-sha", 3), c.CustodianLost("a-sha", "b-sha", record.LostStolen),
 	} {
 		if r.ID == (record.ID{}) {
 			r.ID = c.ID()

@@ -25,7 +25,11 @@ func (b *batch) erasure(rec *record.Record, e *record.Erasure) error {
 	if err := b.bury(rec.ID, e.Numbers); err != nil {
 		return err
 	}
-	b.save(KeyErasure(rec.ID), &Erasure{Issuer: rec.Issuer, TimeMs: b.header.TimeMs, Pending: e.Holders})
+	copies, err := b.copies(e.Holders)
+	if err != nil {
+		return err
+	}
+	b.save(KeyErasure(rec.ID), &Erasure{Issuer: rec.Issuer, TimeMs: b.header.TimeMs, Pending: e.Holders, Copies: copies})
 	return nil
 }
 
@@ -53,6 +57,9 @@ func (b *batch) attestation(issuer string, a *record.Attestation) error {
 	e, err := need[Erasure](b.tx, KeyErasure(a.Erasure), record.CodeErasureUnknown)
 	if err != nil {
 		return err
+	}
+	if a.For != "" {
+		return b.attestCopies(issuer, a, e)
 	}
 	i := slices.Index(e.Pending, issuer)
 	if i < 0 {

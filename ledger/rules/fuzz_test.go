@@ -23,6 +23,8 @@ func everyKind(t testing.TB) (*ledgertest.Consortium, map[string][]*record.Recor
 	e := c.Erasure([]record.KeyNumber{c.Number()}, "a-sha", "b-sha")
 	c.Must("a-sha", in, in2, e)
 	c.Must("pf", c.Party("shop"), c.Party("stall"), c.SensorApprove("s-1", "a-sha"))
+	c.Must("a-sha", c.Custodian("a-sha", "b-sha", 0))
+	c.Must("b-sha", c.Custodian("a-sha", "b-sha", 3))
 	terms2, _ := c.Terms(c.Screen("portal", "2"))
 	taro := c.Person("taro")
 	return c, map[string][]*record.Record{
@@ -31,8 +33,9 @@ func everyKind(t testing.TB) (*ledgertest.Consortium, map[string][]*record.Recor
 			c.HandleMove(taro.Handle("portal", 0), taro.Handle("portal", 1)), c.Provision(h.Public(), 1, 0, "b-sha"),
 			c.OptOut(h.Public(), "f-1", "b-sha"), c.FilingEnd("f-1"), c.Exception(h.Public(), c.Member("a-sha").Approver),
 			c.Denial(h.Public(), record.CodeRevoked), c.Erasure([]record.KeyNumber{c.Number()}, "a-sha"),
-			c.Attestation(e.ID, c.Number()), c.SensorRetire("s-1"), c.TreeAdvance(rules.TreeID(leafHash(c.Leaf(tree))), 7, record.Digest{7})},
-		"b-sha": {c.Received(in), c.Undelivered(in2), c.Attestation(e.ID), c.Tree("u"), c.Tick()},
+			c.Attestation(e.ID, c.Number()), c.SensorRetire("s-1"), c.TreeAdvance(rules.TreeID(leafHash(c.Leaf(tree))), 7, record.Digest{7}),
+			c.Custodian("a-sha", "pf", 0)},
+		"b-sha": {c.Received(in), c.Undelivered(in2), c.Attestation(e.ID), c.Tree("u"), c.Tick(), c.CustodianLost("a-sha", "b-sha", record.LostStolen)},
 		"pf": {c.Party("cafe"), c.Leave("shop"), c.SensorApprove("s-2", "b-sha"), c.Revoke(h, terms, 0), c.StopAll(h.Public()),
 			c.HandleClose(h.Public()), c.Vote("v", []record.Parameter{{Name: "phase", Value: "1"}}, "b-sha", "c-sha", "pf")},
 		"stall": {c.KeyChange("stall")},
@@ -54,7 +57,7 @@ func TestEveryKindIsAccepted(t *testing.T) {
 			kinds[r.Kind] = true
 		}
 	}
-	for k := record.KindParty; k <= record.KindTree; k++ {
+	for k := record.KindParty; k <= record.KindCustodianLost; k++ {
 		if !kinds[k] {
 			t.Errorf("no record of kind %v", k)
 		}

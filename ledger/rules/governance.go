@@ -49,6 +49,10 @@ func (b *batch) rule(rec *record.Record, leaf record.Digest) error {
 		return b.erasure(rec, body)
 	case *record.Attestation:
 		return b.attestation(rec.Issuer, body)
+	case *record.Custodian:
+		return b.custodian(rec.Issuer, body)
+	case *record.CustodianLost:
+		return b.custodianLost(rec.Issuer, body)
 	case *record.SensorApprove:
 		return b.sensorApprove(rec.Issuer, body)
 	case *record.SensorRetire:

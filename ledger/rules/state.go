@@ -44,6 +44,9 @@ func KeyIntent(id record.ID) string { return "intent/" + string(id[:]) }
 // KeyErasure names an erasure.
 func KeyErasure(id record.ID) string { return "erasure/" + string(id[:]) }
 
+// KeyCustody names the custodians of a member's keys.
+func KeyCustody(member string) string { return "custody/" + member }
+
 // KeyTombstone names the permanent mark of a destroyed identity.
 func KeyTombstone(n record.KeyNumber) string { return "tomb/" + string(n[:]) }
 
@@ -211,6 +214,7 @@ type Erasure struct {
 	TimeMs  uint64        `cbor:"2,keyasint"`
 	Pending []string      `cbor:"3,keyasint,omitempty"`
 	Done    []HolderErase `cbor:"4,keyasint,omitempty"`
+	Copies  []CopyErase   `cbor:"5,keyasint,omitempty"` // of the holders' custodians, as they stood; ascending
 }
 
 // HolderErase is one holder's attestation.

@@ -126,14 +126,6 @@ func (s *Store) IssueTo(party string, role Role, name string) (string, error) {
 	return s.issue(prefixToken, Caller{Role: role, Name: name, Party: party}, 0)
 }
 
-// IssueFor is Issue for a token that ends.
-func (s *Store) IssueFor(role Role, name, person string, life time.Duration) (string, error) {
-	if life <= 0 {
-		return "", fmt.Errorf("life of %v", life)
-	}
-	return s.issue(prefixToken, Caller{Role: role, Name: name, Person: person}, life)
-}
-
 // Link makes a one-time code for a person: see Redeem.
 func (s *Store) Link(person string, life time.Duration) (string, error) {
 	if life <= 0 || life > MaxLink {

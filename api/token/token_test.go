@@ -81,9 +81,6 @@ func TestIssueRefuses(t *testing.T) {
 	if got, err2 := s.Lookup(text); err != nil || err2 != nil || got != (Caller{Role: Manager, Name: "till", Party: "shop"}) {
 		t.Errorf("%+v, %v, %v", got, err, err2)
 	}
-	if _, err := s.IssueFor(App, "x", "", 0); err == nil {
-		t.Error("a life of nothing")
-	}
 	if _, err := s.Link("p01", MaxLink+1); err == nil {
 		t.Error("a link for ever")
 	}

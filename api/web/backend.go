@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/akashi-ledger/akashi/ledger/record"
 )
@@ -15,12 +14,13 @@ type Backend interface {
 	Desk
 }
 
-// Sessions say who is looking. A token is secret: a backend keeps only its
-// hash, and what it seals under the token itself.
+// Sessions say who is looking (package session). A token is secret: a backend
+// keeps only its hash, and what it seals under the token itself.
 type Sessions interface {
-	// Enter redeems a one-time code for the token of a session that ends after
-	// life. It returns ErrNoSession for a code that is unknown, used or too old.
-	Enter(ctx context.Context, code string, life time.Duration) (token string, err error)
+	// Enter redeems a one-time link's code for the token of a new session. agent
+	// is how the browser describes itself. It returns ErrNoSession for a code that
+	// is unknown, used or too old.
+	Enter(ctx context.Context, code, agent string) (token string, err error)
 	// Person returns the member's own reference of the person whose session a
 	// token is, or ErrNoSession.
 	Person(ctx context.Context, token string) (person string, err error)

@@ -15,6 +15,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/akashi-ledger/akashi/api/session"
 	"github.com/akashi-ledger/akashi/ledger/record"
 )
 
@@ -188,7 +189,7 @@ func (s *server) page(w http.ResponseWriter, r *http.Request) *page {
 
 // session adds the session to a page.
 func (p *page) session(token string) {
-	p.Session, p.Form, p.Once = true, formToken(token), once()
+	p.Session, p.Form, p.Once = true, session.FormToken(token), once()
 }
 
 func (s *server) show(w http.ResponseWriter, status int, name string, p *page) {

@@ -1,46 +1,28 @@
 package web
 
 import (
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/hex"
 	"errors"
 	"net/http"
 	"time"
+
+	"github.com/akashi-ledger/akashi/api/session"
 )
 
-// Cookies. None has a domain: they stay with this host.
+// Cookies of the pages beside the session's.
 const (
-	cookieSession = "akashi_session"
+	cookieSession = session.CookieSession
 	cookieSaid    = "akashi_said" // what the last change came to, shown once
 	cookieLang    = "akashi_lang"
 )
 
+func (s *server) cookies() session.Cookies { return session.Cookies{Secure: s.Secure} }
+
 func (s *server) cookie(name, value string, life time.Duration) *http.Cookie {
-	if s.Secure {
-		name = "__Host-" + name
-	}
-	// Lax, not Strict: a person comes by a link from their member's own site.
-	c := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: s.Secure,
-		SameSite: http.SameSiteLaxMode, MaxAge: int(life / time.Second)}
-	if value == "" {
-		c.MaxAge = -1
-	}
-	return c
+	return s.cookies().New(name, value, life)
 }
 
-func (s *server) read(r *http.Request, name string) string {
-	if s.Secure {
-		name = "__Host-" + name
-	}
-	c, err := r.Cookie(name)
-	if err != nil {
-		return ""
-	}
-	return c.Value
-}
+func (s *server) read(r *http.Request, name string) string { return s.cookies().Read(r, name) }
 
 func (s *server) forget(w http.ResponseWriter) { http.SetCookie(w, s.cookie(cookieSession, "", 0)) }
 
@@ -64,7 +46,7 @@ func (s *server) enter(w http.ResponseWriter, r *http.Request) {
 		s.problem(w, r, http.StatusUnauthorized, "error.link")
 		return
 	}
-	token, err := s.backend.Enter(r.Context(), code, s.Life)
+	token, err := s.backend.Enter(r.Context(), code, r.UserAgent())
 	if errors.Is(err, ErrNoSession) {
 		s.problem(w, r, http.StatusUnauthorized, "error.link")
 		return
@@ -73,7 +55,7 @@ func (s *server) enter(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, "enter", err)
 		return
 	}
-	http.SetCookie(w, s.cookie(cookieSession, token, s.Life))
+	http.SetCookie(w, s.cookie(cookieSession, token, session.MaxLife))
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
@@ -91,23 +73,14 @@ func (s *server) leave(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// formToken is what a form of a session carries: nobody without the cookie can
-// make it, and it does not reveal the cookie.
-func formToken(session string) string {
-	mac := hmac.New(sha256.New, []byte(session))
-	mac.Write([]byte("akashi form"))
-	return hex.EncodeToString(mac.Sum(nil))
-}
-
 // posted returns the session of a form that a page of ours was sent with.
 func (s *server) posted(w http.ResponseWriter, r *http.Request) (token string, ok bool) {
-	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
 	token = s.read(r, cookieSession)
 	if token == "" {
 		s.problem(w, r, http.StatusUnauthorized, "error.session")
 		return "", false
 	}
-	if subtle.ConstantTimeCompare([]byte(r.PostFormValue("form")), []byte(formToken(token))) != 1 {
+	if !session.Posted(w, r, token) {
 		s.problem(w, r, http.StatusForbidden, "error.form")
 		return "", false
 	}

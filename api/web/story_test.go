@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/akashi-ledger/akashi/api/web"
 	"github.com/akashi-ledger/akashi/crypto/canon"
@@ -214,7 +213,7 @@ func (s *story) build(index uint64) ([]byte, error) {
 	return receipt.Build(newest(s.c), index, o)
 }
 
-func (s *story) Enter(_ context.Context, code string, _ time.Duration) (string, error) {
+func (s *story) Enter(_ context.Context, code, _ string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	who, ok := s.codes[code]

@@ -37,9 +37,8 @@ import (
 
 // Options of New.
 type Options struct {
-	Log    *slog.Logger  // required; gets no personal data
-	Life   time.Duration // of a session; 30 minutes where 0
-	Secure bool          // the pages are reached over TLS: cookies are for TLS only
+	Log    *slog.Logger // required; gets no personal data
+	Secure bool         // the pages are reached over TLS: cookies are for TLS only
 }
 
 // policy lets a page load its own parts and nothing else.
@@ -68,12 +67,6 @@ type file struct {
 func New(b Backend, o Options) (http.Handler, error) {
 	if b == nil || o.Log == nil {
 		return nil, errors.New("web: backend and logger are needed")
-	}
-	if o.Life == 0 {
-		o.Life = 30 * time.Minute
-	}
-	if o.Life < time.Minute || o.Life > 12*time.Hour {
-		return nil, fmt.Errorf("web: sessions of %v, want 1 minute to 12 hours", o.Life)
 	}
 	s := &server{backend: b, Options: o}
 	var err error

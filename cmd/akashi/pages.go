@@ -3,12 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/akashi-ledger/akashi/api/rest"
+	"github.com/akashi-ledger/akashi/api/session"
 	"github.com/akashi-ledger/akashi/api/token"
 	"github.com/akashi-ledger/akashi/api/web"
 	"github.com/akashi-ledger/akashi/ledger/record"
@@ -20,8 +19,8 @@ import (
 )
 
 // mountPages puts the citizens' pages beside the API.
-func mountPages(mux *http.ServeMux, n *node.Node, api *rest.API, tokens *token.Store, log *slog.Logger) error {
-	pages, err := web.New(&pageBackend{n: n, api: api, tokens: tokens}, web.Options{Log: log})
+func mountPages(mux *http.ServeMux, n *node.Node, api *rest.API, with shared, sessions *session.Store) error {
+	pages, err := web.New(&pageBackend{n: n, api: api, tokens: with.tokens, sessions: sessions}, web.Options{Log: with.log, Secure: with.tls != nil})
 	if err != nil {
 		return err
 	}
@@ -31,15 +30,16 @@ func mountPages(mux *http.ServeMux, n *node.Node, api *rest.API, tokens *token.S
 	return nil
 }
 
-// pageBackend shows a node to the pages. Sessions are short-lived subject tokens.
+// pageBackend shows a node to the pages.
 type pageBackend struct {
-	n      *node.Node
-	api    *rest.API
-	tokens *token.Store
+	n        *node.Node
+	api      *rest.API
+	tokens   *token.Store
+	sessions *session.Store
 }
 
 // Enter implements web.Sessions.
-func (b *pageBackend) Enter(_ context.Context, code string, life time.Duration) (string, error) {
+func (b *pageBackend) Enter(_ context.Context, code, agent string) (string, error) {
 	c, err := b.tokens.Redeem(code)
 	if errors.Is(err, token.ErrUnknown) || err == nil && c.Role != token.Subject {
 		return "", web.ErrNoSession
@@ -47,20 +47,24 @@ func (b *pageBackend) Enter(_ context.Context, code string, life time.Duration) 
 	if err != nil {
 		return "", err
 	}
-	return b.tokens.IssueFor(token.Subject, "page", c.Person, life)
+	text, _, err := b.sessions.Start(c.Person, session.Link, agent)
+	return text, err
 }
 
 // Person implements web.Sessions.
 func (b *pageBackend) Person(_ context.Context, text string) (string, error) {
-	c, err := b.tokens.Lookup(text)
-	if errors.Is(err, token.ErrUnknown) || err == nil && c.Role != token.Subject {
+	s, err := b.sessions.Lookup(text)
+	if errors.Is(err, session.ErrUnknown) {
 		return "", web.ErrNoSession
 	}
-	return c.Person, err
+	if err != nil {
+		return "", err
+	}
+	return s.Person, nil
 }
 
 // Leave implements web.Sessions.
-func (b *pageBackend) Leave(_ context.Context, text string) error { return b.tokens.Revoke(text) }
+func (b *pageBackend) Leave(_ context.Context, text string) error { return b.sessions.End(text) }
 
 // Board implements web.Ledger.
 func (b *pageBackend) Board(context.Context) (*web.Board, error) {

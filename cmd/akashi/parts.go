@@ -4,8 +4,10 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/akashi-ledger/akashi/api/rest"
+	"github.com/akashi-ledger/akashi/api/session"
 	"github.com/akashi-ledger/akashi/api/token"
 	"github.com/akashi-ledger/akashi/node"
 	"github.com/prometheus/client_golang/prometheus"
@@ -45,6 +47,9 @@ func startParts(n *node.Node, o shared) (stop func(), err error) {
 	return stop, nil
 }
 
+// idleSession is how long a person's session lives unused.
+const idleSession = time.Hour
+
 // handlerOf puts the HTTP interface of a node together.
 func handlerOf(n *node.Node, with shared) (http.Handler, error) {
 	o := rest.Options{Tokens: with.tokens, Registry: with.metrics, Log: with.log, Version: version()}
@@ -54,7 +59,11 @@ func handlerOf(n *node.Node, with shared) (http.Handler, error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", api)
-	if err := mountPages(mux, n, api, o.Tokens, o.Log); err != nil {
+	sessions, err := session.New(n.Blobs(), n.Desk().KeyFor("sessions"), idleSession, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	if err := mountPages(mux, n, api, with, sessions); err != nil {
 		return nil, err
 	}
 	mux.Handle("/log/", rest.Tiles(n, o))

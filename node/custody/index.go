@@ -338,6 +338,10 @@ func (d *Desk) code(what string, parts ...string) []byte {
 	return m.Sum(nil)
 }
 
+// KeyFor returns a key of the member's own for a purpose outside the desk, such as
+// the sessions of its pages. It follows from a secret of the vault.
+func (d *Desk) KeyFor(purpose string) [32]byte { return [32]byte(d.code("key", purpose)) }
+
 func (d *Desk) markKey(ref Ref) []byte { return blobKey(kindMark, d.code("erased", string(ref))) }
 
 // erasedBefore reports whether somebody with this reference was erased.

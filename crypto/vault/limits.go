@@ -1,8 +1,9 @@
 package vault
 
 const (
-	// DefaultMaxEntries is 1,000,000 people with three secrets and one lookup each.
-	DefaultMaxEntries = 4_000_000
+	// DefaultMaxEntries is 1,000,000 people with two secrets, a handle and a lookup each,
+	// and the two entries that name the latter at the person.
+	DefaultMaxEntries = 6_000_000
 	// MaxIDBytes bounds an id.
 	MaxIDBytes = 512
 	// MaxValueBytes bounds one secret.

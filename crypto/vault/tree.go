@@ -170,13 +170,6 @@ func (t *tree) each(blobs Blobs, prefix string, fn func(id string, value []byte)
 		first = t.bucketOf(prefix)
 		last = first
 	}
-	for id, h := range t.pending {
-		if strings.HasPrefix(id, prefix) {
-			if err := fn(id, h.value); err != nil {
-				return err
-			}
-		}
-	}
 	for b := first; b <= last; b++ {
 		if err := t.eachIn(blobs, b, prefix, fn); err != nil {
 			return err
@@ -185,7 +178,18 @@ func (t *tree) each(blobs Blobs, prefix string, fn func(id string, value []byte)
 	return nil
 }
 
+// eachIn is each for the entries of one bucket, the pending first.
 func (t *tree) eachIn(blobs Blobs, b int, prefix string, fn func(id string, value []byte) error) error {
+	if t.pendingIn[b] > 0 {
+		for id, h := range t.pending {
+			if h.bucket != b || !strings.HasPrefix(id, prefix) {
+				continue
+			}
+			if err := fn(id, h.value); err != nil {
+				return err
+			}
+		}
+	}
 	p, err := t.openBucket(blobs, b)
 	if err != nil {
 		return err

@@ -177,6 +177,27 @@ func (v *Vault) Each(prefix string, fn func(id string, value []byte) error) erro
 	return v.tree.each(v.blobs, prefix, fn)
 }
 
+// Buckets returns the number of buckets that entries are divided into.
+func (v *Vault) Buckets() int {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return len(v.tree.buckets)
+}
+
+// BucketOf returns the number of the bucket that an entry belongs to, be it there
+// or not. It is the same as long as the vault is open, and says nothing after.
+func (v *Vault) BucketOf(id string) int {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.tree.bucketOf(id)
+}
+
+// EachIn is Each for the entries that belong to one bucket, of which it reads no
+// other. Errors: fn's, ErrBlock, ErrIO, ErrStopped, ErrClosed.
+func (v *Vault) EachIn(bucket int, fn func(id string, value []byte) error) error {
+	return v.locked(func() error { return v.tree.eachIn(v.blobs, bucket, "", fn) })
+}
+
 // List returns the ids with this prefix in ascending order, at the cost of Each.
 // Errors: ErrBlock, ErrIO, ErrStopped, ErrClosed.
 func (v *Vault) List(prefix string) ([]string, error) {

@@ -61,7 +61,10 @@ func (d *Desk) withKey(id [16]byte, f func(seal.DataKey) error) error {
 	if done {
 		return err
 	}
-	c := d.people.class(id)
+	c, err := d.people.class(id)
+	if err != nil {
+		return err
+	}
 	if c == nil {
 		return errGone
 	}
@@ -91,7 +94,7 @@ func (d *Desk) withKey(id [16]byte, f func(seal.DataKey) error) error {
 	if err != nil {
 		return err
 	}
-	return d.keys.add(id, key, func() bool { return d.people.class(id) != nil }, f)
+	return d.keys.add(id, key, func() bool { return d.people.has(id) }, f)
 }
 
 func (d *Desk) aad(kind string, about [16]byte) seal.AAD {

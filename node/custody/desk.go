@@ -104,7 +104,7 @@ func New(c Config) (*Desk, error) {
 	if c.CloseDelay == nil {
 		c.CloseDelay = upToAnHour
 	}
-	d := &Desk{Config: c, work: make(chan struct{}, maxWorkers), people: newPeople(), keys: newKeyring(maxKeys)}
+	d := &Desk{Config: c, work: make(chan struct{}, maxWorkers), people: newPeople(c.Vault), keys: newKeyring(maxKeys)}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.uncommitted.Store(true)
 	for _, step := range []struct {

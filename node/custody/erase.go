@@ -166,8 +166,8 @@ func (d *Desk) loadErasures() error {
 		if ok, err := d.openStep(id, "a", &start); err != nil {
 			return err
 		} else if ok {
-			if q := d.people.byRef[Ref(start.Ref)]; q != nil {
-				q.erasing = true
+			if err := d.people.erasingAgain(Ref(start.Ref)); err != nil {
+				return err
 			}
 		}
 	}
@@ -283,16 +283,16 @@ func (d *Desk) eraseAgain(c Call, issuer string, body [32]byte) (record.ID, erro
 
 // quiesce closes a person to other operations and waits for those under way.
 func (d *Desk) quiesce(ctx context.Context, ref Ref) (*person, error) {
-	q, release, err := d.use(ref)
+	q, _, err := d.use(ref)
 	if err != nil {
 		return nil, err
 	}
-	release()
 	defer context.AfterFunc(ctx, d.people.changed.Broadcast)()
 	p := d.people
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if q.erasing || p.byRef[ref] != q {
+	q.using--
+	if q.erasing {
 		return nil, record.Refuse(record.CodeErased, "")
 	}
 	q.erasing = true
@@ -304,6 +304,17 @@ func (d *Desk) quiesce(ctx context.Context, ref Ref) (*person, error) {
 		p.changed.Wait()
 	}
 	return q, nil
+}
+
+// erasingAgain closes a person whose erasure an earlier desk began.
+func (p *people) erasingAgain(ref Ref) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	q, err := p.person(ref)
+	if q != nil {
+		q.erasing = true
+	}
+	return err
 }
 
 func (d *Desk) reopen(q *person) {

@@ -76,8 +76,11 @@ func (d *Desk) begunErasure(ctx context.Context, job *erasureJob, start *erasure
 		return err
 	}
 	d.people.mu.Lock()
-	q := d.people.byRef[Ref(start.Ref)]
+	q, err := d.people.person(Ref(start.Ref))
 	d.people.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	ids := []string{erasureAt(id, "a")}
 	if q != nil {
 		if err := d.orphanRecords(q); err != nil {
@@ -111,7 +114,7 @@ func handlesHeld(d *Desk, q *person) []sign.PublicKey {
 
 func (d *Desk) cancelErasure(p *erasurePlan, ref Ref) error {
 	d.people.mu.Lock()
-	if q := d.people.byRef[ref]; q != nil {
+	if q := d.people.byRef[ref]; q != nil { // who is on the way out stays there
 		q.erasing = false
 	}
 	d.people.mu.Unlock()
@@ -123,7 +126,7 @@ func (d *Desk) cancelErasure(p *erasurePlan, ref Ref) error {
 // orphanRecords keeps a person's record classes under entries that name no person.
 func (d *Desk) orphanRecords(q *person) error {
 	for _, c := range d.classesOf(q, "r/") {
-		value, err := d.Vault.Get("p/" + string(q.ref) + "/" + c.name)
+		value, err := d.Vault.Get(personID(q.ref, c.name))
 		if errors.Is(err, vault.ErrNotFound) {
 			continue
 		}
@@ -142,12 +145,15 @@ func (d *Desk) orphanRecords(q *person) error {
 func (d *Desk) entriesOf(q *person) []string {
 	d.people.mu.Lock()
 	defer d.people.mu.Unlock()
-	ids := append([]string{"p/" + string(q.ref) + "/ks"}, q.lookups...)
+	ids := []string{personID(q.ref, "ks")}
 	for name := range q.classes {
-		ids = append(ids, "p/"+string(q.ref)+"/"+name)
+		ids = append(ids, personID(q.ref, name))
+	}
+	for id := range q.lookups {
+		ids = append(ids, id, personID(q.ref, id))
 	}
 	for h := range q.handles {
-		ids = append(ids, "h/"+string(h[:]))
+		ids = append(ids, handleID(h), personID(q.ref, handleID(h)))
 	}
 	return ids
 }
@@ -155,11 +161,15 @@ func (d *Desk) entriesOf(q *person) []string {
 // shred destroys vault entries: out of the index, out of memory, then out of the
 // vault. What their classes sealed is deleted for tidiness.
 func (d *Desk) shred(ids ...string) error {
-	gone := d.people.remove(ids)
+	gone, empty, err := d.people.remove(ids)
+	if err != nil {
+		return err
+	}
 	d.keys.wipe(gone...)
 	if _, err := d.Vault.Shred(ids...); err != nil {
 		return err
 	}
+	d.people.drop(empty)
 	var keys [][]byte
 	for _, id := range gone {
 		keys = append(keys, blobKey(kindKey, id[:]), blobKey(kindSheet, id[:]))
@@ -171,62 +181,68 @@ func (d *Desk) shred(ids ...string) error {
 }
 
 // remove takes vault entries out of the index and returns the classes that no
-// other entry keeps.
-func (p *people) remove(ids []string) (gone [][16]byte) {
+// other entry keeps, and the people of whom nothing is left: they are closed to
+// every operation until drop, since the vault still has them. Errors: ErrBlock,
+// with nothing changed; else I/O.
+func (p *people) remove(ids []string) (gone [][16]byte, empty []*person, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	people := map[Ref]*person{}
 	for _, id := range ids {
-		kind, rest, _ := strings.Cut(id, "/")
-		switch kind {
-		case "p":
-			ref, what, _ := strings.Cut(rest, "/")
-			q := p.byRef[Ref(ref)]
-			if q == nil {
-				continue
-			}
-			if what == "ks" {
-				q.secret = false
-			}
-			if c := q.classes[what]; c != nil {
-				delete(q.classes, what)
-				if now := p.classes[c.id]; now != nil && now.at == id {
-					delete(p.classes, c.id)
-					gone = append(gone, c.id)
-				}
-			}
-			p.drop(q)
-		case "l":
-			for _, q := range p.byRef {
-				if i := slices.Index(q.lookups, id); i >= 0 {
-					q.lookups = slices.Delete(q.lookups, i, i+1)
-					p.drop(q)
-				}
-			}
-		case "h":
-			h := sign.PublicKey([]byte(rest))
-			if k, ok := p.handles[h]; ok {
-				delete(p.handles, h)
-				if q := p.byRef[k.Ref]; q != nil {
-					delete(q.handles, h)
-					p.drop(q)
-				}
-			}
-		default:
-			if c := p.loose[id]; c != nil {
-				delete(p.loose, id)
-				delete(p.classes, c.id)
-				gone = append(gone, c.id)
+		if ref, _, ok := personEntry(id); ok && people[ref] == nil {
+			if people[ref], err = p.person(ref); err != nil {
+				return nil, nil, err
 			}
 		}
 	}
-	return gone
+	for _, id := range ids {
+		ref, what, of := personEntry(id)
+		if q := people[ref]; of && q != nil {
+			if c := q.remove(what); c != nil && !p.classes[c.id].orphan {
+				gone = append(gone, c.id)
+			}
+			continue
+		}
+		if hexID, _, ok := strings.Cut(strings.TrimPrefix(id, "z/"), "/"); ok && id[0] == 'z' {
+			if c, err := parseID(hexID); err == nil {
+				gone = append(gone, [16]byte(c))
+			}
+		}
+		if c := p.loose[id]; c != nil {
+			delete(p.loose, id)
+			delete(p.looseBy, c.id)
+			gone = append(gone, c.id)
+		}
+	}
+	for _, id := range gone {
+		delete(p.classes, id)
+	}
+	for _, q := range people {
+		if q != nil && q.empty() {
+			q.erasing = true
+			empty = append(empty, q)
+		}
+	}
+	return gone, empty, nil
 }
 
-// drop forgets a person of whom nothing is held. p.mu is held.
-func (p *people) drop(q *person) {
-	if !q.secret && len(q.classes) == 0 && len(q.lookups) == 0 && len(q.handles) == 0 {
-		delete(p.byRef, q.ref)
+// drop forgets people of whom nothing is held.
+func (p *people) drop(empty []*person) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, q := range empty {
+		if p.byRef[q.ref] == q {
+			delete(p.byRef, q.ref)
+			p.count--
+		}
 	}
+}
+
+// personEntry takes the id of an entry of a person apart.
+func personEntry(id string) (ref Ref, what string, ok bool) {
+	rest, ok := strings.CutPrefix(id, "p/")
+	name, what, _ := strings.Cut(rest, "/")
+	return Ref(name), what, ok
 }
 
 // forget destroys the entries of a person who was made for nothing.

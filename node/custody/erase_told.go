@@ -47,7 +47,11 @@ func (d *Desk) serveErase(_ context.Context, st *store.State, from string, r *er
 	if d.erasing.job(r.Erasure) == nil {
 		for _, holder := range p.Own {
 			n := holderNumbers{Holder: holder}
-			for _, c := range d.toldClasses(p.Told, []string{holder}) {
+			told, err := d.toldClasses(p.Told, []string{holder})
+			if err != nil {
+				return nil, err
+			}
+			for _, c := range told {
 				n.Numbers = append(n.Numbers, record.KeyNumber(c.number))
 			}
 			if len(n.Numbers) > 0 {
@@ -92,23 +96,32 @@ func (d *Desk) cameFrom(st *store.State, member string, k sign.PublicKey) (bool,
 }
 
 // toldClasses returns what holders of this node hold under handles of others.
-func (d *Desk) toldClasses(handles []sign.PublicKey, holders []string) []*class {
-	d.people.mu.Lock()
-	defer d.people.mu.Unlock()
+func (d *Desk) toldClasses(handles []sign.PublicKey, holders []string) ([]*class, error) {
 	var out []*class
 	for _, k := range handles {
-		known, ok := d.people.handles[k]
-		q := d.people.byRef[known.Ref]
-		if !ok || q == nil {
+		known, ok, err := d.personOf(k)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		d.people.mu.Lock()
+		q, err := d.people.person(known.Ref)
+		d.people.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+		if q == nil {
 			continue
 		}
 		for _, holder := range holders {
-			if c := q.classes["c/"+known.For+"@"+holder]; c != nil && !slices.Contains(out, c) {
+			if c := d.classOf(q, "c/"+known.For+"@"+holder); c != nil && !slices.Contains(out, c) {
 				out = append(out, c)
 			}
 		}
 	}
-	return out
+	return out, nil
 }
 
 // shredTold destroys what came under the handles of another member's erasure. A
@@ -127,7 +140,10 @@ func (d *Desk) shredTold(ctx context.Context, p *erasurePlan) error {
 		}
 	}()
 	for _, k := range p.Told {
-		known, ok := d.personOf(k)
+		known, ok, err := d.personOf(k)
+		if err != nil {
+			return err
+		}
 		if !ok {
 			continue
 		}
@@ -139,7 +155,11 @@ func (d *Desk) shredTold(ctx context.Context, p *erasurePlan) error {
 			closed = append(closed, q)
 		}
 	}
-	for _, c := range d.toldClasses(p.Told, p.Own) {
+	told, err := d.toldClasses(p.Told, p.Own)
+	if err != nil {
+		return err
+	}
+	for _, c := range told {
 		ids = append(ids, c.at)
 	}
 	for _, q := range closed {

@@ -58,7 +58,7 @@ func (d *Desk) handleFor(st *store.State, q *person, id string) (sign.PublicKey,
 			return h.key.Public(), h.state, nil
 		}
 	}
-	for k, is := range d.handlesOf(q.ref) {
+	for k, is := range d.handlesOf(q) {
 		if is != id {
 			continue
 		}

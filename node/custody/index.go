@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +23,8 @@ import (
 //	p/REF/ks             K_s (32 bytes), then 1 where the person brought it
 //	p/REF/c/SERVICE      content class, with @HOLDER where a party received it
 //	p/REF/r/2026-12      record class of a month
+//	p/REF/l/KIND/VALUE   empty: there is such a lookup
+//	p/REF/h/HANDLE       what the handle is for
 //	l/KIND/VALUE         REF: a lookup
 //	h/HANDLE             REF and what the handle is for
 //	z/CLASS/2026-12      record class of somebody who was erased
@@ -32,83 +33,82 @@ import (
 //	s/SENSOR/2026-12     class of a sensor's readings
 const macEntry = "desk/mac"
 
-// people is the vault's index in memory.
+// people is what the desk knows of its vault without reading it: how many people
+// there are, in which bucket each class lies, and when each ends. A person is read
+// from the vault when needed, and stays for as long as somebody uses them, is
+// erasing them, or there is room.
 type people struct {
+	vault   *vault.Vault
 	mu      sync.Mutex
 	changed *sync.Cond // a person is used by one fewer
 	byRef   map[Ref]*person
-	handles map[sign.PublicKey]knownHandle
-	classes map[[16]byte]*class
-	loose   map[string]*class // that belong to nobody, by vault entry
+	count   int
+	classes map[[16]byte]spot // those of people, erased ones too
+	ends    map[uint64][]uint16
+	loose   map[string]*class // those that belong to nobody, by vault entry
+	looseBy map[[16]byte]*class
+	damaged error // a bucket could not be read: what is not found may be in it
 }
 
-// person is what the vault holds of one person.
-type person struct {
-	ref     Ref
-	secret  bool
-	classes map[string]*class         // by name
-	lookups []string                  // ids of vault entries
-	handles map[sign.PublicKey]string // what they are for
-	using   int                       // operations under way
-	erasing bool
+// spot is where the vault keeps a class.
+type spot struct {
+	bucket uint16
+	orphan bool // under "z/": its person was erased
 }
 
-type knownHandle struct {
-	Ref Ref    `cbor:"1,keyasint"`
-	For string `cbor:"2,keyasint"`
-}
-
-func newPeople() *people {
-	p := &people{byRef: map[Ref]*person{}, handles: map[sign.PublicKey]knownHandle{}, classes: map[[16]byte]*class{}, loose: map[string]*class{}}
+func newPeople(v *vault.Vault) *people {
+	p := &people{vault: v, byRef: map[Ref]*person{}, classes: map[[16]byte]spot{}, ends: map[uint64][]uint16{},
+		loose: map[string]*class{}, looseBy: map[[16]byte]*class{}}
 	p.changed = sync.NewCond(&p.mu)
 	return p
 }
 
-func (p *people) class(id [16]byte) *class {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.classes[id]
+func personID(ref Ref, what string) string { return "p/" + string(ref) + "/" + what }
+
+func handleID(h sign.PublicKey) string { return "h/" + string(h[:]) }
+
+// handleEntry makes the entry by which a handle's person is found.
+func handleEntry(h sign.PublicKey, ref Ref, id string) vault.Entry {
+	return vault.Entry{ID: handleID(h), Value: canon.Must(&knownHandle{Ref: ref, For: id})}
 }
 
-// of returns a person, made where there is none. p.mu is held.
-func (p *people) of(ref Ref) *person {
-	q := p.byRef[ref]
-	if q == nil {
-		q = &person{ref: ref, classes: map[string]*class{}, handles: map[sign.PublicKey]string{}}
-		p.byRef[ref] = q
+// withNames adds to entries by which people are found those that name them at the
+// person, so that the erasure of one finds them all.
+func withNames(entries []vault.Entry) ([]vault.Entry, error) {
+	out := slices.Clone(entries)
+	for _, e := range entries {
+		switch kind, _, _ := strings.Cut(e.ID, "/"); kind {
+		case "l":
+			out = append(out, vault.Entry{ID: personID(Ref(e.Value), e.ID), Reserve: e.Reserve})
+		case "h":
+			var k knownHandle
+			if err := canon.Unmarshal(e.Value, &k); err != nil {
+				return nil, err
+			}
+			out = append(out, vault.Entry{ID: personID(k.Ref, e.ID), Value: []byte(k.For), Reserve: e.Reserve})
+		}
 	}
-	return q
+	return out, nil
 }
 
-// add enters a vault entry. p.mu is held.
-func (p *people) add(id string, value []byte) error {
+// note enters an entry of a bucket into what is known without reading. p.mu is held.
+func (p *people) note(bucket int, id string, value []byte) error {
 	kind, rest, _ := strings.Cut(id, "/")
 	switch kind {
 	case "p":
 		ref, what, _ := strings.Cut(rest, "/")
-		q := p.of(Ref(ref))
-		if what == "ks" {
-			q.secret = true
-			return nil
+		if q := p.byRef[Ref(ref)]; q != nil {
+			if err := q.add(what, value); err != nil {
+				return err
+			}
 		}
-		c, err := readClass(id, value)
-		if err != nil {
-			return err
+		if isClass(what) {
+			return p.place(spot{bucket: uint16(bucket)}, what, value)
 		}
-		c.ref, c.name = q.ref, what
-		q.classes[what], p.classes[c.id] = c, c
-	case "l":
-		q := p.of(Ref(value))
-		q.lookups = append(q.lookups, id)
-	case "h":
-		var k knownHandle
-		if err := canon.Unmarshal(value, &k); err != nil || len(rest) != sign.PublicKeySize {
-			return errors.New("an entry of a handle is damaged")
-		}
-		h := sign.PublicKey([]byte(rest))
-		p.handles[h] = k
-		p.of(k.Ref).handles[h] = k.For
-	case "z", "e", "s", "w":
+	case "z":
+		_, month, _ := strings.Cut(rest, "/")
+		return p.place(spot{bucket: uint16(bucket), orphan: true}, "r/"+month, value)
+	case "e", "s", "w":
 		if len(value) != classBytes { // the one-time key of a parcel
 			return nil
 		}
@@ -116,29 +116,151 @@ func (p *people) add(id string, value []byte) error {
 		if err != nil {
 			return err
 		}
-		if _, c.name, _ = strings.Cut(rest, "/"); kind == "z" {
-			c.name = "r/" + c.name
-		}
-		p.classes[c.id], p.loose[id] = c, c
+		_, c.name, _ = strings.Cut(rest, "/")
+		p.loose[id], p.looseBy[c.id] = c, c
 	}
 	return nil
 }
 
-// handleEntry makes the index entry of a handle.
-func handleEntry(h sign.PublicKey, ref Ref, id string) vault.Entry {
-	return vault.Entry{ID: "h/" + string(h[:]), Value: canon.Must(&knownHandle{Ref: ref, For: id})}
+// isClass reports whether a class stands under a name of a person.
+func isClass(what string) bool { return strings.HasPrefix(what, "c/") || strings.HasPrefix(what, "r/") }
+
+// place notes where a class lies. Where an erasure has got half way it lies in two
+// places, and the one without the person is what stays.
+func (p *people) place(s spot, name string, value []byte) error {
+	c, err := readClass("", value)
+	if err != nil {
+		return err
+	}
+	if s.orphan || !p.classes[c.id].orphan {
+		p.classes[c.id] = s
+	}
+	if end := classEnds(name); end != 0 {
+		p.ends[end] = append(p.ends[end], s.bucket)
+	}
+	return nil
+}
+
+// classEnds returns when a class is to be destroyed, by its name: 0 where only on
+// demand.
+func classEnds(name string) (ms uint64) {
+	if strings.HasPrefix(name, "r/") {
+		return record.DayEndMs(monthEnds(name))
+	}
+	return 0
+}
+
+// due returns the vault entries of the classes that have come to their end.
+func (p *people) due(nowMs uint64) (ids []string, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for end, buckets := range p.ends {
+		if end > nowMs {
+			continue
+		}
+		slices.Sort(buckets)
+		found := len(ids)
+		for _, b := range slices.Compact(buckets) {
+			err = errors.Join(err, p.vault.EachIn(int(b), func(id string, _ []byte) error {
+				if nameOf(id) != "" && classEnds(nameOf(id)) == end {
+					ids = append(ids, id)
+				}
+				return nil
+			}))
+		}
+		if len(ids) == found && err == nil {
+			delete(p.ends, end)
+		}
+	}
+	return ids, err
+}
+
+// nameOf returns the name of the class of a person that an entry holds, "" where
+// it holds none.
+func nameOf(id string) string {
+	kind, rest, _ := strings.Cut(id, "/")
+	_, what, _ := strings.Cut(rest, "/")
+	if kind == "z" {
+		return "r/" + what
+	}
+	if kind == "p" && isClass(what) {
+		return what
+	}
+	return ""
+}
+
+// has reports whether a class may be there.
+func (p *people) has(id [16]byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, found := p.classes[id]
+	return found || p.looseBy[id] != nil
+}
+
+// class returns a class, nil where it was erased.
+func (p *people) class(id [16]byte) (c *class, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c := p.looseBy[id]; c != nil {
+		return c, nil
+	}
+	s, found := p.classes[id]
+	if !found {
+		return nil, p.damaged
+	}
+	err = p.vault.EachIn(int(s.bucket), func(at string, value []byte) error {
+		if nameOf(at) == "" || len(value) != classBytes || [16]byte(value[len(value)-16:]) != id || s.orphan != (at[0] == 'z') {
+			return nil
+		}
+		c, err = readClass(at, value)
+		if c != nil && !s.orphan {
+			ref, _, _ := strings.Cut(at[2:], "/")
+			c.ref = Ref(ref)
+		}
+		if c != nil {
+			c.name = nameOf(at)
+		}
+		return err
+	})
+	return c, err
 }
 
 // loadPeople reads the whole vault, once: all that New needs of it.
 func (d *Desk) loadPeople() error {
-	d.people.mu.Lock()
-	defer d.people.mu.Unlock()
-	return d.Vault.Each("", func(id string, value []byte) error {
-		if strings.HasPrefix(id, "w/") || strings.HasPrefix(id, "e/") {
-			d.found = append(d.found, id)
+	p := d.people
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ways, names := 0, 0 // by which people are found, and of these at the people
+	for bucket := range d.Vault.Buckets() {
+		refs := map[string]bool{}
+		err := d.Vault.EachIn(bucket, func(id string, value []byte) error {
+			kind, rest, _ := strings.Cut(id, "/")
+			switch ref, what, _ := strings.Cut(rest, "/"); kind {
+			case "w", "e":
+				d.found = append(d.found, id)
+			case "l", "h":
+				ways++
+			case "p":
+				refs[ref] = true
+				if strings.HasPrefix(what, "l/") || strings.HasPrefix(what, "h/") {
+					names++
+				}
+			}
+			return p.note(bucket, id, value)
+		})
+		if errors.Is(err, vault.ErrBlock) {
+			d.Log.Error("keys of some people cannot be read", "err", err.Error())
+			p.damaged, err = err, nil
 		}
-		return d.people.add(id, value)
-	})
+		if err != nil {
+			return err
+		}
+		p.count += len(refs)
+	}
+	if ways != names && p.damaged == nil {
+		return errors.New("the vault finds people by what it does not name at them: it was made by an earlier version of this program")
+	}
+	return nil
 }
 
 // put makes entries durable in the vault and enters them into the index.
@@ -146,13 +268,20 @@ func (d *Desk) put(entries ...vault.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	err := d.Vault.Put(entries...)
+	entries, err := withNames(entries)
+	if err != nil {
+		return err
+	}
 	defer func() {
 		for _, e := range entries {
 			clear(e.Value)
 		}
 	}()
-	switch {
+	fresh, err := d.people.unknown(entries)
+	if err != nil {
+		return err
+	}
+	switch err := d.Vault.Put(entries...); {
 	case errors.Is(err, vault.ErrExists):
 		return record.Refuse(record.CodeDuplicate, "a secret or lookup belongs to somebody else")
 	case err != nil:
@@ -160,86 +289,37 @@ func (d *Desk) put(entries ...vault.Entry) error {
 	}
 	d.people.mu.Lock()
 	defer d.people.mu.Unlock()
+	d.people.count += fresh
 	for _, e := range entries {
-		if err := d.people.add(e.ID, e.Value); err != nil {
+		if err := d.people.note(d.Vault.BucketOf(e.ID), e.ID, e.Value); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// use begins an operation on a person, who must be here and not on the way out.
-// Erasing waits until every such operation has ended.
-func (d *Desk) use(ref Ref) (*person, func(), error) {
-	d.people.mu.Lock()
-	q := d.people.byRef[ref]
-	if q != nil && !q.erasing {
-		q.using++
-		d.people.mu.Unlock()
-		return q, func() {
-			d.people.mu.Lock()
-			q.using--
-			d.people.changed.Broadcast()
-			d.people.mu.Unlock()
-		}, nil
-	}
-	d.people.mu.Unlock()
-	if q != nil {
-		return nil, nil, record.Refuse(record.CodeErased, "")
-	}
-	marked, err := d.erasedBefore(ref)
-	if err != nil {
-		return nil, nil, err
-	}
-	if marked {
-		return nil, nil, record.Refuse(record.CodeErased, "")
-	}
-	return nil, nil, record.Refuse(CodePersonUnknown, "")
-}
-
-// hasSecret reports whether K_s of a person is kept here.
-func (d *Desk) hasSecret(q *person) bool {
-	d.people.mu.Lock()
-	defer d.people.mu.Unlock()
-	return q.secret
-}
-
-// classOf returns a person's class of a name, nil where there is none.
-func (d *Desk) classOf(q *person, name string) *class {
-	d.people.mu.Lock()
-	defer d.people.mu.Unlock()
-	return q.classes[name]
-}
-
-// classesOf returns a person's classes whose name has a prefix, by name.
-func (d *Desk) classesOf(q *person, prefix string) []*class {
-	d.people.mu.Lock()
-	defer d.people.mu.Unlock()
-	var out []*class
-	for name, c := range q.classes {
-		if strings.HasPrefix(name, prefix) {
-			out = append(out, c)
+// unknown counts the people of entries of whom nothing is held yet.
+func (p *people) unknown(entries []vault.Entry) (count int, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	asked := map[Ref]bool{}
+	for _, e := range entries {
+		rest, is := strings.CutPrefix(e.ID, "p/")
+		name, _, _ := strings.Cut(rest, "/")
+		ref := Ref(name)
+		if !is || asked[ref] {
+			continue
+		}
+		asked[ref] = true
+		q, err := p.person(ref)
+		if err != nil {
+			return 0, err
+		}
+		if q == nil {
+			count++
 		}
 	}
-	slices.SortFunc(out, func(a, b *class) int { return strings.Compare(a.name, b.name) })
-	return out
-}
-
-// handlesOf returns what a person's known handles are for.
-func (d *Desk) handlesOf(ref Ref) map[sign.PublicKey]string {
-	d.people.mu.Lock()
-	defer d.people.mu.Unlock()
-	if q := d.people.byRef[ref]; q != nil {
-		return maps.Clone(q.handles)
-	}
-	return nil
-}
-
-func (d *Desk) personOf(h sign.PublicKey) (knownHandle, bool) {
-	d.people.mu.Lock()
-	defer d.people.mu.Unlock()
-	k, ok := d.people.handles[h]
-	return k, ok
+	return count, nil
 }
 
 // ensure returns a person's classes of these names, made where there are none.
@@ -260,7 +340,11 @@ func (d *Desk) ensure(q *person, names ...string) ([]*class, error) {
 func (d *Desk) missing(ref Ref, names ...string) (classes []*class, entries []vault.Entry, err error) {
 	var files []storeKV
 	d.people.mu.Lock()
-	q := d.people.byRef[ref]
+	q, err := d.people.person(ref)
+	if err != nil {
+		d.people.mu.Unlock()
+		return nil, nil, err
+	}
 	for _, name := range names {
 		var c *class
 		if q != nil {
@@ -273,7 +357,7 @@ func (d *Desk) missing(ref Ref, names ...string) (classes []*class, entries []va
 		if classes[i] != nil {
 			continue
 		}
-		c, entry, file, err := newClass("p/"+string(ref)+"/"+name, ref, name)
+		c, entry, file, err := newClass(personID(ref, name), ref, name)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -299,19 +383,6 @@ func receivedName(service, holder string) string { return "c/" + service + "@" +
 
 // recordName is the record class of today's month in JST.
 func (d *Desk) recordName() string { return "r/" + d.Now().In(record.JST).Format("2006-01") }
-
-func validRef(ref Ref) bool {
-	if len(ref) == 0 || len(ref) > 64 {
-		return false
-	}
-	for i := range len(ref) {
-		c := ref[i]
-		if c != '-' && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
-			return false
-		}
-	}
-	return true
-}
 
 func (d *Desk) loadMac() error {
 	b, err := d.Vault.Get(macEntry)
@@ -342,17 +413,9 @@ func (d *Desk) code(what string, parts ...string) []byte {
 // the sessions of its pages. It follows from a secret of the vault.
 func (d *Desk) KeyFor(purpose string) [32]byte { return [32]byte(d.code("key", purpose)) }
 
-func (d *Desk) markKey(ref Ref) []byte { return blobKey(kindMark, d.code("erased", string(ref))) }
-
-// erasedBefore reports whether somebody with this reference was erased.
-func (d *Desk) erasedBefore(ref Ref) (bool, error) {
-	_, found, err := d.Blobs.Get(d.markKey(ref))
-	return found, err
-}
-
 // People returns how many people the desk holds anything of.
 func (d *Desk) People(context.Context) int {
 	d.people.mu.Lock()
 	defer d.people.mu.Unlock()
-	return len(d.people.byRef)
+	return d.people.count
 }

@@ -265,7 +265,10 @@ func handsOver(rec *record.Record) (k sign.PublicKey, to string, err error) {
 func (d *Desk) deliver(ctx context.Context, st *store.State, id record.ID, rec *record.Record, in *rules.Intent, b *parcelBlob) (record.Code, error) {
 	ctx, cancel := context.WithTimeout(ctx, callWait)
 	defer cancel()
-	c := d.people.class(b.Class)
+	c, err := d.people.class(b.Class)
+	if err != nil {
+		return "", err
+	}
 	if c == nil {
 		return record.CodeErased, nil
 	}

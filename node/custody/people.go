@@ -180,7 +180,7 @@ func checkRegistration(s *rules.Service, r *Registration) error {
 		return record.Refuse(record.CodeSourceNotSelf, "service %s", s.ID)
 	}
 	for kind, value := range r.Lookup {
-		if !record.ValidID(kind) || value == "" || len(lookupID(kind, value)) > vault.MaxIDBytes {
+		if !record.ValidID(kind) || value == "" || len(personID(r.Person, lookupID(kind, value))) > vault.MaxIDBytes {
 			return record.Refuse(CodeMalformed, "a lookup")
 		}
 	}
@@ -229,10 +229,11 @@ func (d *Desk) begin(st *store.State, s *rules.Service, r *Registration) (*perso
 func (d *Desk) roomFor(ref Ref) error {
 	d.people.mu.Lock()
 	defer d.people.mu.Unlock()
-	if n := len(d.people.byRef); d.people.byRef[ref] == nil && n >= d.MaxPeople {
-		return fmt.Errorf("%w: %d people, at most %d", vault.ErrFull, n, d.MaxPeople)
+	q, err := d.people.person(ref)
+	if n := d.people.count; err == nil && q == nil && n >= d.MaxPeople {
+		err = fmt.Errorf("%w: %d people, at most %d", vault.ErrFull, n, d.MaxPeople)
 	}
-	return nil
+	return err
 }
 
 // fresh1 leaves out lookups and handles that the index has already, so that it
@@ -266,11 +267,11 @@ func (d *Desk) secretFor(q *person, r *Registration) (sign.Secret, []vault.Entry
 	if len(r.Secret) != 0 {
 		secret, own = sign.Secret(r.Secret), 1
 	}
-	return secret, []vault.Entry{{ID: "p/" + string(r.Person) + "/ks", Value: append(secret[:sign.SecretSize:sign.SecretSize], own)}}, nil
+	return secret, []vault.Entry{{ID: personID(r.Person, "ks"), Value: append(secret[:sign.SecretSize:sign.SecretSize], own)}}, nil
 }
 
 func (d *Desk) readSecret(ref Ref) (s sign.Secret, own bool, err error) {
-	b, err := d.Vault.Get("p/" + string(ref) + "/ks")
+	b, err := d.Vault.Get(personID(ref, "ks"))
 	if err != nil {
 		return s, false, err
 	}
@@ -425,7 +426,7 @@ func (d *Desk) Disclose(_ context.Context, ref Ref) (*Disclosure, error) {
 	}
 	d.people.mu.Lock()
 	defer d.people.mu.Unlock()
-	for _, id := range q.lookups {
+	for _, id := range slices.Sorted(maps.Keys(q.lookups)) {
 		kind, value, _ := strings.Cut(id[2:], "/")
 		out.Lookups = append(out.Lookups, HeldLookup{kind, value})
 	}

@@ -191,7 +191,11 @@ func (d *Desk) receiving(st *store.State, id record.ID, in *rules.Intent, r *Rec
 	entries = append(entries, handleEntry(in.Handle, ref, h.For))
 	entries = d.fresh1(entries)
 	if !known {
-		for _, e := range entries {
+		all, err := withNames(entries)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		for _, e := range all {
 			made = append(made, e.ID)
 		}
 	}
@@ -217,7 +221,9 @@ func (d *Desk) receiving(st *store.State, id record.ID, in *rules.Intent, r *Rec
 // earlier hand-over, also under a handle that moved to this one, else new.
 func (d *Desk) recipientOf(st *store.State, k sign.PublicKey, h *rules.Handle) (ref Ref, known bool, err error) {
 	for n := 0; n < maxGenerations; n++ {
-		if p, ok := d.personOf(k); ok {
+		if p, ok, err := d.personOf(k); err != nil {
+			return "", false, err
+		} else if ok {
 			if d.goingOut(p.Ref) {
 				return "", false, record.Refuse(record.CodeErased, "")
 			}
@@ -274,7 +280,11 @@ func (d *Desk) takeIn(id record.ID) error {
 	if err != nil || provision == nil {
 		return err
 	}
-	if c := d.people.class(note.Class); c != nil {
+	c, err := d.people.class(note.Class)
+	if err != nil {
+		return err
+	}
+	if c != nil {
 		q, release, err := d.use(c.ref)
 		if err == nil {
 			err = d.fill(id, q, c, provision)

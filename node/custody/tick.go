@@ -117,13 +117,9 @@ func (d *Desk) goOn(ctx context.Context, id record.ID) {
 
 // pastMonths returns the record identities whose month's last deadline has passed.
 func (d *Desk) pastMonths() []string {
-	d.people.mu.Lock()
-	defer d.people.mu.Unlock()
-	var ids []string
-	for _, c := range d.people.classes {
-		if len(c.name) > 2 && c.name[:2] == "r/" && d.nowMs() >= record.DayEndMs(monthEnds(c.name)) {
-			ids = append(ids, c.at)
-		}
+	ids, err := d.people.due(d.nowMs())
+	if err != nil {
+		d.Log.Error("some record keys that are due are not found", "err", err.Error())
 	}
 	return ids
 }

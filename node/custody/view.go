@@ -65,7 +65,7 @@ func (d *Desk) knownHandles(st *store.State, q *person) ([]HandleOf, error) {
 	for _, h := range out {
 		have[h.Key] = true
 	}
-	known := d.handlesOf(q.ref)
+	known := d.handlesOf(q)
 	keys := make([]sign.PublicKey, 0, len(known))
 	for k := range known {
 		if !have[k] {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/akashi-ledger/akashi/crypto/merkle"
 	law "github.com/akashi-ledger/akashi/ledger/forest"
+	"github.com/akashi-ledger/akashi/ledger/receipt"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node/forest"
 )
@@ -224,6 +225,7 @@ func TestForest(t *testing.T) {
 			t.Errorf("%s counts %d false advances", id, n.FalseAdvances())
 		}
 	}
+	c.names(receipt.EvidenceAdvance, "a-sha") // its true anchor contradicts its false one
 	list, err := b.Trees()
 	if err != nil || len(list) != 1 || list[0].ID != tree.ID || list[0].Anchor.Size != 2502 {
 		t.Fatalf("%+v %v", list, err)

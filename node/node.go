@@ -120,6 +120,7 @@ func (n *Node) start() error {
 			return fmt.Errorf("start %s: %w", step.what, err)
 		}
 	}
+	n.background(n.watchAdvances)
 	n.serving.Store(true)
 	return nil
 }

@@ -119,7 +119,7 @@ func attested(st *store.State, id record.ID, timeMs uint64, out []uint64) ([]uin
 		return nil, err
 	}
 	err = st.Range(end.First, end.Size, func(index uint64, leaf []byte) error {
-		if kindOf(leaf) != record.KindAttestation {
+		if record.KindOf(leaf) != record.KindAttestation {
 			return nil
 		}
 		rec, err := record.Parse(leaf)

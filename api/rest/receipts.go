@@ -120,7 +120,8 @@ func (c *call) receiptOf(index uint64, rec *record.Record, status bool) ([]byte,
 	}
 	b, err := receipt.Build(c.final.source(), index, o)
 	if errors.Is(err, receipt.ErrKeyChanged) {
-		if o.KeyIndex, err = c.keyBefore(index, rec.Issuer); err == nil {
+		at, scan := c.final.State.KeyLeaf(c.ctx, index, rec.Issuer)
+		if o.KeyIndex, err = &at, scan; err == nil {
 			b, err = receipt.Build(c.final.source(), index, o)
 		}
 	}
@@ -238,40 +239,4 @@ func (c *call) screenOf(rec *record.Record) ([]byte, error) {
 		return nil, err
 	}
 	return p.bytes, nil
-}
-
-// keyBefore finds the leaf that gave an issuer the key with which it signed a
-// leaf: the last one before the leaf's batch. It reads the log from the
-// beginning, which is rare: only where the issuer's key has changed since.
-func (c *call) keyBefore(index uint64, issuer string) (*uint64, error) {
-	end, err := c.final.State.EndWith(index)
-	if err != nil {
-		return nil, err
-	}
-	at := uint64(0) // genesis
-	err = c.final.State.Range(0, end.First, func(i uint64, leaf []byte) error {
-		if k := kindOf(leaf); k != record.KindKey && k != record.KindParty && k != record.KindMember {
-			return c.ctx.Err()
-		}
-		rec, err := record.Parse(leaf)
-		if err != nil {
-			return err
-		}
-		switch b := rec.Body.(type) {
-		case *record.KeyChange:
-			if rec.Issuer == issuer {
-				at = i
-			}
-		case *record.Party:
-			if b.ID == issuer && !b.Leave {
-				at = i
-			}
-		case *record.MemberChange:
-			if b.Member == issuer && b.Key(record.RoleRecord) != nil {
-				at = i
-			}
-		}
-		return nil
-	})
-	return &at, err
 }

@@ -143,7 +143,7 @@ func (c *call) findTerms(hash record.Digest, t *rules.Terms) (*published, error)
 	}
 	var found *published
 	err = c.final.State.Range(end.First, end.Size, func(index uint64, leaf []byte) error {
-		if kindOf(leaf) != record.KindTerms {
+		if record.KindOf(leaf) != record.KindTerms {
 			return nil
 		}
 		rec, err := record.Parse(leaf)
@@ -163,18 +163,4 @@ func (c *call) findTerms(hash record.Digest, t *rules.Terms) (*published, error)
 		return nil, record.Refuse(record.CodeTermsUnknown, "")
 	}
 	return found, nil
-}
-
-// kindOf reads the kind of a leaf without decoding it: a map, 1: version, 2: kind
-// in one or two bytes.
-func kindOf(leaf []byte) record.Kind {
-	switch {
-	case len(leaf) < 6 || leaf[3] != 2:
-		return 0
-	case leaf[4] < 24:
-		return record.Kind(leaf[4])
-	case leaf[4] == 24:
-		return record.Kind(leaf[5])
-	}
-	return 0
 }

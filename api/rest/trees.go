@@ -131,7 +131,7 @@ const maxFalse = 100
 
 func falseAdvances(st *store.State) ([]FalseAdvance, error) {
 	var out []FalseAdvance
-	err := st.FalseAdvances(func(f *store.FalseAdvance) error {
+	err := st.FalseAdvances(0, func(f *store.FalseAdvance) error {
 		if len(out) < maxFalse {
 			out = append(out, FalseAdvance{Tree: treeName(f.Tree), Issuer: f.Issuer, Record: hex.EncodeToString(f.Record[:]),
 				LogIndex: f.LogIndex, Size: f.Size, HaveSize: f.HaveSize})

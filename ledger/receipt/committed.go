@@ -129,6 +129,8 @@ func verifyCommitted(b []byte, policies []*sign.Policy) (*Verdict, error) {
 	}
 	v.Kind, v.Human = record.KindTreeAdvance.String(), c.Human
 	v.Committed = &Leaf{Tree: c.Tree, TreeSize: c.advance.Size, Index: c.Index, Value: c.Value, Extra: c.Extra}
+	c.notChecked("留められた根は、持ち主の言葉です。ほかの加盟企業が同じ木を持つかどうかは分かりません。各社の /v1/status と akashi audit が、偽りの根を示します",
+		"whether the anchor is true: it is the owner's word, and the other members may not have this tree. Any member's /v1/status and akashi audit show a false one")
 	c.notChecked("木のほかの葉と、葉の中身が事実かどうかは分かりません", "the tree's other leaves, and whether a leaf tells the truth")
 	return v, nil
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"filippo.io/torchwood"
@@ -58,7 +60,8 @@ func TestCommitted(t *testing.T) {
 				}
 				v, err := receipt.Verify(b, c.Policy())
 				if err != nil || v.Format != receipt.FormatCommitted || v.Origin != c.Origin || v.FinalMs == 0 ||
-					v.Committed.Index != uint64(i) || string(v.Committed.Value) != fmt.Sprintf("leaf %d", i) || v.Committed.TreeSize != uint64(size) {
+					v.Committed.Index != uint64(i) || string(v.Committed.Value) != fmt.Sprintf("leaf %d", i) || v.Committed.TreeSize != uint64(size) ||
+					!slices.ContainsFunc(v.NotChecked, func(t record.Text) bool { return strings.HasPrefix(t.En, "whether the anchor is true") }) {
 					t.Fatalf("leaf %d of %d: %+v %v", i, size, v, err)
 				}
 				if _, err := receipt.Verify(b); code(t, err) != "committed.proof" {

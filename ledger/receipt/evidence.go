@@ -20,6 +20,7 @@ const (
 	EvidenceCheckpoint = "checkpoint" // members cosigned two checkpoints that contradict each other
 	EvidenceFork       = "fork"       // the same, and no member cosigned both: it names nobody
 	EvidenceDerivation = "derivation" // members cosigned a batch that does not follow from the rules
+	EvidenceAdvance    = "advance"    // the owner of a commitment tree anchored two roots that no one tree has
 )
 
 // evidence is an akashi-evidence/v1. Which parts there are depends on the kind.
@@ -30,7 +31,9 @@ type evidence struct {
 	Signers     []string `json:"signers"`               // member ids, ascending
 	Headers     [][]byte `json:"headers,omitempty"`     // header: canonical bytes, ascending
 	Checkpoints []string `json:"checkpoints,omitempty"` // checkpoint, fork: notes, ascending by size and root; derivation: one
+	Receipts    []*file  `json:"receipts,omitempty"`    // advance: of two tree.advance records, ascending by size
 	Past        *past    `json:"past,omitempty"`        // where sizes differ: what the larger says of the smaller
+	ExtraPast   *past    `json:"extraPast,omitempty"`   // advance: the same of the tree over extra data, in its place
 	Previous    *before  `json:"previous,omitempty"`    // derivation: the log before the batch
 	Entry       []byte   `json:"entry,omitempty"`       // derivation: the batch as Raft had it
 	Seal        []byte   `json:"seal,omitempty"`        // derivation: the checkpoint's last leaf
@@ -57,7 +60,7 @@ type before struct {
 // Evidence is what a file of evidence shows.
 type Evidence struct {
 	Kind    string   `json:"kind"`
-	Signers []string `json:"signers"` // whom it proves to have signed what no honest member signs
+	Signers []string `json:"signers"` // whom it proves to have signed what nobody honest signs
 	Sizes   []uint64 `json:"sizes,omitempty"`
 	// Claim names the contradiction: the same for every file that shows it of
 	// the same signers, whoever made it and whenever.

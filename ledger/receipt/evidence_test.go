@@ -102,6 +102,10 @@ func (f *fork) files(t testing.TB) map[string][]byte {
 	keep("fork", file, err)
 	j := newJudged(t, f.o) // the same members
 	keep("derivation", j.file(j.cosign(j.otherWrite(), j.leaves, "pf")), nil)
+	for name, extra := range map[string]bool{"advance": false, "advance-extra": true} {
+		file, err = receipt.BuildAdvances(newContradiction(t, f.o, extra).anchors(t, 0, 1))
+		keep(name, file, err)
+	}
 	return out
 }
 
@@ -114,6 +118,8 @@ func TestEvidence(t *testing.T) {
 		"checkpoint-sizes": {Kind: receipt.EvidenceCheckpoint, Signers: []string{"pf"}},
 		"fork":             {Kind: receipt.EvidenceFork, Signers: []string{}},
 		"derivation":       {Kind: receipt.EvidenceDerivation, Signers: []string{"pf"}},
+		"advance":          {Kind: receipt.EvidenceAdvance, Signers: []string{"c-sha"}},
+		"advance-extra":    {Kind: receipt.EvidenceAdvance, Signers: []string{"c-sha"}},
 	} {
 		v, err := receipt.Verify(files[name], f.c.Policy())
 		if err != nil {
@@ -209,7 +215,7 @@ func TestEvidenceVectors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"header": "a-sha", "checkpoint": "b-sha", "checkpoint-sizes": "pf", "fork": "", "derivation": "pf"} {
+	for name, want := range map[string]string{"header": "a-sha", "checkpoint": "b-sha", "checkpoint-sizes": "pf", "fork": "", "derivation": "pf", "advance": "c-sha", "advance-extra": "c-sha"} {
 		v, err := receipt.Verify(vector(t, "evidence-"+name+".json"), policy)
 		if err != nil || strings.Join(v.Evidence.Signers, " ") != want {
 			t.Errorf("%s: %v, want %q", name, err, want)

@@ -25,6 +25,7 @@ type witnessing struct {
 	signer   *rules.Party
 	batch    derived
 	notes    []*sign.OpenedNote
+	advances [2]*anchored
 	signers  []string // that follow
 	human    Human
 }
@@ -62,6 +63,9 @@ func verifyEvidence(b []byte, policies []*sign.Policy) (*Verdict, error) {
 	for _, n := range c.notes {
 		v.Evidence.Sizes = append(v.Evidence.Sizes, n.Size)
 	}
+	if c.Kind == EvidenceAdvance {
+		c.notChecked("二つの根のどちらが木のものかは分かりません", "which of the two roots the tree has")
+	}
 	c.notChecked("鍵が盗まれていなかったかどうかは分かりません", "whether the key was in its owner's hands")
 	return v, nil
 }
@@ -75,7 +79,8 @@ func (c *witnessing) form(b []byte) error {
 		return c.fail("format", fmt.Errorf("%q, this program knows %q", c.Format, FormatEvidence))
 	}
 	header, notes, derived := c.Kind == EvidenceHeader, c.Kind == EvidenceCheckpoint || c.Kind == EvidenceFork, c.Kind == EvidenceDerivation
-	if !header && !notes && !derived {
+	advance := c.Kind == EvidenceAdvance
+	if !header && !notes && !derived && !advance {
 		return c.fail("kind", fmt.Errorf("%q is not known to this program", c.Kind))
 	}
 	for _, p := range []struct {
@@ -83,7 +88,8 @@ func (c *witnessing) form(b []byte) error {
 		there, belong bool
 	}{
 		{"headers", c.Headers != nil, header}, {"state", c.State != nil, header}, {"register", c.Register != nil, header || derived},
-		{"checkpoints", c.Checkpoints != nil, notes || derived}, {"past", c.Past != nil, notes && c.Past != nil},
+		{"checkpoints", c.Checkpoints != nil, notes || derived}, {"past", c.Past != nil, notes && c.Past != nil || advance && c.ExtraPast == nil},
+		{"receipts", c.Receipts != nil, advance}, {"extraPast", c.ExtraPast != nil, advance && c.Past == nil},
 		{"previous", c.Previous != nil, derived}, {"seal", c.Seal != nil, derived}, {"entry", c.Entry != nil, derived},
 		{"neighbours", c.Neighbours != nil, derived && c.Neighbours != nil},
 	} {
@@ -103,8 +109,11 @@ func (c *witnessing) stages() []stage {
 			{"headers", text("二つとも署名が正しい", "both are signed"), c.checkHeaders},
 		}
 	}
-	if c.Kind == EvidenceDerivation {
+	switch c.Kind {
+	case EvidenceDerivation:
 		return c.derivationStages()
+	case EvidenceAdvance:
+		return c.advanceStages()
 	}
 	stages := []stage{{"checkpoints", text("どちらのチェックポイントの署名も正しい", "the cosignatures of both checkpoints verify"), c.openNotes}}
 	if c.Past != nil {
@@ -269,6 +278,9 @@ func (c *witnessing) claim() record.Digest {
 		if h != nil {
 			parts = append(parts, string(h.Signed()))
 		}
+	}
+	if a := c.advances[0]; a != nil { // whichever later one it contradicts
+		parts = append(parts, string(a.leaf))
 	}
 	return sha256.Sum256(canon.Must(parts))
 }

@@ -22,7 +22,7 @@ var knownParts = map[string]string{
 	"completeness": "format human storyTime state register handles",
 	"erasure":      "format human storyTime leaf proof attestations state register",
 	"committed":    "format human tree index value path extra extraPath leaf proof",
-	"evidence":     "format kind human signers headers checkpoints past previous entry seal state register neighbours",
+	"evidence":     "format kind human signers headers checkpoints receipts past extraPast previous entry seal state register neighbours",
 	"policy-chain": "format links",
 }
 

@@ -26,20 +26,37 @@ type checking struct {
 }
 
 func verifyReceipt(b []byte, policies []*sign.Policy) (*Verdict, error) {
-	v := &Verdict{Format: FormatReceipt}
-	c := &checking{check: check{"receipt", v}, file: new(file), policies: policies}
+	c := &checking{check: check{"receipt", &Verdict{Format: FormatReceipt}}, file: new(file), policies: policies}
 	err := c.step("file", text("ファイルの形が正しい", "the file's form is right"), func() error {
 		if err := decode("receipt", b, MaxReceiptBytes, c.file); err != nil {
 			return err
 		}
-		if c.Format != FormatReceipt {
-			return c.fail("format", fmt.Errorf("%q, this program knows %q", c.Format, FormatReceipt))
-		}
-		return nil
+		return c.known()
 	})
 	if err != nil {
-		return v, err
+		return c.v, err
 	}
+	return c.content()
+}
+
+// verifyFile verifies a receipt that stands in another file.
+func verifyFile(f *file, policies []*sign.Policy) (*Verdict, error) {
+	c := &checking{check: check{"receipt", &Verdict{Format: FormatReceipt}}, file: f, policies: policies}
+	if err := c.known(); err != nil {
+		return c.v, err
+	}
+	return c.content()
+}
+
+func (c *checking) known() error {
+	if c.Format != FormatReceipt {
+		return c.fail("format", fmt.Errorf("%q, this program knows %q", c.Format, FormatReceipt))
+	}
+	return nil
+}
+
+// content checks everything behind the file's form.
+func (c *checking) content() (*Verdict, error) {
 	for _, s := range []struct {
 		part string
 		done record.Text
@@ -60,11 +77,11 @@ func verifyReceipt(b []byte, policies []*sign.Policy) (*Verdict, error) {
 			continue
 		}
 		if err := c.step(s.part, s.done, s.f); err != nil {
-			return v, err
+			return c.v, err
 		}
 	}
 	c.leftOpen()
-	return v, nil
+	return c.v, nil
 }
 
 func (c *checking) checkForm() error {

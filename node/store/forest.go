@@ -64,8 +64,7 @@ type Anchor struct {
 	Record   record.ID     `cbor:"7,keyasint"`
 }
 
-// FalseAdvance is a tree.advance that does not say what the tree has: evidence
-// against its issuer.
+// FalseAdvance is a tree.advance that does not say what the tree has.
 type FalseAdvance struct {
 	Tree     uint64        `cbor:"1,keyasint"`
 	Issuer   string        `cbor:"2,keyasint"`

@@ -171,6 +171,27 @@ func (r *TreeReader) Consistency(oldSize, newSize uint64) (path []merkle.Hash, e
 	return path, err
 }
 
+// Past returns how the tree began, as it has it at a later size (receipt.Past).
+func (r *TreeReader) Past(size, laterSize uint64) (edge merkle.Edge, path []merkle.Hash, err error) {
+	return r.past(r.tree.leaves, treeOfTiles, size, laterSize)
+}
+
+// ExtraPast is Past of the tree over the leaves' extra data.
+func (r *TreeReader) ExtraPast(size, laterSize uint64) (edge merkle.Edge, path []merkle.Hash, err error) {
+	return r.past(r.tree.extra, treeOfExtra, size, laterSize)
+}
+
+func (r *TreeReader) past(v *merkle.View, what byte, size, laterSize uint64) (edge merkle.Edge, path []merkle.Hash, err error) {
+	err = r.read(func(txn *badger.Txn) error {
+		tiles := treeTiles{txn, what, r.ID}
+		if edge, err = v.Edge(size, tiles); err == nil {
+			path, err = v.ConsistencyProof(size, laterSize, tiles)
+		}
+		return err
+	})
+	return edge, path, err
+}
+
 // rangeTree calls fn with leaves in order.
 func rangeTree(txn *badger.Txn, tree, start, end uint64, fn func(*TreeLeaf) error) error {
 	if start >= end {
@@ -208,16 +229,16 @@ func rangeTree(txn *badger.Txn, tree, start, end uint64, fn func(*TreeLeaf) erro
 	return nil
 }
 
-// FalseAdvances calls fn with the evidence of tree.advance records that do not say
-// what their trees have, in the order of the log.
-func (s *State) FalseAdvances(fn func(*FalseAdvance) error) error {
+// FalseAdvances calls fn with the tree.advance records from a leaf of the log on
+// that do not say what their trees have, in the order of the log.
+func (s *State) FalseAdvances(from uint64, fn func(*FalseAdvance) error) error {
 	txn := s.ledger.db.NewTransactionAt(s.ts, false)
 	defer txn.Discard()
 	opts := badger.DefaultIteratorOptions
 	opts.Prefix = []byte{prefixForest, treeOfFalse}
 	it := txn.NewIterator(opts)
 	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
+	for it.Seek(forestKey(treeOfFalse, from)); it.Valid(); it.Next() {
 		f := new(FalseAdvance)
 		if err := it.Item().Value(func(b []byte) error { return canon.Decode(b, f) }); err != nil {
 			return fmt.Errorf("%w: evidence: %w", ErrDamaged, err)

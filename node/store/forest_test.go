@@ -224,7 +224,7 @@ func TestFalseAdvance(t *testing.T) {
 	if g.l.CountFalseAdvances() != 3 {
 		t.Error("evidence is lost with the process")
 	}
-	err := g.l.State().FalseAdvances(func(f *FalseAdvance) error {
+	err := g.l.State().FalseAdvances(0, func(f *FalseAdvance) error {
 		leaf, err := g.l.State().Leaf(f.LogIndex)
 		if err != nil {
 			return err

@@ -192,7 +192,7 @@ func (l *Ledger) load(at applied) error {
 	}
 	l.raft, l.oldest = at.RaftIndex, at.Height
 	l.show(st)
-	return st.FalseAdvances(func(*FalseAdvance) error { l.falseAdvances.Add(1); return nil })
+	return st.FalseAdvances(0, func(*FalseAdvance) error { l.falseAdvances.Add(1); return nil })
 }
 
 // State returns the newest state.

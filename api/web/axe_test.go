@@ -173,6 +173,11 @@ func TestBrowserAccessible(t *testing.T) {
 	accessibleAt(t, ctx, receipt, ready) // nobody has signed in
 	run(t, ctx, chromedp.Navigate(srv.URL+"/enter?code=once"))
 	accessibleAt(t, ctx, srv.URL+"/", seen(".cons"))
+	for address, ready := range map[string]step{"/services/alert/alert": seen(".ask"), "/history": seen(".flow"), "/receipts": seen(".rcs")} {
+		accessibleAt(t, ctx, srv.URL+address, ready)
+	}
+	run(t, ctx, chromedp.Navigate(srv.URL+"/history"), chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach((d) => { d.open = true })`))
+	accessible(t, ctx, "the history with all details open")
 	accessibleAt(t, ctx, receipt, settled("ok"))
 	accessibleAt(t, ctx, srv.URL+"/all", settled("ok"))
 	s.mangle = func(b []byte) []byte { return bytes.Replace(b, []byte("まちなか"), []byte("むらなか"), 1) }

@@ -36,6 +36,14 @@ type Ledger interface {
 // Desk is what a member shows to one person, and does for them.
 type Desk interface {
 	View(ctx context.Context, person string) (*View, error)
+	// History returns a page of the person's records.
+	History(ctx context.Context, person string, q HistoryQuery) (*History, error)
+	// Offer returns what the terms in force say of one purpose. It returns
+	// ErrNotFound where its consent cannot be given on these pages.
+	Offer(ctx context.Context, person, service, purpose string) (*Offer, error)
+	// Grant turns one purpose of a service on, as its Offer says; final as in
+	// Withdraw. A *Refused says what the ledger or the member does not accept.
+	Grant(ctx context.Context, person string, g Grant) (final bool, err error)
 	// Withdraw turns one purpose of a service off. final says whether k members
 	// have signed it already; it holds in either case.
 	Withdraw(ctx context.Context, person string, w Withdrawal) (final bool, err error)
@@ -58,6 +66,11 @@ var (
 	ErrNotFinal  = errors.New("not final yet")
 	ErrBusy      = errors.New("busy")
 )
+
+// Refused says that the node refused what a person asked for, by its stable code.
+type Refused struct{ Code string }
+
+func (r *Refused) Error() string { return "refused: " + r.Code }
 
 // Board is the public side of a node.
 type Board struct {
@@ -92,6 +105,7 @@ type Service struct {
 	Provider record.Text
 	Contact  record.Text
 	Purposes []Purpose // of the terms in force
+	Here     bool      // consents to it can be given on these pages
 }
 
 // Purpose is one thing that can be on or off.
@@ -100,12 +114,11 @@ type Purpose struct {
 	Label record.Text
 }
 
-// View is all that a member shows to one person.
+// View is what a person said to whom, as it stands.
 type View struct {
 	Name     string // "": the member shows none
 	Consents []Consent
-	Events   []Event   // newest first
-	Receipts []Receipt // newest first
+	Given    int // hand-overs so far
 }
 
 // Consent is the state of one purpose of one service.
@@ -116,6 +129,31 @@ type Consent struct {
 	Until   string // last valid day in JST, 2006-01-02; "": without end
 	Items   []record.Text
 	Index   uint64 // of its receipt, 0: none
+	UsedMs  int64  // newest hand-over under it; 0: none
+	Again   bool   // off, and one tap turns it on as it was: same terms, same items
+}
+
+// HistoryQuery chooses a page of the history.
+type HistoryQuery struct {
+	Before  uint64 // only records with a lower index; 0: from the newest
+	Limit   int
+	Service string // "": all
+	Kinds   []string
+}
+
+// History is a page of a person's records, newest first.
+type History struct {
+	Events []Event
+	Older  uint64 // Before of the next page, 0: none
+	Count  int    // of what the query chooses
+	Flows  []Flow // of all hand-overs, most first
+}
+
+// Flow counts hand-overs between two parties.
+type Flow struct {
+	From, To record.Text
+	Kind     string // provision, provision.optout, provision.exception
+	Count    int
 }
 
 // Event is one record under one of the person's handles.
@@ -130,14 +168,47 @@ type Event struct {
 	TimeMs  int64
 	Code    string // why, of a refusal
 	State   string // of a hand-over: open, overdue, received, undelivered
+	Version string // of the terms that it rests on
+	Filing  string // that it rests on
+	Ground  string // legal ground that it rests on
+	Statute string
+	Reason  string
+	How     string // how a recipient came by it
 }
 
-// Receipt is one line of the list.
-type Receipt struct {
-	Index   uint64
-	Kind    string
-	Service record.Text
-	TimeMs  int64
+// Offer is what the terms in force say of one purpose.
+type Offer struct {
+	Service    Service
+	Purpose    Purpose
+	Version    string
+	Required   []Item
+	Optional   []Item
+	Recipients []record.Text
+	Until      string        // last day in JST if given today; "": without end
+	Retention  record.Period // zero: not said
+	Withdrawal record.Text
+	Text       record.Text // in full
+	Foreign    string      // ground of a transfer abroad, "": none
+}
+
+// Item is one item of information.
+type Item struct {
+	Code      string
+	Label     record.Text
+	Sensitive bool
+}
+
+// Grant is a person's consent to one purpose.
+type Grant struct {
+	Service  string
+	Purpose  string
+	Again    bool     // as it was before: without the rest
+	Version  string   // of the terms that were shown
+	Items    []string // optional items that were chosen
+	Clear    bool     // sensitive items were agreed to by themselves
+	Button   string   // words on the button
+	Language string   // of the page
+	Once     string   // idempotency key, drawn with the page
 }
 
 // Withdrawal is a person's wish to stop.

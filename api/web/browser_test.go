@@ -313,7 +313,7 @@ func TestBrowserPerson(t *testing.T) {
 	if where := location(t, ctx); where != srv.URL+"/" {
 		t.Errorf("the link leads to %s", where)
 	}
-	shot(t, ctx, "consents", 360, 1280)
+	shot(t, ctx, "consents", 360, 768, 1280)
 	run(t, ctx, chromedp.Navigate(srv.URL+"/?lang=en"), seen(".cons"))
 	narrow(t, ctx, "consents in English")
 	shot(t, ctx, "consents-en", 1280)
@@ -321,6 +321,65 @@ func TestBrowserPerson(t *testing.T) {
 	if len(s.stopped) != 1 || s.stopped[0].Purpose != "coupon" || !strings.Contains(textOf(t, ctx, ".said-note"), "止めました") {
 		t.Errorf("one tap: %v, %q", s.stopped, textOf(t, ctx, ".said-note"))
 	}
+	run(t, ctx, chromedp.Navigate(srv.URL+"/"), click(`button[role=switch][aria-checked=false]`), seen(".said-note"))
+	if len(s.granted) != 1 || s.granted[0].Purpose != "coupon" || !s.granted[0].Again || s.granted[0].Button != "オフ" || !strings.Contains(textOf(t, ctx, ".said-note"), "始めました") {
+		t.Errorf("one tap back: %+v, %q", s.granted, textOf(t, ctx, ".said-note"))
+	}
+	w.check(t, srv.URL)
+}
+
+// A purpose that a person never agreed to is shown in full, nothing is ticked,
+// and refusing is the same size as agreeing.
+func TestBrowserOffer(t *testing.T) {
+	ctx := browser(t)
+	s := newStory(t)
+	srv := serve(t, s, s.c.Policy())
+	w := watched(t, ctx)
+	run(t, ctx, chromedp.Navigate(srv.URL+"/enter?code=once"), click(`a[href="/services/alert/alert"]`), seen(".ask"))
+	shot(t, ctx, "offer", 360, 768, 1280)
+	narrow(t, ctx, "offer")
+	if n := get(t, ctx, chromedp.Evaluate[int](`document.querySelectorAll("input:checked").length`)); n != 0 {
+		t.Errorf("%d boxes are ticked", n)
+	}
+	if d := get(t, ctx, chromedp.Evaluate[float64](`(() => { const [a, b] = [...document.querySelectorAll(".decide button")].map((x) => x.getBoundingClientRect());
+		return Math.abs(a.width - b.width) + Math.abs(a.height - b.height) })()`)); d > 1 {
+		t.Errorf("the buttons differ by %v px", d)
+	}
+	run(t, ctx, click(`button[value=no]`), seen(".said-note"))
+	if len(s.granted) != 0 || !strings.Contains(textOf(t, ctx, ".said-note"), "同意しませんでした") {
+		t.Errorf("refused: %+v, %q", s.granted, textOf(t, ctx, ".said-note"))
+	}
+	run(t, ctx, chromedp.Navigate(srv.URL+"/services/alert/alert"), click("#i-name"), click(`button[value=yes]`), seen(".said-note"))
+	if len(s.granted) != 1 || !slices.Equal(s.granted[0].Items, []string{"name"}) || s.granted[0].Version != "3" || s.granted[0].Clear || s.granted[0].Button != "同意する" {
+		t.Errorf("agreed: %+v", s.granted)
+	}
+	w.check(t, srv.URL)
+}
+
+// The history draws who handed how often to whom, with a table of the same.
+func TestBrowserHistory(t *testing.T) {
+	ctx := browser(t)
+	s := newStory(t)
+	srv := serve(t, s, s.c.Policy())
+	w := watched(t, ctx)
+	run(t, ctx, chromedp.Navigate(srv.URL+"/enter?code=once"), chromedp.Navigate(srv.URL+"/history"), seen(".flow"))
+	shot(t, ctx, "history", 360, 768, 1280)
+	narrow(t, ctx, "history")
+	got := get(t, ctx, chromedp.Evaluate[[]string](`[...document.querySelectorAll("svg[role=img]")].flatMap((v) => [v.querySelector("title")?.textContent, v.querySelector("desc")?.textContent])`))
+	if len(got) != 4 || got[0] == "" || !strings.Contains(got[1], "合計3回") || !strings.Contains(got[3], "合計3回") {
+		t.Errorf("the pictures say %q", got)
+	}
+	run(t, ctx, click(".flow summary"))
+	if table := textOf(t, ctx, ".flow table"); !strings.Contains(table, "中央警察署") || !strings.Contains(table, "合計") || !strings.Contains(table, "3回") {
+		t.Errorf("the table says %s", table)
+	}
+	run(t, ctx, chromedp.Navigate(srv.URL+"/history?kind=denied"), seen(".ev"))
+	if text := textOf(t, ctx, "#main"); !strings.Contains(text, "求めを断りました") || strings.Contains(text, "同意しました") {
+		t.Errorf("only refusals: %s", text)
+	}
+	run(t, ctx, chromedp.Navigate(srv.URL+"/receipts"), seen(".rcs"))
+	shot(t, ctx, "receipts", 360, 768, 1280)
+	narrow(t, ctx, "receipts")
 	w.check(t, srv.URL)
 }
 
@@ -364,7 +423,7 @@ func TestBrowserReceipt(t *testing.T) {
 	if got := textOf(t, ctx, "#claim"); got != "These words are the same as those derived from the record." {
 		t.Errorf("English words: %s", got)
 	}
-	for _, e := range s.view.Events { // every other receipt of the list
+	for _, e := range s.events0 { // every other receipt of the list
 		run(t, ctx, chromedp.Navigate(srv.URL+"/receipts/"+itoa(e.Index)+"?lang=ja"), settled("ok"))
 		if got := textOf(t, ctx, "#claim"); !strings.Contains(got, "同じでした") {
 			t.Errorf("%s: %s", e.Kind, got)

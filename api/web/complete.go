@@ -40,12 +40,8 @@ type Step struct{ Name, Title, Text string }
 
 // all shows a person's completeness proof, or sends it as a file.
 func (s *server) all(w http.ResponseWriter, r *http.Request) {
-	token, person, err := s.who(r)
-	if err == nil && token == "" {
-		err = ErrNoSession
-	}
-	if err != nil {
-		s.fail(w, r, "session", err)
+	token, person, ok := s.mine(w, r)
+	if !ok {
 		return
 	}
 	b, err := s.backend.Complete(r.Context(), person)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,7 +26,7 @@ type pages map[string]*template.Template
 
 func parsePages() (pages, error) {
 	out := pages{}
-	for _, name := range []string{"public", "mine", "receipt", "all", "verify", "problem"} {
+	for _, name := range []string{"public", "mine", "offer", "history", "receipts", "receipt", "all", "verify", "problem"} {
 		t, err := template.ParseFS(templates, "templates/frame.html", "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, err
@@ -41,6 +40,7 @@ func parsePages() (pages, error) {
 type page struct {
 	Lang    Language
 	Path    string
+	At      string // of the menu
 	Title   string
 	Script  bool // the page checks receipts
 	Board   *Board
@@ -49,11 +49,13 @@ type page struct {
 	Once    string
 	Said    string // key of a word to say once
 	Problem string // key
+	Code    string // of the refusal
+	Name    string // of the person
 	View    *View
 	Cards   []card
 	Others  []Service
-	Days    []day
-	Older   uint64 // index from which the older events go on; 0: none
+	Offer   *Offer
+	History *history
 	Receipt *slip
 	Kind    string // of the file whose steps are shown at first
 }
@@ -72,7 +74,7 @@ func (p *page) State(state string) string {
 	return state
 }
 
-func (p *page) Name(t record.Text) template.HTML     { return p.Lang.of(t) }
+func (p *page) Of(t record.Text) template.HTML       { return p.Lang.of(t) }
 func (p *page) Plain(t record.Text) string           { return p.Lang.plain(t) }
 func (p *page) Names(ts []record.Text) template.HTML { return p.Lang.list(ts) }
 func (p *page) Visible(s string) template.HTML       { return visible(s) }
@@ -80,6 +82,36 @@ func (p *page) Clock(ms int64) string                { return p.Lang.clock(ms) }
 func (p *page) Hour(ms int64) string                 { return p.Lang.hour(ms) }
 func (p *page) Day(ms int64) string                  { return p.Lang.day(ms) }
 func (p *page) Until(day string) string              { return p.Lang.until(day) }
+
+// Drawing is a drawing with its page, for templates of their own.
+func (p *page) Drawing(d *drawing) any {
+	return struct {
+		P *page
+		D *drawing
+	}{p, d}
+}
+
+// Line is an event with its page.
+func (p *page) Line(e Event) any {
+	return struct {
+		P *page
+		E Event
+	}{p, e}
+}
+
+// Period writes a span of time, "" for none.
+func (p *page) Period(t record.Period) string {
+	out := ""
+	for _, part := range []struct {
+		n   int
+		key string
+	}{{t.Years, "span.years"}, {t.Months, "span.months"}, {t.Days, "span.days"}} {
+		if part.n > 0 {
+			out += p.T(part.key, "n", part.n)
+		}
+	}
+	return strings.TrimSpace(out)
+}
 
 // Machine writes a time for machines.
 func (p *page) Machine(ms int64) string {
@@ -130,33 +162,9 @@ func (p *page) Count(on bool) int {
 	return n
 }
 
-// HandOvers counts the hand-overs that were not refused.
-func (p *page) HandOvers() int {
-	n := 0
-	for _, e := range p.View.Events {
-		if e.HandOver() {
-			n++
-		}
-	}
-	return n
-}
-
 // HandOver reports whether data was to leave.
 func (e Event) HandOver() bool {
 	return e.Kind == "provision" || e.Kind == "provision.optout" || e.Kind == "provision.exception"
-}
-
-// card is one service with what the person said to it.
-type card struct {
-	Service
-	Consents []Consent
-	On       bool
-}
-
-// day is one day of the history.
-type day struct {
-	Ms     int64
-	Events []Event
 }
 
 // slip is a receipt as its file tells it.
@@ -177,7 +185,7 @@ type row struct {
 // page fills what every page needs. It shows even where the node has nothing to
 // say: the board is then empty.
 func (s *server) page(w http.ResponseWriter, r *http.Request) *page {
-	p := &page{Lang: s.choose(w, r), Path: r.URL.Path, Said: s.said(w, r)}
+	p := &page{Lang: s.choose(w, r), Path: r.URL.Path, At: r.URL.Path, Said: s.said(w, r)}
 	board, err := s.backend.Board(r.Context())
 	if err != nil {
 		s.Log.Warn("page: board", "err", err)
@@ -206,94 +214,6 @@ func (s *server) show(w http.ResponseWriter, status int, name string, p *page) {
 	b.WriteTo(w)
 }
 
-func (s *server) home(w http.ResponseWriter, r *http.Request) {
-	token, person, err := s.who(r)
-	if err != nil {
-		s.fail(w, r, "session", err)
-		return
-	}
-	p := s.page(w, r)
-	if token == "" {
-		p.Title = p.T("public.title")
-		s.show(w, http.StatusOK, "public", p)
-		return
-	}
-	if p.View, err = s.backend.View(r.Context(), person); err != nil {
-		s.fail(w, r, "view", err)
-		return
-	}
-	p.session(token)
-	p.Title = p.T("me.h1")
-	p.Cards, p.Others = cards(p.Board.Services, p.View.Consents)
-	before, _ := strconv.ParseUint(r.URL.Query().Get("before"), 10, 64)
-	p.Days, p.Older = days(p.View.Events, before)
-	s.show(w, http.StatusOK, "mine", p)
-}
-
-// cards groups consents by service. A consent to a service that the board does
-// not list is shown under its id: nothing is hidden.
-func cards(services []Service, consents []Consent) (mine []card, others []Service) {
-	by := map[string][]Consent{}
-	for _, c := range consents {
-		by[c.Service] = append(by[c.Service], c)
-	}
-	for _, s := range services {
-		if cs := by[s.ID]; cs != nil {
-			mine = append(mine, newCard(s, cs))
-			delete(by, s.ID)
-		} else {
-			others = append(others, s)
-		}
-	}
-	rest := make([]string, 0, len(by))
-	for id := range by {
-		rest = append(rest, id)
-	}
-	slices.Sort(rest)
-	for _, id := range rest {
-		mine = append(mine, newCard(Service{ID: id, Name: record.Text{Ja: id}}, by[id]))
-	}
-	return mine, others
-}
-
-// newCard adds the purposes of a service that the person was never asked for.
-func newCard(s Service, cs []Consent) card {
-	c := card{Service: s, Consents: cs}
-	for _, p := range s.Purposes {
-		if !slices.ContainsFunc(cs, func(c Consent) bool { return c.Purpose.Code == p.Code }) {
-			c.Consents = append(c.Consents, Consent{Service: s.ID, Purpose: p, State: "never"})
-		}
-	}
-	for _, x := range cs {
-		c.On = c.On || x.State == "active"
-	}
-	return c
-}
-
-// eventsShown is the length of one page of the history.
-const eventsShown = 12
-
-// days groups events below an index by day, and says where the older ones go on.
-func days(events []Event, before uint64) (out []day, older uint64) {
-	shown, last := 0, ""
-	for _, e := range events {
-		if before != 0 && e.Index >= before {
-			continue
-		}
-		if shown == eventsShown {
-			return out, out[len(out)-1].Events[len(out[len(out)-1].Events)-1].Index
-		}
-		date := time.UnixMilli(e.TimeMs).In(record.JST).Format(time.DateOnly)
-		if date != last {
-			out, last = append(out, day{Ms: e.TimeMs}), date
-		}
-		d := &out[len(out)-1]
-		d.Events = append(d.Events, e)
-		shown++
-	}
-	return out, 0
-}
-
 // receiptSuffix ends the address of a receipt's file.
 const receiptSuffix = ".akashi.json"
 
@@ -304,12 +224,8 @@ func (s *server) receipt(w http.ResponseWriter, r *http.Request) {
 		s.notFound(w, r)
 		return
 	}
-	token, person, err := s.who(r)
-	if err == nil && token == "" {
-		err = ErrNoSession
-	}
-	if err != nil {
-		s.fail(w, r, "session", err)
+	token, person, ok := s.mine(w, r)
+	if !ok {
 		return
 	}
 	b, err := s.backend.Receipt(r.Context(), person, index)
@@ -325,6 +241,7 @@ func (s *server) receipt(w http.ResponseWriter, r *http.Request) {
 	}
 	p := s.page(w, r)
 	p.session(token)
+	p.At = "/receipts"
 	if p.Receipt, err = readSlip(b, p.Lang); err != nil {
 		s.fail(w, r, "receipt", err)
 		return

@@ -35,6 +35,31 @@ func (s *server) who(r *http.Request) (token, person string, err error) {
 	return token, person, err
 }
 
+// mine is who for pages that need a session: without one it shows what to do.
+func (s *server) mine(w http.ResponseWriter, r *http.Request) (token, person string, ok bool) {
+	token, person, err := s.who(r)
+	if err == nil && token == "" {
+		err = ErrNoSession
+	}
+	if err != nil {
+		s.fail(w, r, "session", err)
+	}
+	return token, person, err == nil
+}
+
+// sent is posted with the person whose session it is.
+func (s *server) sent(w http.ResponseWriter, r *http.Request) (person string, ok bool) {
+	token, ok := s.posted(w, r)
+	if !ok {
+		return "", false
+	}
+	person, err := s.backend.Person(r.Context(), token)
+	if err != nil {
+		s.fail(w, r, "session", err)
+	}
+	return person, err == nil
+}
+
 // enter redeems a one-time link. What only looks ahead does not use it up.
 func (s *server) enter(w http.ResponseWriter, r *http.Request) {
 	code := r.URL.Query().Get("code")
@@ -87,35 +112,6 @@ func (s *server) posted(w http.ResponseWriter, r *http.Request) (token string, o
 	return token, true
 }
 
-// stop turns one purpose off and shows the consents again.
-func (s *server) stop(w http.ResponseWriter, r *http.Request) {
-	token, ok := s.posted(w, r)
-	if !ok {
-		return
-	}
-	person, err := s.backend.Person(r.Context(), token)
-	if err != nil {
-		s.fail(w, r, "stop", err)
-		return
-	}
-	wish := Withdrawal{Service: r.PostFormValue("service"), Purpose: r.PostFormValue("purpose"), Once: r.PostFormValue("once")}
-	if wish.Service == "" || wish.Purpose == "" || wish.Once == "" || len(wish.Service)+len(wish.Purpose)+len(wish.Once) > 256 {
-		s.problem(w, r, http.StatusUnprocessableEntity, "error.form")
-		return
-	}
-	final, err := s.backend.Withdraw(r.Context(), person, wish)
-	if err != nil {
-		s.fail(w, r, "stop", err)
-		return
-	}
-	if final {
-		s.say(w, "stopped")
-	} else {
-		s.say(w, "waiting")
-	}
-	http.Redirect(w, r, "/", http.StatusSeeOther)
-}
-
 // say leaves a word for the next page. It is a cookie and not part of the
 // address, so that nobody can make up a link that says it.
 func (s *server) say(w http.ResponseWriter, what string) {
@@ -130,7 +126,7 @@ func (s *server) said(w http.ResponseWriter, r *http.Request) string {
 	}
 	http.SetCookie(w, s.cookie(cookieSaid, "", 0))
 	switch what {
-	case "stopped", "waiting", "left":
+	case "stopped", "started", "refused", "waiting", "left":
 		return "said." + what
 	}
 	return ""

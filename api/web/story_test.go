@@ -58,10 +58,12 @@ type story struct {
 	c        *ledgertest.Consortium
 	board    web.Board
 	view     web.View
+	events0  []web.Event       // newest first, once the story is told
 	screens  map[string][]byte // canonical screens by service
 	codes    map[string]string // one-time codes → person
 	sessions map[string]string // tokens → person
 	stopped  []web.Withdrawal
+	granted  []web.Grant
 	receipts map[uint64][]byte // by index; built when asked for
 	mangle   func([]byte) []byte
 	err      error // what every call answers
@@ -104,7 +106,8 @@ func newStory(t testing.TB) *story {
 	c.Must("kitahi", c.Received(p))
 	c.Pass(25*86400_000 + 6*3600_000)
 	x := c.Exception(hm.Public(), c.Member("kotori").Approver)
-	s.event("kotori", x, web.Event{Service: s.service("medicine").Name, To: text("中央警察署", "Central Police"), Items: []record.Text{items["name"]}})
+	s.event("kotori", x, web.Event{Service: s.service("medicine").Name, To: text("中央警察署", "Central Police"), Items: []record.Text{items["name"]},
+		Ground: "investigation", Statute: "刑事訴訟法197条2項", Reason: "行方不明の方の捜索"})
 	c.Pass(11*86400_000 + 3*3600_000)
 	s.event("kitahi", c.Denial(hc.Public(), record.CodeItemNotConsented), web.Event{Service: s.service("coupon").Name, Code: "item-not-consented"})
 	c.Pass(4 * 3600_000)
@@ -113,13 +116,11 @@ func newStory(t testing.TB) *story {
 	s.event("aoba", c.Revoke(hc, coupon, 1), web.Event{Service: s.service("coupon").Name, Purpose: purposes["mail"]})
 	for i := range s.view.Consents {
 		if s.view.Consents[i].Purpose.Code == "mail" {
-			s.view.Consents[i].State = "revoked"
+			s.view.Consents[i].State, s.view.Consents[i].Again = "revoked", true
 		}
 	}
-	slices.Reverse(s.view.Events)
-	for _, e := range s.view.Events {
-		s.view.Receipts = append(s.view.Receipts, web.Receipt{Index: e.Index, Kind: e.Kind, Service: e.Service, TimeMs: e.TimeMs})
-	}
+	slices.Reverse(s.events0)
+	s.settle()
 	s.fillLog()
 	return s
 }
@@ -132,7 +133,7 @@ func (s *story) service(id string) *web.Service {
 // offer opens a service with one scope for each purpose.
 func (s *story) offer(owner, id string, name record.Text, recipients []string, codes ...string) record.Digest {
 	var scopes []record.Scope
-	shown := web.Service{ID: id, Name: name, Provider: members[owner]}
+	shown := web.Service{ID: id, Name: name, Provider: members[owner], Here: owner == "minato"}
 	for _, code := range codes {
 		scopes = append(scopes, record.Scope{Purpose: code, Required: []string{"user-id"}, Optional: []string{"name"}, Recipients: recipients, MaxExpiry: "P1Y"})
 		shown.Purposes = append(shown.Purposes, web.Purpose{Code: code, Label: purposes[code]})
@@ -157,7 +158,7 @@ func (s *story) event(issuer string, r *record.Record, e web.Event) uint64 {
 	s.c.Must(issuer, r)
 	e.Index, _ = s.c.Find(r.ID)
 	e.Kind, e.From, e.TimeMs = r.Kind.String(), members[issuer], int64(s.c.NowMs)
-	s.view.Events = append(s.view.Events, e)
+	s.events0 = append(s.events0, e)
 	s.receipts[e.Index] = nil
 	return e.Index
 }
@@ -169,7 +170,7 @@ func (s *story) consent(issuer string, r *record.Record, service, purpose, until
 }
 
 func (s *story) handOver(issuer string, r *record.Record, service, purpose, to, state string, codes ...string) {
-	e := web.Event{Service: s.service(service).Name, Purpose: purposes[purpose], To: members[to], State: state}
+	e := web.Event{Service: s.service(service).Name, Purpose: purposes[purpose], To: members[to], State: state, Version: "3"}
 	for _, c := range codes {
 		e.Items = append(e.Items, items[c])
 	}
@@ -258,6 +259,85 @@ func (s *story) View(_ context.Context, who string) (*web.View, error) {
 	return &v, nil
 }
 
+// settle says what the history comes to.
+func (s *story) settle() {
+	for _, e := range s.events0 {
+		if !e.HandOver() {
+			continue
+		}
+		s.view.Given++
+		for i := range s.view.Consents {
+			if c := &s.view.Consents[i]; c.UsedMs == 0 && e.Kind == "provision" && c.Purpose.Label == e.Purpose {
+				c.UsedMs = e.TimeMs
+			}
+		}
+	}
+}
+
+func (s *story) History(_ context.Context, who string, q web.HistoryQuery) (*web.History, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil || who != person {
+		return nil, orElse(s.err, web.ErrNotFound)
+	}
+	h := new(web.History)
+	for _, e := range s.events0 {
+		if e.HandOver() {
+			f := web.Flow{From: e.From, To: e.To, Kind: e.Kind, Count: 1}
+			if i := slices.IndexFunc(h.Flows, func(o web.Flow) bool { return o.From == f.From && o.To == f.To && o.Kind == f.Kind }); i >= 0 {
+				h.Flows[i].Count++
+			} else {
+				h.Flows = append(h.Flows, f)
+			}
+		}
+		if q.Service != "" && e.Service != s.service(q.Service).Name || len(q.Kinds) > 0 && !slices.Contains(q.Kinds, e.Kind) {
+			continue
+		}
+		h.Count++
+		if q.Before != 0 && e.Index >= q.Before {
+			continue
+		}
+		if len(h.Events) < q.Limit {
+			h.Events = append(h.Events, e)
+		} else if h.Older == 0 {
+			h.Older = h.Events[q.Limit-1].Index
+		}
+	}
+	slices.SortStableFunc(h.Flows, func(a, b web.Flow) int { return b.Count - a.Count })
+	return h, nil
+}
+
+func (s *story) Offer(_ context.Context, who, service, purpose string) (*web.Offer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.board.Services, func(x web.Service) bool { return x.ID == service && x.Here })
+	if s.err != nil || who != person || i < 0 {
+		return nil, orElse(s.err, web.ErrNotFound)
+	}
+	o := &web.Offer{Service: s.board.Services[i], Purpose: web.Purpose{Code: purpose, Label: purposes[purpose]}, Version: "3",
+		Required: []web.Item{{Code: "user-id", Label: items["user-id"]}}, Optional: []web.Item{{Code: "name", Label: items["name"]}, {Code: "health", Label: text("健康の情報", "health data"), Sensitive: true}},
+		Recipients: []record.Text{members["aoba"]}, Until: "2027-11-19", Retention: record.Period{Days: 30}, Withdrawal: text("「わたしの同意」のオンを押すか、電話 0570-000-000", "press “On” in My consents, or call 0570-000-000"),
+		Text: text("避難情報をお届けするために、利用者番号を使います。", "We use your user id to send you evacuation alerts.")}
+	return o, nil
+}
+
+func (s *story) Grant(_ context.Context, who string, g web.Grant) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil || who != person {
+		return false, orElse(s.err, web.ErrNotFound)
+	}
+	s.granted = append(s.granted, g)
+	for i := range s.view.Consents {
+		if c := &s.view.Consents[i]; c.Service == g.Service && c.Purpose.Code == g.Purpose {
+			c.State, c.Again = "active", false
+			return true, nil
+		}
+	}
+	s.view.Consents = append(s.view.Consents, web.Consent{Service: g.Service, Purpose: web.Purpose{Code: g.Purpose, Label: purposes[g.Purpose]}, State: "active"})
+	return true, nil
+}
+
 func (s *story) Withdraw(_ context.Context, who string, w web.Withdrawal) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -267,7 +347,7 @@ func (s *story) Withdraw(_ context.Context, who string, w web.Withdrawal) (bool,
 	s.stopped = append(s.stopped, w)
 	for i := range s.view.Consents {
 		if c := &s.view.Consents[i]; c.Service == w.Service && c.Purpose.Code == w.Purpose {
-			c.State = "revoked"
+			c.State, c.Again = "revoked", true
 			return true, nil
 		}
 	}

@@ -12,12 +12,13 @@
 //   - No request goes to another host, and no script or style is inline: see
 //     policy.
 //   - Every page ends with what it cannot show.
-//   - Stopping takes one tap.
+//   - Stopping takes one tap, and so does starting again what was agreed to
+//     before. What a person never agreed to is shown in full before it starts.
 //
 // # What it does not do
 //
-// It keeps no state: sessions and everything shown are the backend's. Giving a
-// consent needs the consent screen, which is not here.
+// It keeps no state: sessions and everything shown are the backend's. How a
+// person signs in, and what an app asks for, is the business of other pages.
 package web
 
 import (
@@ -62,8 +63,12 @@ type file struct {
 	body      []byte
 }
 
-// New returns the pages' handler: /, /enter, /leave, /consents/stop,
-// /receipts/…, /all, /verify and /assets/….
+// Paths are the patterns under which the pages' handler is to be mounted.
+func Paths() []string {
+	return []string{"/{$}", "/enter", "/leave", "/consents/", "/services/", "/history", "/receipts", "/receipts/", "/all", "/all" + receiptSuffix, "/verify", "/assets/"}
+}
+
+// New returns the pages' handler, for what Paths names.
 func New(b Backend, o Options) (http.Handler, error) {
 	if b == nil || o.Log == nil {
 		return nil, errors.New("web: backend and logger are needed")
@@ -81,6 +86,10 @@ func New(b Backend, o Options) (http.Handler, error) {
 	mux.HandleFunc("GET /enter", s.enter)
 	mux.HandleFunc("POST /leave", s.leave)
 	mux.HandleFunc("POST /consents/stop", s.stop)
+	mux.HandleFunc("POST /consents/start", s.start)
+	mux.HandleFunc("GET /services/{service}/{purpose}", s.offer)
+	mux.HandleFunc("GET /history", s.history)
+	mux.HandleFunc("GET /receipts", s.receipts)
 	mux.HandleFunc("GET /receipts/{id}", s.receipt)
 	mux.HandleFunc("GET /all", s.all)
 	mux.HandleFunc("GET /all"+receiptSuffix, s.all)
@@ -159,9 +168,19 @@ func (s *server) problem(w http.ResponseWriter, r *http.Request, status int, key
 	s.show(w, status, "problem", p)
 }
 
+// refuse shows why the node did not do it. Nothing has changed.
+func (s *server) refuse(w http.ResponseWriter, r *http.Request, code string) {
+	p := s.page(w, r)
+	p.Title, p.Problem, p.Code = p.T("error.refused.title"), "error.refused", code
+	s.show(w, http.StatusUnprocessableEntity, "problem", p)
+}
+
 // fail shows an error of the backend.
 func (s *server) fail(w http.ResponseWriter, r *http.Request, what string, err error) {
+	var no *Refused
 	switch {
+	case errors.As(err, &no):
+		s.refuse(w, r, no.Code)
 	case errors.Is(err, ErrNoSession):
 		s.forget(w)
 		s.problem(w, r, http.StatusUnauthorized, "error.session")

@@ -50,7 +50,8 @@ func TestPages(t *testing.T) {
 	for path, want := range map[string]string{
 		"/": "わたしの同意", "/?lang=en": "My consents", "/verify": "控えを確かめる", "/verify?lang=en": "Check a receipt",
 		"/receipts/" + itoa(index): "同意の控え", "/receipts/" + itoa(index) + "?lang=en": "consent", "/nowhere": "見つかりません",
-		"/all": "これで全部ですか", "/all?lang=en": "Is this all?",
+		"/all": "これで全部ですか", "/all?lang=en": "Is this all?", "/history": "情報の流れ", "/history?lang=en": "Where it went",
+		"/receipts": "同意の控え", "/receipts?lang=en": "Withdrawal", "/services/alert/alert": "次の情報を", "/services/alert/alert?lang=en": "Nothing is handed over",
 	} {
 		for _, who := range []string{cookie, ""} {
 			resp, body := visit(t, "GET", srv.URL+path, who, "")
@@ -256,6 +257,44 @@ func TestStop(t *testing.T) {
 	}
 }
 
+// Starting is guarded as stopping is, and says why where it is refused.
+func TestStart(t *testing.T) {
+	s := newStory(t)
+	srv := serve(t, s, s.c.Policy())
+	cookie := entered(t, srv.URL, "once")
+	_, body := visit(t, "GET", srv.URL+"/services/alert/alert", cookie, "")
+	token := formToken.FindStringSubmatch(body)[1]
+	full := url.Values{"form": {token}, "service": {"alert"}, "purpose": {"alert"}, "version": {"3"}, "once": {"k1"}, "item": {"name"}}
+	for name, c := range map[string]struct {
+		cookie, key, value string
+		status             int
+	}{
+		"no session": {"", "x", "", 401}, "no token": {cookie, "form", "", 403}, "no version": {cookie, "version", "", 422}, "no service": {cookie, "service", "", 422},
+		"an empty item": {cookie, "item", "", 422}, "a long key": {cookie, "once", strings.Repeat("a", 300), 422}, "no": {cookie, "answer", "no", 303}, "yes": {cookie, "answer", "yes", 303},
+	} {
+		f := url.Values{}
+		for k := range full {
+			f[k] = full[k]
+		}
+		f.Set(c.key, c.value)
+		s.granted = nil
+		resp, _ := visit(t, "POST", srv.URL+"/consents/start", c.cookie, f.Encode())
+		if resp.StatusCode != c.status || (len(s.granted) > 0) != (name == "yes") {
+			t.Errorf("%s: %s, %v", name, resp.Status, s.granted)
+		}
+	}
+	s.err = &web.Refused{Code: "guardian-missing"}
+	if resp, body := visit(t, "POST", srv.URL+"/consents/start", cookie, full.Encode()); resp.StatusCode != 422 || !strings.Contains(body, "16歳") || !strings.Contains(body, "guardian-missing") {
+		t.Errorf("refused: %s %s", resp.Status, body)
+	}
+	s.err = nil
+	for _, path := range []string{"/services/alert/UPPER%20", "/services/coupon/coupon", "/services/none/none"} { // not an id, another's, nobody's
+		if resp, _ := visit(t, "GET", srv.URL+path, cookie, ""); resp.StatusCode != 404 {
+			t.Errorf("%s: %s", path, resp.Status)
+		}
+	}
+}
+
 func TestReceiptFile(t *testing.T) {
 	s := newStory(t)
 	srv := serve(t, s, s.c.Policy())
@@ -320,29 +359,31 @@ func TestNames(t *testing.T) {
 func TestNothingHidden(t *testing.T) {
 	s := newStory(t)
 	s.board.Services = s.board.Services[1:]
-	s.view.Events = append(s.view.Events, web.Event{Kind: "kind-99", From: members["aoba"], State: "of-tomorrow"})
+	s.events0 = append(s.events0, web.Event{Kind: "kind-99", From: members["aoba"], State: "of-tomorrow"})
 	srv := serve(t, s, s.c.Policy())
-	_, body := visit(t, "GET", srv.URL+"/", entered(t, srv.URL, "once"), "")
-	if !strings.Contains(body, ">coupon</bdi></h3>") || !strings.Contains(body, "記録（kind-99）") || !strings.Contains(body, "of-tomorrow") || strings.Contains(body, "‹") {
+	cookie := entered(t, srv.URL, "once")
+	_, home := visit(t, "GET", srv.URL+"/", cookie, "")
+	_, body := visit(t, "GET", srv.URL+"/history", cookie, "")
+	if !strings.Contains(home, ">coupon</bdi></h3>") || !strings.Contains(body, "記録（kind-99）") || !strings.Contains(body, "of-tomorrow") || strings.Contains(body, "‹") {
 		t.Error("a service or an event is missing")
 	}
 }
 
 func TestOlderEvents(t *testing.T) {
 	s := newStory(t)
-	s.view.Events = nil
+	s.events0 = nil
 	for i := uint64(40); i > 0; i-- {
-		s.view.Events = append(s.view.Events, web.Event{Index: i, Kind: "provision", From: members["aoba"], To: members["kitahi"], TimeMs: int64(i) * 9e6})
+		s.events0 = append(s.events0, web.Event{Index: i, Kind: "provision", From: members["aoba"], To: members["kitahi"], TimeMs: int64(i) * 9e6})
 	}
 	srv := serve(t, s, s.c.Policy())
-	cookie, seen, path := entered(t, srv.URL, "once"), 0, "/"
-	older := regexp.MustCompile(`href="(/\?before=\d+)#history"`)
+	cookie, seen, path := entered(t, srv.URL, "once"), 0, "/history"
+	older := regexp.MustCompile(`href="(\?before=\d+)"`)
 	for path != "" {
 		_, body := visit(t, "GET", srv.URL+path, cookie, "")
 		seen += strings.Count(body, `<article class="ev">`)
 		path = ""
 		if m := older.FindStringSubmatch(body); m != nil {
-			path = m[1]
+			path = "/history" + m[1]
 		}
 	}
 	if seen != 40 {

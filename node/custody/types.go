@@ -204,7 +204,10 @@ type ConsentView struct {
 	Until   string         `json:"until,omitempty"` // last valid day in JST
 	Items   []string       `json:"items,omitempty"`
 	Handle  sign.PublicKey `json:"-"`
-	Index   uint64         `json:"index"` // of the consent's record
+	Index   uint64         `json:"index"`           // of the consent's record
+	Again   bool           `json:"again,omitempty"` // off, and Resume turns it on as it was
+
+	part *record.ConsentPart // nil where it cannot be opened
 }
 
 // Event is one record under one of a person's handles, as the person may see
@@ -219,8 +222,14 @@ type Event struct {
 	To      string         `json:"to,omitempty"`
 	Purpose string         `json:"purpose,omitempty"`
 	Items   []string       `json:"items,omitempty"`
-	Code    record.Code    `json:"code,omitempty"`  // of a denial
-	State   string         `json:"state,omitempty"` // of a hand-over: open, overdue, received, undelivered
+	Code    record.Code    `json:"code,omitempty"`    // of a denial
+	State   string         `json:"state,omitempty"`   // of a hand-over: open, overdue, received, undelivered
+	Version string         `json:"version,omitempty"` // of the terms that a hand-over rests on
+	Filing  string         `json:"filing,omitempty"`  // number of the filing that it rests on
+	Ground  string         `json:"ground,omitempty"`  // of record.LegalGrounds
+	Statute string         `json:"statute,omitempty"` // that the ground names
+	Reason  string         `json:"reason,omitempty"`  // of a disclosure on a legal ground
+	How     string         `json:"how,omitempty"`     // how a recipient came by the items, as it recorded it
 	Opening map[string]any `json:"-"`
 }
 

@@ -100,6 +100,8 @@ func (d *Desk) consentView(st *store.State, s *rules.Service, k sign.PublicKey, 
 		v.Until = dayText(int64(sc.Expiry))
 	}
 	switch {
+	case h.Closed != 0:
+		v.State, v.On = "closed", false
 	case !sc.On && sc.By == rules.ByStop:
 		v.State = "stopped"
 	case !sc.On:
@@ -116,11 +118,12 @@ func (d *Desk) consentView(st *store.State, s *rules.Service, k sign.PublicKey, 
 	if err != nil || o == nil {
 		return v, err
 	}
-	part, err := decodeConsent(o.Part.Part)
-	if err == nil {
-		v.Items = part.Items
+	if v.part, err = decodeConsent(o.Part.Part); err != nil {
+		return nil, err
 	}
-	return v, err
+	v.Items = v.part.Items
+	v.Again = !v.On && d.resumable(s, h, sc, v.part)
+	return v, nil
 }
 
 // Events returns every record under every handle of a person, in the order of the
@@ -139,51 +142,17 @@ func (d *Desk) Events(ctx context.Context, ref Ref) ([]Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := []Event{}
-	for _, k := range handles {
-		if out, err = d.eventsUnder(ctx, st, k.Key, out); err != nil {
-			return nil, err
-		}
+	all, err := d.traces(ctx, st, handles)
+	if err != nil {
+		return nil, err
 	}
-	slices.SortFunc(out, func(a, b Event) int { return int(int64(a.Index) - int64(b.Index)) })
-	return out, nil
-}
-
-func (d *Desk) eventsUnder(ctx context.Context, st *store.State, k sign.PublicKey, out []Event) ([]Event, error) {
-	h, err := rules.HandleState(st, k)
-	if err != nil || h == nil {
-		return out, err
-	}
-	closedBy := map[string]string{} // intent → state
-	first := len(out)
-	for n := uint64(1); n <= h.Events; n++ {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		index, rec, err := recordOfEvent(st, k, n)
+	out := make([]Event, len(all))
+	for i := range all {
+		e, err := d.traced(st, &all[i])
 		if err != nil {
 			return nil, err
 		}
-		e, err := d.event(st, h, index, rec)
-		if err != nil {
-			return nil, err
-		}
-		switch b := rec.Body.(type) {
-		case *record.Received:
-			closedBy[hex.EncodeToString(b.Intent[:])] = "received"
-		case *record.Undelivered:
-			closedBy[hex.EncodeToString(b.Intent[:])], e.Code = "undelivered", b.Reason
-		case *record.Provision:
-			e.State = d.intentState(b.DeadlineMs)
-		case *record.OptOut:
-			e.State = d.intentState(b.DeadlineMs)
-		}
-		out = append(out, *e)
-	}
-	for i := first; i < len(out); i++ {
-		if s, ok := closedBy[out[i].ID]; ok && out[i].State != "" {
-			out[i].State = s
-		}
+		out[i] = *e
 	}
 	return out, nil
 }
@@ -240,11 +209,13 @@ func (d *Desk) event(st *store.State, h *rules.Handle, index uint64, rec *record
 		if s, err = d.service(st, h.For); err == nil {
 			var hash record.Digest
 			if hash, err = termsOf(s, b.Terms); err == nil {
-				err = scope(hash, b.Scope)
+				err, e.Version = scope(hash, b.Scope), s.Terms[b.Terms-1].Version
 			}
 		}
 	case *record.OptOut:
-		e.To = b.To
+		e.To, e.Filing = b.To, b.Filing
+	case *record.Undelivered:
+		e.Code = b.Reason
 	case *record.Denial:
 		e.Code = b.Reason
 	}
@@ -272,6 +243,11 @@ func (d *Desk) showOpening(e *Event, rec *record.Record) error {
 		e.Items = p.Items
 	case *record.HandOverPart:
 		e.Purpose = p.Purpose
+		if rec.Kind == record.KindException {
+			e.To, e.Items, e.Ground, e.Statute, e.Reason = p.To, p.Items, p.Basis, p.Statute, p.Reason
+		}
+	case *record.ReceivedPart:
+		e.How = p.HowAcquired
 	}
 	if o.Items != nil {
 		items, err := decodeItems(o.Items.Part)

@@ -46,11 +46,15 @@ type ProvenReading struct {
 	Sensor  string
 }
 
-// Reading returns one reading of the tree of the party that acts, by its index,
-// after it has checked the whole way: opening → leaf → root of the tree →
+// Reading returns one reading of the tree of a site of the party that acts, by its
+// index there (the empty site is that of sensors without one), after it has checked the whole way: opening → leaf → root of the tree →
 // tree.advance record → final checkpoint.
-func (c *Client) Reading(ctx context.Context, index uint64) (*ProvenReading, error) {
-	v, err := read[rest.ReadingView](ctx, c, "/v1/readings/"+strconv.FormatUint(index, 10)+"/proof", nil)
+func (c *Client) Reading(ctx context.Context, site string, index uint64) (*ProvenReading, error) {
+	query := url.Values{}
+	if site != "" {
+		query.Set("site", site)
+	}
+	v, err := read[rest.ReadingView](ctx, c, "/v1/readings/"+strconv.FormatUint(index, 10)+"/proof", query)
 	if err != nil {
 		return nil, err
 	}

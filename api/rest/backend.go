@@ -119,5 +119,5 @@ type Erasures interface {
 // Sensors commit readings.
 type Sensors interface {
 	CommitReadings(ctx context.Context, c custody.Call, readings []custody.Reading) (*custody.CommittedReadings, error)
-	ProveReading(ctx context.Context, c custody.Call, index uint64) (*custody.ReadingProof, error)
+	ProveReading(ctx context.Context, c custody.Call, site string, index uint64) (*custody.ReadingProof, error)
 }

@@ -26,6 +26,7 @@ var codesOfRules = map[string]entry{
 	"optout-item-not-filed":     row(http.StatusConflict, "届け出ていない項目です。", "The item is not in the filing.", hintLaw),
 	"sensor-not-approved":       row(http.StatusConflict, "このセンサーはまだ承認されていません。", "The sensor is not approved.", hintSensor),
 	"sensor-retired":            row(http.StatusConflict, "このセンサーは使用をやめています。", "The sensor is retired.", hintSensor),
+	"reading.sites":             row(http.StatusUnprocessableEntity, "一度に送る計測値は、一つの場所のセンサーのものにしてください。", "The readings of one request are of sensors at two sites.", Sentence{"場所ごとに分けて送ってください。", "Send one request for each site."}),
 	"reading-out-of-schema":     row(http.StatusUnprocessableEntity, "登録にない値が入っています。", "The reading has a value outside the schema.", hintSensor),
 	"receive-without-provision": row(http.StatusConflict, "もとの提供がありません。", "There is no matching hand-over to this member.", hintName),
 	"erased":                    row(http.StatusGone, "もう消去されています。", "It was erased.", hintNothing),

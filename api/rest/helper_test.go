@@ -486,8 +486,8 @@ func (d *desk) CommitReadings(_ context.Context, c custody.Call, readings []cust
 	return &custody.CommittedReadings{Done: done, Tree: 1 << 60, Size: uint64(len(readings))}, err
 }
 
-func (d *desk) ProveReading(_ context.Context, c custody.Call, index uint64) (*custody.ReadingProof, error) {
-	if _, err := d.note("prove", c, index); err != nil {
+func (d *desk) ProveReading(_ context.Context, c custody.Call, site string, index uint64) (*custody.ReadingProof, error) {
+	if _, err := d.note("prove", c, []any{site, index}); err != nil {
 		return nil, err
 	}
 	return &custody.ReadingProof{Tree: 7, Index: index, Leaf: []byte{1}, Opening: &record.Opening{}, Size: 1, LogAt: 0}, nil

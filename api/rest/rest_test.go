@@ -245,7 +245,7 @@ func TestDesk(t *testing.T) {
 		{token.Manager, "POST", "/v1/provisions/" + intent + "/onward", `{"to":"*"}`, "onward", "*"},
 		{token.Subject, "GET", "/v1/erasures/" + intent, "", "erasure", intent},
 		{token.App, "POST", "/v1/readings", `{"sensor":"x1","readings":[{"values":{"count":3}}]}`, "readings", nil},
-		{token.Auditor, "GET", "/v1/readings/4/proof", "", "prove", uint64(4)},
+		{token.Auditor, "GET", "/v1/readings/4/proof?site=north", "", "prove", []any{"north", uint64(4)}},
 	} {
 		var body any
 		header := []string{}

@@ -15,12 +15,13 @@ type SensorForm struct {
 	Type     string   `json:"type"`
 	Readings []string `json:"readings" doc:"names of values"`
 	Personal bool     `json:"personal,omitempty"`
+	Site     string   `json:"site,omitempty" doc:"where it stands, an id: its operator has one commitment tree for each site"`
 }
 
 // RetireForm ends a sensor.
 type RetireForm struct{}
 
-// ReadingsForm commits readings of sensors.
+// ReadingsForm commits readings of sensors at one site.
 type ReadingsForm struct {
 	Sensor   string        `json:"sensor,omitempty" doc:"of readings that name none"`
 	Readings []ReadingForm `json:"readings" minItems:"1" maxItems:"4096"`
@@ -83,7 +84,8 @@ func sensorRoutes() []*route {
 		{method: "POST", path: "/v1/readings", name: "readings", tag: "sensors", text: Sentence{"センサーの値を記録", "Commit readings"},
 			roles: staff, body: ReadingsForm{}, result: ReadingsDone{}, limit: 2 << 20, writes: true, bulk: true, handle: (*call).readings},
 		{method: "GET", path: "/v1/readings/{id}/proof", name: "reading-proof", tag: "sensors", text: Sentence{"センサーの値の証明", "Prove a reading"},
-			roles: staff | auditor, query: []parameter{{"as", "the party whose tree it is; the member where absent"}}, result: ReadingView{}, handle: (*call).readingProof},
+			roles: staff | auditor, query: []parameter{{"as", "the party whose tree it is; the member where absent"},
+				{"site", "whose tree it is; absent for sensors that were approved without a site"}}, result: ReadingView{}, handle: (*call).readingProof},
 	}
 }
 
@@ -94,7 +96,7 @@ func (c *call) approveSensor() (any, error) {
 		return nil, err
 	}
 	return done(c.post(to, record.KindSensorApprove, &record.SensorApprove{Sensor: f.Sensor, Operator: f.Operator, Type: f.Type,
-		Readings: ordered(f.Readings), Personal: f.Personal}))
+		Readings: ordered(f.Readings), Personal: f.Personal, Site: f.Site}))
 }
 
 func (c *call) retireSensor() (any, error) {
@@ -163,7 +165,11 @@ func (c *call) readingProof() (any, error) {
 	} else if !record.ValidID(to.As) {
 		return nil, faultAt(codeParameter, "as")
 	}
-	p, err := c.Desk.ProveReading(c.ctx, to, index)
+	site := c.query.Get("site")
+	if site != "" && !record.ValidID(site) {
+		return nil, faultAt(codeParameter, "site")
+	}
+	p, err := c.Desk.ProveReading(c.ctx, to, site, index)
 	if err != nil {
 		return nil, err
 	}

@@ -278,7 +278,7 @@ func (d *production) proveReading(ctx context.Context) error {
 		return nil
 	}
 	by := d.report.Steps[i].By
-	r, err := d.stage.As(by).As(by).Reading(ctx, 0)
+	r, err := d.stage.As(by).As(by).Reading(ctx, "", 0)
 	if r == nil {
 		return fmt.Errorf("reading: %w", err)
 	}

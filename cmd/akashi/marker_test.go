@@ -171,7 +171,7 @@ func plantStory(t *testing.T, l *local, service string, ref custody.Ref, purpose
 	if _, err := app.CommitReadings(ctx, []custody.Reading{{Sensor: "gate", TimeMs: uint64(now.UnixMilli()), Values: map[string]any{"note": markers[3]}}}); err != nil {
 		t.Fatal(err)
 	}
-	if read, err := app.Reading(ctx, 0); err != nil || read.Reading == nil || read.Reading.Values["note"] != markers[3] {
+	if read, err := app.Reading(ctx, "", 0); err != nil || read.Reading == nil || read.Reading.Values["note"] != markers[3] {
 		t.Errorf("reading: %+v %v", read, err)
 	}
 	held, err := app.Person(ctx, ref)

@@ -56,6 +56,7 @@ const (
 	CodeSensorNotApproved   Code = "sensor-not-approved"
 	CodeSensorRetired       Code = "sensor-retired"
 	CodeReadingOutOfSchema  Code = "reading-out-of-schema"
+	CodeReadingSites        Code = "reading.sites"
 	CodeReceiveWithout      Code = "receive-without-provision"
 	CodeErased              Code = "erased"
 	CodeErasureUnknown      Code = "erasure-unknown"

@@ -98,6 +98,7 @@ var limits = []limit{
 	on("sensor", record.KindSensorApprove, malformed, func(b *record.SensorApprove) { b.Sensor = "" }),
 	on("operator", record.KindSensorApprove, malformed, func(b *record.SensorApprove) { b.Operator = "" }),
 	on("type", record.KindSensorApprove, malformed, func(b *record.SensorApprove) { b.Type = "" }),
+	on("site", record.KindSensorApprove, malformed, func(b *record.SensorApprove) { b.Site = "North gate" }),
 	on("65 readings", record.KindSensorApprove, malformed, func(b *record.SensorApprove) { b.Readings = ids(65) }),
 	on("sensor", record.KindSensorRetire, malformed, func(b *record.SensorRetire) { b.Sensor = "" }),
 	on("tree type", record.KindTree, malformed, func(b *record.Tree) { b.Type = "x" }),

@@ -15,6 +15,9 @@ type SensorApprove struct {
 	Type     string   `cbor:"3,keyasint"`
 	Readings []string `cbor:"4,keyasint"` // names of values, ascending
 	Personal bool     `cbor:"5,keyasint,omitempty"`
+	// Site is where it stands: the operator has one commitment tree for each of
+	// its sites. Absent: the operator's only one.
+	Site string `cbor:"6,keyasint,omitempty"`
 }
 
 func (s *SensorApprove) check() error {
@@ -26,6 +29,11 @@ func (s *SensorApprove) check() error {
 	}
 	if err := checkID("type", s.Type); err != nil {
 		return err
+	}
+	if s.Site != "" {
+		if err := checkID("site", s.Site); err != nil {
+			return err
+		}
 	}
 	return checkIDs("readings", s.Readings, 64)
 }

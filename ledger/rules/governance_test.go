@@ -170,6 +170,12 @@ func Test002_01_SensorsNeedApproval(t *testing.T) {
 	c.want("", "", "a-sha", c.SensorRetire("s-1"))
 	c.want("again", record.CodeSensorRetired, "pf", c.SensorRetire("s-1"))
 	c.want("approved after its end", record.CodeSensorRetired, "pf", c.SensorApprove("s-1", "a-sha"))
+	at := c.SensorApprove("s-9", "a-sha")
+	at.Body.(*record.SensorApprove).Site = "north"
+	c.want("", "", "pf", at)
+	if s := ledgertest.Value[rules.Sensor](c.Consortium, rules.KeySensor("s-9")); s.Site != "north" {
+		t.Errorf("site %q", s.Site)
+	}
 	c.Must("pf", c.Vote("t", []record.Parameter{{Name: "sensor-approver", Value: "consortium"}}, "a-sha", "b-sha", "c-sha"))
 	c.want("by vote, every member", "", "a-sha", c.SensorApprove("s-2", "b-sha"))
 	c.want("by its approver", "", "a-sha", c.SensorRetire("s-2"))

@@ -41,7 +41,7 @@ func (b *batch) sensorApprove(issuer string, s *record.SensorApprove) error {
 		return record.Refuse(record.CodeDuplicate, "sensor %s", s.Sensor)
 	}
 	b.save(KeySensor(s.Sensor), &Sensor{ID: s.Sensor, Operator: s.Operator, Approver: issuer, Type: s.Type,
-		Readings: s.Readings, Personal: s.Personal})
+		Readings: s.Readings, Personal: s.Personal, Site: s.Site})
 	return nil
 }
 

@@ -250,6 +250,7 @@ type Sensor struct {
 	Readings []string `cbor:"5,keyasint,omitempty"`
 	Personal bool     `cbor:"6,keyasint,omitempty"`
 	Retired  uint64   `cbor:"7,keyasint,omitempty"` // Unix milliseconds
+	Site     string   `cbor:"8,keyasint,omitempty"`
 }
 
 // Tree is a commitment tree with its last anchor; Root is zero before the first.

@@ -1,13 +1,11 @@
 package custody
 
 import (
-	"bytes"
 	"context"
 	"crypto/hmac"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -86,20 +84,6 @@ type Trees interface {
 	Inclusion(tree, index, size uint64) ([]merkle.Hash, error)
 }
 
-// A party has one commitment tree for its sensors. Blobs below desk/t/PARTY/:
-//
-//	tree      treeBlob
-//	r/HASH    sealed opening of a reading, by the hash of its leaf
-//	u/HASH    leaf that is perhaps not committed yet
-//
-// Order of effects: openings, leaves and the memo of the Idempotency-Key in one
-// write; the leaves to the Raft log; u/ is removed. After a crash in between, the
-// leaves go to Raft again, which takes each once. What anchors them is
-// node/forest's, whatever becomes of this process.
-type treeBlob struct {
-	ID uint64 `cbor:"1,keyasint"`
-}
-
 type readingBlob struct {
 	Class  [16]byte `cbor:"1,keyasint"`
 	About  [16]byte `cbor:"2,keyasint"`
@@ -123,32 +107,9 @@ type readingsAnswer struct {
 	TimeMs  uint64        `cbor:"7,keyasint"`
 }
 
-func treeKey(party, format string, args ...any) []byte {
-	return blobKeyOf(kindTree, party+"/"+fmt.Sprintf(format, args...))
-}
-
-// treeOf returns the id of a party's tree, which it makes once.
-func (d *Desk) treeOf(ctx context.Context, party string) (uint64, error) {
-	defer d.lock("t/" + party)()
-	b, err := loadBlob[treeBlob](d, treeKey(party, "tree"))
-	if err != nil {
-		return 0, err
-	}
-	if b != nil {
-		return b.ID, nil
-	}
-	rec := &record.Record{Kind: record.KindTree, ID: newID(), Issuer: party, Body: &record.Tree{Name: "sensors", Type: record.TreeSensor}}
-	_, res, err := d.postOwn(ctx, "tree/"+party, rec, false)
-	if err != nil {
-		return 0, err
-	}
-	b = &treeBlob{ID: rules.TreeID(res.Outcomes[0].LeafHash)}
-	return b.ID, d.Blobs.PutMany([]store.KV{{Key: treeKey(party, "tree"), Value: canon.Must(b)}})
-}
-
-// CommitReadings commits readings of sensors that the acting party operates. They
-// are in the Raft log when it returns and, unless the call wants less, behind a
-// final advance of the party's tree.
+// CommitReadings commits readings of sensors that the acting party operates, all
+// at one site. They are in the Raft log when it returns and, unless the call wants
+// less, behind a final advance of the site's tree.
 func (d *Desk) CommitReadings(ctx context.Context, c Call, readings []Reading) (*CommittedReadings, error) {
 	st, err := d.state()
 	if err != nil {
@@ -171,14 +132,19 @@ func (d *Desk) CommitReadings(ctx context.Context, c Call, readings []Reading) (
 			return d.commitLeaves(ctx, c, party, body, m)
 		}
 	}
-	parts := make([]*ReadingPart, len(readings))
+	parts, at := make([]*ReadingPart, len(readings)), site{party: party}
 	for i := range readings {
-		if parts[i], err = d.checkReading(st, party, &readings[i]); err != nil {
+		p, name, err := d.checkReading(st, party, &readings[i])
+		if err != nil {
 			return nil, err
 		}
+		if i > 0 && name != at.name {
+			return nil, record.Refuse(record.CodeReadingSites, "%q and %q", at.name, name)
+		}
+		parts[i], at.name = p, name
 	}
 	m := new(readingsMemo)
-	if m.Tree, err = d.treeOf(ctx, party); err != nil {
+	if m.Tree, err = d.treeOf(ctx, at); err != nil {
 		return nil, err
 	}
 	if err := d.keepReadings(c, party, body, parts, m); err != nil {
@@ -199,44 +165,45 @@ func (d *Desk) readingsAgain(c Call, party string, body [32]byte) (*readingsMemo
 	return m.Readings, nil
 }
 
-// checkReading holds a reading against its sensor's registration.
-func (d *Desk) checkReading(st *store.State, party string, r *Reading) (*ReadingPart, error) {
+// checkReading holds a reading against its sensor's registration, and returns the
+// sensor's site.
+func (d *Desk) checkReading(st *store.State, party string, r *Reading) (p *ReadingPart, at string, err error) {
 	if !record.ValidID(r.Sensor) || len(r.Values) > maxReadingValues || r.TimeMs > record.MaxTimeMs {
-		return nil, record.Refuse(CodeMalformed, "a reading")
+		return nil, "", record.Refuse(CodeMalformed, "a reading")
 	}
 	s, err := rules.Load[rules.Sensor](st, rules.KeySensor(r.Sensor))
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, "", err
 	case s == nil:
-		return nil, record.Refuse(record.CodeSensorNotApproved, "%s", r.Sensor)
+		return nil, "", record.Refuse(record.CodeSensorNotApproved, "%s", r.Sensor)
 	case s.Retired != 0:
-		return nil, record.Refuse(record.CodeSensorRetired, "%s", r.Sensor)
+		return nil, "", record.Refuse(record.CodeSensorRetired, "%s", r.Sensor)
 	case s.Operator != party:
-		return nil, record.Refuse(record.CodeNotAuthorised, "sensor %s", r.Sensor)
+		return nil, "", record.Refuse(record.CodeNotAuthorised, "sensor %s", r.Sensor)
 	case len(r.Values) == 0:
-		return nil, record.Refuse(record.CodeReadingOutOfSchema, "no value")
+		return nil, "", record.Refuse(record.CodeReadingOutOfSchema, "no value")
 	}
-	p := &ReadingPart{Sensor: r.Sensor, TimeMs: r.TimeMs}
+	p = &ReadingPart{Sensor: r.Sensor, TimeMs: r.TimeMs}
 	if p.TimeMs == 0 {
 		p.TimeMs = d.nowMs()
 	}
 	size := 0
 	for _, name := range slices.Sorted(maps.Keys(r.Values)) {
 		if !slices.Contains(s.Readings, name) {
-			return nil, record.Refuse(record.CodeReadingOutOfSchema, "%s", r.Sensor)
+			return nil, "", record.Refuse(record.CodeReadingOutOfSchema, "%s", r.Sensor)
 		}
 		text, err := scalar(r.Values[name])
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		p.Values = append(p.Values, ReadingValue{Name: name, JSON: text})
 		size += len(text)
 	}
 	if size > maxReadingBytes {
-		return nil, record.Refuse(CodeMalformed, "a reading of %d bytes, at most %d", size, maxReadingBytes)
+		return nil, "", record.Refuse(CodeMalformed, "a reading of %d bytes, at most %d", size, maxReadingBytes)
 	}
-	return p, nil
+	return p, s.Site, nil
 }
 
 // scalar writes a value as JSON. Lists and objects are no values.
@@ -357,35 +324,6 @@ func treeError(c Call, err error) error {
 	return err
 }
 
-// commitDue commits leaves that a crash or a lost leader left behind.
-func (d *Desk) commitDue(ctx context.Context) {
-	if !d.uncommitted.CompareAndSwap(true, false) {
-		return
-	}
-	left := map[string][][]byte{}
-	err := d.Blobs.Scan(blobPrefix(kindTree), func(key, leaf []byte) error {
-		party, rest, _ := strings.Cut(string(key[len(blobPrefix(kindTree)):]), "/")
-		if strings.HasPrefix(rest, "u/") && len(left[party]) < maxReadings {
-			left[party] = append(left[party], bytes.Clone(leaf))
-		}
-		return nil
-	})
-	for party, leaves := range left {
-		tree, e := d.treeOf(ctx, party)
-		if e == nil {
-			_, e = d.queueLeaves(ctx, party, tree, leaves)
-		}
-		err = errors.Join(err, e)
-		if e == nil && len(leaves) == maxReadings { // there may be more
-			d.uncommitted.Store(true)
-		}
-	}
-	if err != nil {
-		d.uncommitted.Store(true)
-		d.Log.Warn("readings are not committed yet", "err", safe(err))
-	}
-}
-
 // sensorClass is what a sensor's readings of this month are sealed under.
 func (d *Desk) sensorClass(sensor string) (*class, error) {
 	at := "s/" + sensor + "/" + d.recordName()[2:]
@@ -406,8 +344,9 @@ func (d *Desk) sensorClass(sensor string) (*class, error) {
 	return d.transient(at), nil
 }
 
-// ProveReading proves one reading of a party's tree by the last final advance.
-func (d *Desk) ProveReading(_ context.Context, c Call, index uint64) (*ReadingProof, error) {
+// ProveReading proves one reading of the tree of a site of the acting party by the
+// last final advance. The empty site is that of sensors that were approved without.
+func (d *Desk) ProveReading(_ context.Context, c Call, siteName string, index uint64) (*ReadingProof, error) {
 	if _, err := d.state(); err != nil {
 		return nil, err
 	}
@@ -415,7 +354,7 @@ func (d *Desk) ProveReading(_ context.Context, c Call, index uint64) (*ReadingPr
 	if err != nil {
 		return nil, err
 	}
-	b, err := loadBlob[treeBlob](d, treeKey(party, "tree"))
+	b, err := loadBlob[treeBlob](d, site{party, siteName}.key())
 	if err != nil {
 		return nil, err
 	}

@@ -62,7 +62,7 @@ func TestReadings(t *testing.T) {
 	if !errors.Is(err, outbox.ErrUnknown) {
 		t.Fatalf("committed without a ledger: %v", err)
 	}
-	_, err = a.ProveReading(ctx, Call{}, 301)
+	_, err = a.ProveReading(ctx, Call{}, "", 301)
 	wantCode(t, err, CodeNotFinal)
 	w.set(func() { w.posted = nil })
 	w.reopen(a)
@@ -82,11 +82,86 @@ func TestReadings(t *testing.T) {
 	for _, index := range []uint64{0, 1, 255, 256, 300, 301, 302} {
 		proveReading(t, w, a, index)
 	}
-	_, err = a.ProveReading(ctx, Call{}, 303)
+	_, err = a.ProveReading(ctx, Call{}, "", 303)
 	wantCode(t, err, record.CodeTreeUnknown)
 	w.must("a-sha", w.c.SensorRetire("gate-1"))
 	_, err = a.CommitReadings(ctx, Call{}, reading(1))
 	wantCode(t, err, record.CodeSensorRetired)
+}
+
+// TestSites: sensors of a site have its tree; one that was approved without has the
+// party's, as before there were sites. One call is for one site.
+func TestSites(t *testing.T) {
+	w := newWorld(t, "a-sha", "pf")
+	a := w.members["a-sha"]
+	at := func(sensor, site string) *record.Record {
+		r := w.c.SensorApprove(sensor, "a-sha")
+		r.Body.(*record.SensorApprove).Site = site
+		return r
+	}
+	w.must("pf", at("gate-1", ""), at("gate-2", "north"), at("gate-3", "north"), at("gate-4", "sensors"))
+	reading := func(sensors ...string) (out []Reading) {
+		for _, s := range sensors {
+			out = append(out, Reading{Sensor: s, TimeMs: 7, Values: map[string]any{"count": 1}})
+		}
+		return out
+	}
+	trees := map[uint64]string{}
+	for _, c := range []struct {
+		site    string
+		sensors []string
+	}{{"", []string{"gate-1"}}, {"north", []string{"gate-2", "gate-3", "gate-2"}}, {"sensors", []string{"gate-4"}}} {
+		got, err := a.CommitReadings(ctx, Call{}, reading(c.sensors...))
+		noErr(t, err)
+		if was, ok := trees[got.Tree]; ok {
+			t.Fatalf("the sites %q and %q have one tree", was, c.site)
+		}
+		trees[got.Tree] = c.site
+		for i := range c.sensors {
+			p, err := a.ProveReading(ctx, Call{}, c.site, uint64(i))
+			noErr(t, err)
+			noErr(t, merkle.VerifyInclusion(merkle.LeafHash(p.Leaf), p.Index, p.Size, p.Path, p.Root))
+			if p.Tree != got.Tree {
+				t.Fatalf("%q %d: %+v", c.site, i, p)
+			}
+		}
+		tree, err := rules.Load[rules.Tree](w.state(), rules.KeyTree(got.Tree))
+		noErr(t, err)
+		if want := map[string]string{"": "sensors"}[c.site] + c.site; tree.Name != want || tree.Owner != "a-sha" {
+			t.Errorf("the tree of %q is named %q", c.site, tree.Name)
+		}
+	}
+	_, err := a.CommitReadings(ctx, Call{}, reading("gate-1", "gate-2"))
+	wantCode(t, err, record.CodeReadingSites)
+	_, err = a.ProveReading(ctx, Call{}, "south", 0)
+	wantCode(t, err, record.CodeTreeUnknown)
+
+	// What nobody led for goes to its site's tree later.
+	w.set(func() { w.refuse = func(string, string) error { return forest.ErrNoLeader } })
+	soon, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	late := reading("gate-3")
+	late[0].TimeMs = 8
+	if _, err := a.CommitReadings(soon, Call{}, late); !errors.Is(err, outbox.ErrUnknown) {
+		t.Fatal(err)
+	}
+	w.reopen(a)
+	w.set(func() { w.refuse = nil })
+	w.comes(a, "north", 3)
+}
+
+// comes waits until a reading is provable.
+func (w *world) comes(m *member, site string, index uint64) {
+	w.t.Helper()
+	for {
+		m.Tick(ctx)
+		if _, err := m.ProveReading(ctx, Call{}, site, index); err == nil {
+			return
+		} else if code := codeOf(err); code != record.CodeTreeUnknown && code != CodeNotFinal {
+			w.t.Fatal(err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 }
 
 // Readings that were sealed and did not reach Raft, because nobody led or the
@@ -107,15 +182,7 @@ func TestReadingsLeftBehind(t *testing.T) {
 	}
 	w.reopen(a) // nothing in memory knows of it
 	w.set(func() { w.refuse = nil })
-	for {
-		a.Tick(ctx)
-		if _, err := a.ProveReading(ctx, Call{}, 1); err == nil {
-			break
-		} else if code := codeOf(err); code != record.CodeTreeUnknown && code != CodeNotFinal {
-			t.Fatal(err)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	w.comes(a, "", 1)
 	proveReading(t, w, a, 1)
 	done, err := a.CommitReadings(ctx, call, one(1))
 	noErr(t, err)
@@ -127,7 +194,7 @@ func TestReadingsLeftBehind(t *testing.T) {
 // proveReading checks a proof the way an auditor would.
 func proveReading(t *testing.T, w *world, m *member, index uint64) {
 	t.Helper()
-	p, err := m.ProveReading(ctx, Call{}, index)
+	p, err := m.ProveReading(ctx, Call{}, "", index)
 	noErr(t, err)
 	rec, _, err := recordByID(w.state(), p.Advance)
 	noErr(t, err)

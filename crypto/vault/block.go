@@ -149,7 +149,8 @@ func (t *tree) checkBucket(blobs Blobs, b int) error {
 		return err
 	}
 	defer p.wipe()
-	if slices.ContainsFunc(p.entries, func(e Entry) bool { return t.bucketOf(e.ID) != b }) {
+	bucketOf := t.sorter()
+	if slices.ContainsFunc(p.entries, func(e Entry) bool { return bucketOf(e.ID) != b }) {
 		return t.bucket(b).damaged(errors.New("an entry of another bucket"))
 	}
 	return nil

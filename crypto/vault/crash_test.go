@@ -30,6 +30,7 @@ var faults = []fault{
 	{name: "failed", slot: tear(0)},
 	{name: "failed but persisted", slot: tear(SlotBytes), happens: true},
 	{name: "torn within the key", slot: tear(48), happens: true, cut: true},
+	{name: "torn within the root block's hash", slot: tear(96), happens: true, cut: true},
 	{name: "torn after a sector", slot: tear(512), happens: true, cut: true},
 	{name: "torn before the checksum", slot: tear(slotCheckStart), happens: true, cut: true},
 	{name: "torn, last sector first", slot: func(was, is [SlotBytes]byte) [SlotBytes]byte {

@@ -121,7 +121,7 @@
 // at least 64 entries have moved into their buckets and there is room.
 //
 //	d. put the buckets that change, in ascending order, then their middle blocks, the carried page if it changes, and the root block, all of generation g+1
-//	e. read them back as Open would and compare; see that both slots still hold g
+//	e. read them back and compare, buckets by their hash, all else as Open would; see that both slots still hold g
 //	f. overwrite slot 0, fsync, read back
 //	g. overwrite slot 1, fsync: the commit point
 //	h. delete exactly the blobs that were replaced, and the deltas, in ascending order

@@ -13,7 +13,7 @@ const (
 	// to stay inline in an LSM store and far below its transaction limit.
 	MaxBlobBytes = 512 << 10
 	// MaxPutBytes bounds the keys and values that one Blobs.Put is given together.
-	MaxPutBytes = 1 << 20
+	MaxPutBytes = 2 << 20
 
 	deleteAtOnce = 4096 // keys in one Blobs.Delete
 )

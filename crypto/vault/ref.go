@@ -74,6 +74,19 @@ func (p place) seal(generation uint64, plaintext []byte, entries, bytes int) (re
 // open returns the plaintext of the blob that r names, which the caller wipes.
 // Errors: ErrBlock where it is not exactly that one; else I/O.
 func (p place) open(blobs Blobs, r *ref) ([]byte, error) {
+	value, err := p.read(blobs, r)
+	if err != nil {
+		return nil, err
+	}
+	plaintext, err := openBlob(&r.key, p.ad(r), value)
+	if err != nil {
+		return nil, p.damaged(err)
+	}
+	return plaintext, nil
+}
+
+// read returns the blob that r names, sealed. Errors: as open.
+func (p place) read(blobs Blobs, r *ref) ([]byte, error) {
 	value, err := blobs.Get(p.key(r))
 	if errors.Is(err, ErrNoBlob) {
 		return nil, p.damaged(err)
@@ -84,11 +97,7 @@ func (p place) open(blobs Blobs, r *ref) ([]byte, error) {
 	if sha256.Sum256(value) != r.hash {
 		return nil, p.damaged(errors.New("hash differs"))
 	}
-	plaintext, err := openBlob(&r.key, p.ad(r), value)
-	if err != nil {
-		return nil, p.damaged(err)
-	}
-	return plaintext, nil
+	return value, nil
 }
 
 func (p place) damaged(why error) error { return because(ErrBlock, "%s %d: %w", p.kind, p.number, why) }

@@ -125,12 +125,17 @@ func merge(there, pending []Entry, doomed map[string]bool) []Entry {
 	replaced := make(map[string]bool, len(pending))
 	for _, e := range pending {
 		replaced[e.ID] = true
-		if !doomed[e.ID] {
-			out = append(out, e)
-		}
 	}
 	for _, e := range there {
 		if !doomed[e.ID] && !replaced[e.ID] {
+			out = append(out, e)
+		}
+	}
+	if len(pending) == 0 {
+		return out
+	}
+	for _, e := range pending {
+		if !doomed[e.ID] {
 			out = append(out, e)
 		}
 	}
@@ -208,12 +213,26 @@ func (t *tree) check(blobs Blobs) error {
 		err = got.readCarry(blobs)
 	}
 	if err == nil {
-		err = got.checkFresh(blobs)
+		err = t.checkWritten(blobs)
 	}
 	if err == nil && !got.sameRefs(t) {
 		err = because(ErrBlock, "reads back differently")
 	}
 	return err
+}
+
+// checkWritten sees that the buckets that were written for t are stored as they
+// were sealed. Errors: ErrBlock; else I/O.
+func (t *tree) checkWritten(blobs Blobs) error {
+	for b := range t.buckets {
+		if t.buckets[b].generation != t.at.root.generation {
+			continue
+		}
+		if _, err := t.bucket(b).read(blobs, &t.buckets[b]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (t *tree) sameRefs(other *tree) bool {

@@ -2,13 +2,11 @@ package rest
 
 import (
 	"encoding/hex"
-	"slices"
 
 	"github.com/akashi-ledger/akashi/ledger/receipt"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node/custody"
-	"github.com/akashi-ledger/akashi/node/store"
 )
 
 // ErasureDone is a begun erasure with its record.
@@ -70,66 +68,17 @@ func (c *call) certificate() (any, error) {
 	if e == nil || !ok {
 		return nil, record.Refuse(record.CodeErasureUnknown, "")
 	}
-	attestations := []uint64{}
-	for _, ms := range attestedAt(e) {
-		if attestations, err = attested(st, id, ms, attestations); err != nil {
-			return nil, err
-		}
+	found, err := custody.Attestations(st, id, e)
+	if err != nil {
+		return nil, err
+	}
+	attestations := make([]uint64, len(found))
+	for i, a := range found {
+		attestations[i] = a.Index
 	}
 	b, err := receipt.BuildErasure(c.final.source(), index, attestations)
 	if err != nil {
 		return nil, err
 	}
 	return c.checked(b, hex.EncodeToString(id[:])+".erasure.akashi.json")
-}
-
-// attestedAt returns the times of the batches with an erasure's attestations.
-func attestedAt(e *rules.Erasure) []uint64 {
-	var at []uint64
-	for _, h := range e.Done {
-		at = append(at, h.TimeMs)
-	}
-	for _, c := range e.Copies {
-		if c.TimeMs != 0 {
-			at = append(at, c.TimeMs)
-		}
-	}
-	slices.Sort(at)
-	return slices.Compact(at)
-}
-
-// attested appends the leaves of an erasure's attestations in the batch of a
-// time.
-func attested(st *store.State, id record.ID, timeMs uint64, out []uint64) ([]uint64, error) {
-	lo, hi := uint64(0), st.Height
-	for lo < hi { // times of batches strictly increase
-		mid := (lo + hi) / 2
-		end, err := st.EndOf(mid)
-		if err != nil {
-			return nil, err
-		}
-		if end.TimeMs < timeMs {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	end, err := st.EndOf(lo)
-	if err != nil {
-		return nil, err
-	}
-	err = st.Range(end.First, end.Size, func(index uint64, leaf []byte) error {
-		if record.KindOf(leaf) != record.KindAttestation {
-			return nil
-		}
-		rec, err := record.Parse(leaf)
-		if err != nil {
-			return err
-		}
-		if a, ok := rec.Body.(*record.Attestation); ok && a.Erasure == id {
-			out = append(out, index)
-		}
-		return nil
-	})
-	return out, err
 }

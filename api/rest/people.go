@@ -34,7 +34,8 @@ type EventList struct {
 
 // ErasureForm asks for an erasure.
 type ErasureForm struct {
-	Cause string `json:"cause" enum:"request,withdrawal,retention"`
+	Cause   string `json:"cause" enum:"request,withdrawal,retention"`
+	Service string `json:"service,omitempty" doc:"only what is held for this service; everything where absent"`
 }
 
 // LinkForm asks for a one-time login link.
@@ -212,7 +213,7 @@ func (c *call) erase() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.erasePerson(to, custody.EraseRequest{Person: ref, Cause: f.Cause})
+	return c.erasePerson(to, custody.EraseRequest{Person: ref, Cause: f.Cause, Service: f.Service})
 }
 
 func (c *call) link() (any, error) {

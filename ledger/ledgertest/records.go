@@ -77,9 +77,10 @@ func (c *Consortium) HandleMove(from, to sign.Key) *record.Record {
 	return c.plain(record.KindHandleMove, m)
 }
 
-// HandleClose returns the record that ends a handle.
-func (c *Consortium) HandleClose(h sign.PublicKey) *record.Record {
-	return c.plain(record.KindHandleClose, &record.HandleClose{Handle: h})
+// HandleClose returns the record that ends a handle, and hand-overs under it
+// (ids ascending).
+func (c *Consortium) HandleClose(h sign.PublicKey, intents ...record.ID) *record.Record {
+	return c.plain(record.KindHandleClose, &record.HandleClose{Handle: h, Intents: intents})
 }
 
 // Party returns the record by which a host admits a party. Its key is that of

@@ -187,17 +187,14 @@ func (e *erasing) copies(ask lookup) error {
 // order, and one for each custodian that is.
 func (e *erasing) matchAttestations() error {
 	want := slices.Clone(e.state.Done)
-	copies := map[[2]string]rules.CopyErase{}
-	for _, c := range e.state.Copies {
-		if c.TimeMs != 0 {
-			copies[[2]string{c.Member, c.Custodian}] = c
-		}
-	}
+	copies := slices.DeleteFunc(slices.Clone(e.state.Copies), func(c rules.CopyErase) bool { return c.TimeMs == 0 })
 	for i, a := range e.atts {
 		d := rules.HolderErase{}
-		if c, ok := copies[[2]string{a.For, e.by[i]}]; ok && a.For != "" {
+		at := slices.IndexFunc(copies, func(c rules.CopyErase) bool { return c.Member == a.For && c.Custodian == e.by[i] })
+		if at >= 0 {
+			c := copies[at]
 			d = rules.HolderErase{Holder: c.Custodian, Class: c.Class, Generation: c.Generation}
-			delete(copies, [2]string{a.For, e.by[i]})
+			copies = slices.Delete(copies, at, at+1)
 		} else if a.For == "" && len(want) > 0 {
 			d, want = want[0], want[1:]
 		}

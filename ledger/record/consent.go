@@ -1,6 +1,8 @@
 package record
 
 import (
+	"bytes"
+
 	"github.com/akashi-ledger/akashi/crypto/canon"
 	"github.com/akashi-ledger/akashi/crypto/sign"
 )
@@ -121,9 +123,21 @@ func (m *HandleMove) Statement() []byte {
 }
 
 // HandleClose ends a handle; nothing but stops and denials is accepted under it
-// after.
+// after. The hand-overs that are still open under the handle end with it where
+// they are named; a second close may name more.
 type HandleClose struct {
-	Handle sign.PublicKey `cbor:"1,keyasint"`
+	Handle  sign.PublicKey `cbor:"1,keyasint"`
+	Intents []ID           `cbor:"2,keyasint,omitempty"` // ascending
 }
 
-func (*HandleClose) check() error { return nil }
+func (c *HandleClose) check() error {
+	if len(c.Intents) > MaxCloses {
+		return refuse(CodeRecordMalformed, "%d hand-overs, at most %d", len(c.Intents), MaxCloses)
+	}
+	for i, id := range c.Intents {
+		if i > 0 && bytes.Compare(c.Intents[i-1][:], id[:]) >= 0 {
+			return refuse(CodeRecordMalformed, "hand-overs are not in ascending order")
+		}
+	}
+	return nil
+}

@@ -20,6 +20,7 @@ const (
 	MaxItems      = 128       // item codes of one scope
 	MaxParties    = 256       // recipients of one scope, holders of one erasure
 	MaxNumbers    = 512       // key numbers of one erasure or attestation
+	MaxCloses     = 512       // hand-overs that one closing of a handle ends
 	MaxMembers    = 32        // members of a consortium
 	MaxWitnesses  = 16        // of a founding
 	MaxDirectory  = 8192      // services that ever were; parties too

@@ -52,6 +52,9 @@ var limits = []limit{
 	on("service id", record.KindHandleOpen, malformed, func(b *record.HandleOpen) { b.For = "x/y" }),
 	on("weak handle", record.KindHandleOpen, malformed, func(b *record.HandleOpen) { b.Handle = weak }),
 	on("to itself", record.KindHandleMove, malformed, func(b *record.HandleMove) { b.New = b.Old }),
+	on("ending two", record.KindHandleClose, "", func(b *record.HandleClose) { b.Intents = []record.ID{{1}, {2}} }),
+	on("ending one twice", record.KindHandleClose, malformed, func(b *record.HandleClose) { b.Intents = []record.ID{{1}, {1}} }),
+	on("ending 513", record.KindHandleClose, malformed, func(b *record.HandleClose) { b.Intents = make([]record.ID, record.MaxCloses+1) }),
 	on("to a weak key", record.KindHandleMove, malformed, func(b *record.HandleMove) { b.New = weak }),
 
 	on("scope 16", record.KindProvision, record.CodeScopeRange, func(b *record.Provision) { b.Scope = 16 }),
@@ -85,6 +88,11 @@ var limits = []limit{
 	on("class", record.KindAttestation, malformed, func(b *record.Attestation) { b.Class = "" }),
 	on("class of 65", record.KindAttestation, malformed, func(b *record.Attestation) { b.Class = strings.Repeat("x", 65) }),
 	on("class with a space", record.KindAttestation, malformed, func(b *record.Attestation) { b.Class = "a b" }),
+	on("kept: nothing", record.KindAttestation, "", func(b *record.Attestation) { b.Kept = &record.Kept{} }),
+	on("kept beyond time", record.KindAttestation, malformed, func(b *record.Attestation) { b.Kept = &record.Kept{Records: 1 << 31} }),
+	on("onward", record.KindAttestation, "", func(b *record.Attestation) { b.Onward = ids(record.MaxParties) }),
+	on("onward to nobody", record.KindAttestation, malformed, func(b *record.Attestation) { b.Onward = []string{""} }),
+	on("onward twice", record.KindAttestation, malformed, func(b *record.Attestation) { b.Onward = []string{"x", "x"} }),
 	on("513 numbers", record.KindAttestation, malformed, func(b *record.Attestation) { b.Numbers = make([]record.KeyNumber, 513) }),
 
 	on("numbers of copies", record.KindAttestation, malformed, func(b *record.Attestation) { b.For = "b-sha" }),

@@ -158,11 +158,30 @@ type Attestation struct {
 	// For is the member of whose keys the issuer destroyed its copies, as a
 	// custodian; "" where it speaks for itself.
 	For string `cbor:"5,keyasint,omitempty"`
+
+	Kept   *Kept    `cbor:"6,keyasint,omitempty"` // what the holder keeps; nil where it does not say
+	Onward []string `cbor:"7,keyasint,omitempty"` // to whom it passed the data on meanwhile: further holders, ascending
+}
+
+// Kept is what a holder keeps of a person after an erasure because the law wants
+// it (APPI Art. 29(2), 30(4)). It is a day and no list of months: those would say
+// when the person's data moved.
+type Kept struct {
+	Records uint32 `cbor:"1,keyasint,omitempty"` // last day in JST of the last record identity; 0: it keeps none
 }
 
 func (a *Attestation) check() error {
 	if len(a.Numbers) > MaxNumbers || a.For != "" && (len(a.Numbers) > 0 || !ValidID(a.For)) {
 		return refuse(CodeRecordMalformed, "%d numbers, for %q", len(a.Numbers), a.For)
+	}
+	if a.For != "" && (a.Kept != nil || len(a.Onward) > 0) {
+		return refuse(CodeRecordMalformed, "a custodian speaks for copies only")
+	}
+	if a.Kept != nil && uint64(a.Kept.Records) > MaxTimeMs/86400_000 {
+		return refuse(CodeRecordMalformed, "records kept beyond the year 9999")
+	}
+	if err := checkIDs("onward", a.Onward, MaxParties); err != nil {
+		return err
 	}
 	return checkClass(a.Class)
 }

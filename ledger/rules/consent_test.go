@@ -1,6 +1,8 @@
 package rules_test
 
 import (
+	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
@@ -226,6 +228,34 @@ func TestHandleOpenAndClose(t *testing.T) {
 	c.want("a receipt after the end", record.CodeHandleClosed, "b-sha", c.Received(intent))
 	c.want("a denial after the end", "", "a-sha", c.Denial(h, record.CodeHandleClosed))
 	c.want("opening again", record.CodeHandleExists, "a-sha", c.HandleOpen(h, "portal"))
+	c.want("ending what is open by another", record.CodeServiceOwner, "b-sha", c.HandleClose(h, intent.ID))
+	c.want("ending what is still open", "", "a-sha", c.HandleClose(h, intent.ID))
+	c.want("ending it again", record.CodeHandleClosed, "a-sha", c.HandleClose(h, intent.ID))
+}
+
+// A closing takes the hand-overs that it names out of the register, those of its
+// handle only.
+func TestCloseEndsIntents(t *testing.T) {
+	c := newCity(t)
+	c.grant()
+	h, taro := c.hana.Public(), c.Person("taro").Handle("portal", 0)
+	c.Must("a-sha", c.Grant(taro, c.terms, 0))
+	one, two, done, other := c.give("b-sha"), c.give("b-sha"), c.give("b-sha"), c.Provision(taro.Public(), 1, 0, "b-sha")
+	c.Must("a-sha", one, two, done, other)
+	c.Must("b-sha", c.Received(done))
+	named := []record.ID{one.ID, two.ID, done.ID}
+	slices.SortFunc(named, func(a, b record.ID) int { return bytes.Compare(a[:], b[:]) })
+	c.want("another's hand-over", record.CodeIntentUnknown, "a-sha", c.HandleClose(h, other.ID))
+	c.Must("a-sha", c.HandleClose(h, named...))
+	for _, r := range []*record.Record{one, two, other} {
+		if in := ledgertest.Value[rules.Intent](c.Consortium, rules.KeyIntent(r.ID)); (in != nil) != (r == other) {
+			t.Errorf("%+v", in)
+		}
+	}
+	c.want("a receipt after the end", record.CodeReceiveWithout, "b-sha", c.Received(one))
+	if s := c.State(h); s.Closed == 0 || s.Events != 6 {
+		t.Errorf("%+v", s)
+	}
 }
 
 func TestHandleMove(t *testing.T) {

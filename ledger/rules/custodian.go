@@ -222,12 +222,12 @@ func (b *batch) copies(holders []string) ([]CopyErase, error) {
 // attestCopies: a custodian destroyed its copies. Only after the holders at that
 // member have attested are all numbers known.
 func (b *batch) attestCopies(issuer string, a *record.Attestation, e *Erasure) error {
-	i := slices.IndexFunc(e.Copies, func(c CopyErase) bool { return c.Member == a.For && c.Custodian == issuer })
+	i := slices.Index(e.Copies, CopyErase{Member: a.For, Custodian: issuer})
+	if i < 0 && slices.ContainsFunc(e.Copies, func(c CopyErase) bool { return c.Member == a.For && c.Custodian == issuer }) {
+		return record.Refuse(record.CodeDuplicate, "%s attested before", issuer)
+	}
 	if i < 0 {
 		return record.Refuse(record.CodeNotAuthorised, "%s held no copies for %s", issuer, a.For)
-	}
-	if e.Copies[i].TimeMs != 0 {
-		return record.Refuse(record.CodeDuplicate, "%s attested before", issuer)
 	}
 	for _, id := range e.Pending {
 		p, err := need[Party](b.tx, KeyParty(id), record.CodePartyUnknown)

@@ -1,6 +1,7 @@
 package rules_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
@@ -227,6 +228,33 @@ func TestErasure(t *testing.T) {
 		if s := ledgertest.Value[rules.Tombstone](c.Consortium, rules.KeyTombstone(n)); s == nil || s.Erasure != e.ID {
 			t.Errorf("tombstone of %x: %+v", n, s)
 		}
+	}
+}
+
+// A holder who passed the data on meanwhile names further holders; who attested
+// before does so again.
+func TestErasurePassedOn(t *testing.T) {
+	c := newCity(t)
+	e := c.Erasure([]record.KeyNumber{c.Number()}, "a-sha", "b-sha")
+	c.Must("a-sha", e)
+	c.Must("a-sha", c.Attestation(e.ID))
+	onward := func(to ...string) *record.Record {
+		r := c.Attestation(e.ID)
+		r.Body.(*record.Attestation).Onward = to
+		return r
+	}
+	c.want("to nobody", record.CodePartyUnknown, "b-sha", onward("nobody"))
+	c.want("to itself", record.CodeNotAuthorised, "b-sha", onward("b-sha"))
+	c.Must("b-sha", onward("a-sha", "c-sha"))
+	state := func() *rules.Erasure { return ledgertest.Value[rules.Erasure](c.Consortium, rules.KeyErasure(e.ID)) }
+	if s := state(); len(s.Done) != 2 || !slices.Equal(s.Pending, []string{"a-sha", "c-sha"}) {
+		t.Errorf("%+v", s)
+	}
+	c.Must("c-sha", c.Attestation(e.ID))
+	c.Must("a-sha", c.Attestation(e.ID))
+	c.want("once more", record.CodeDuplicate, "a-sha", c.Attestation(e.ID))
+	if s := state(); len(s.Done) != 4 || len(s.Pending) != 0 {
+		t.Errorf("%+v", s)
 	}
 }
 

@@ -70,16 +70,49 @@ func (b *batch) handleMove(m *record.HandleMove, leaf record.Digest) error {
 	return nil
 }
 
+// handleClose ends a handle and the hand-overs that it names. A closed handle is
+// closed again only to end hand-overs that were not known the first time.
 func (b *batch) handleClose(issuer string, c *record.HandleClose, leaf record.Digest) error {
-	h, err := b.openHandle(c.Handle, record.CodeHandleUnknown)
+	h, err := need[Handle](b.tx, KeyHandle(c.Handle), record.CodeHandleUnknown)
 	if err != nil {
 		return err
+	}
+	open, err := b.stillOpen(c)
+	if err != nil {
+		return err
+	}
+	if h.Closed != 0 && len(open) == 0 {
+		return record.Refuse(record.CodeHandleClosed, "since height %d", h.Closed)
 	}
 	if err := b.mine(issuer, h.For); err != nil {
 		return err
 	}
-	h.Scopes, h.Closed = nil, b.height
+	if h.Closed == 0 {
+		h.Scopes, h.Closed = nil, b.height
+	}
+	for _, id := range open {
+		b.put(KeyIntent(id), nil)
+	}
 	h.event(leaf)
 	b.saveHandle(c.Handle, h)
 	return nil
+}
+
+// stillOpen returns the hand-overs of a closing that are open. One that was
+// received meanwhile is no fault.
+func (b *batch) stillOpen(c *record.HandleClose) (open []record.ID, err error) {
+	for _, id := range c.Intents {
+		in, err := load[Intent](b.tx, KeyIntent(id))
+		if err != nil {
+			return nil, err
+		}
+		if in == nil {
+			continue
+		}
+		if in.Handle != c.Handle {
+			return nil, record.Refuse(record.CodeIntentUnknown, "a hand-over under another handle")
+		}
+		open = append(open, id)
+	}
+	return open, nil
 }

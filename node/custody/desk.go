@@ -27,8 +27,8 @@ type Blobs interface {
 	Scan(prefix []byte, fn func(key, value []byte) error) error
 }
 
-// Config is what a Desk needs. All but MaxPeople, AutoReceive and CloseDelay is
-// required.
+// Config is what a Desk needs. All but MaxPeople, AutoReceive, CloseDelay
+// and Wall is required.
 type Config struct {
 	Self    string          // this member
 	Origin  string          // the log's name
@@ -48,6 +48,7 @@ type Config struct {
 	MaxPeople   int                  // registered or received; 0: a million
 	AutoReceive bool                 // confirm hand-overs without being asked
 	CloseDelay  func() time.Duration // before a handle is closed; nil: random, at most an hour
+	Wall        func() time.Time     // the machine's clock, by which that delay is counted; nil: time.Now
 }
 
 // freshFor is how old the newest final checkpoint may be where data leaves.
@@ -103,6 +104,9 @@ func New(c Config) (*Desk, error) {
 	}
 	if c.CloseDelay == nil {
 		c.CloseDelay = upToAnHour
+	}
+	if c.Wall == nil {
+		c.Wall = time.Now
 	}
 	d := &Desk{Config: c, work: make(chan struct{}, maxWorkers), people: newPeople(c.Vault), keys: newKeyring(maxKeys)}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
@@ -228,6 +232,9 @@ func (d *Desk) fresh() bool {
 }
 
 func (d *Desk) nowMs() uint64 { return uint64(d.Now().UnixMilli()) }
+
+// wallMs counts delays that nobody may shorten: a story's clock jumps.
+func (d *Desk) wallMs() uint64 { return uint64(d.Wall().UnixMilli()) }
 
 // mine reports whether a party's key is kept here.
 func (d *Desk) mine(party string) bool {

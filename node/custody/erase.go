@@ -5,15 +5,12 @@ import (
 	"crypto/hmac"
 	"encoding/hex"
 	"errors"
-	"slices"
 	"strings"
-	"sync"
 
 	"github.com/akashi-ledger/akashi/crypto/canon"
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/crypto/vault"
 	"github.com/akashi-ledger/akashi/ledger/record"
-	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node/outbox"
 	"github.com/akashi-ledger/akashi/node/store"
 )
@@ -41,8 +38,9 @@ import (
 
 // erasureStart is the plan that dies with the person.
 type erasureStart struct {
-	Ref  string `cbor:"1,keyasint"`
-	Leaf []byte `cbor:"2,keyasint"`
+	Ref     string `cbor:"1,keyasint"`
+	Leaf    []byte `cbor:"2,keyasint"`
+	Service string `cbor:"3,keyasint,omitempty"` // "": everything
 }
 
 // erasurePlan is what remains to be done. It names no person.
@@ -54,6 +52,8 @@ type erasurePlan struct {
 	Until   []string         `cbor:"5,keyasint,omitempty"` // last days of the record identities
 	Told    []sign.PublicKey `cbor:"6,keyasint,omitempty"` // whom another member's erasure is about
 	Numbers []holderNumbers  `cbor:"7,keyasint,omitempty"` // further identities, by holder
+
+	ByIssuer bool `cbor:"8,keyasint,omitempty"` // its issuer has said whom it is about
 }
 
 type holderTold struct {
@@ -64,72 +64,12 @@ type holderTold struct {
 type handleClosing struct {
 	Handle sign.PublicKey `cbor:"1,keyasint"`
 	Issuer string         `cbor:"2,keyasint"`
-	DueMs  uint64         `cbor:"3,keyasint"`
+	DueMs  uint64         `cbor:"3,keyasint"` // by the machine's clock
 }
 
 type holderNumbers struct {
 	Holder  string             `cbor:"1,keyasint"`
 	Numbers []record.KeyNumber `cbor:"2,keyasint"`
-}
-
-// erasures is the erasures under way, in memory.
-type erasures struct {
-	mu      sync.Mutex
-	jobs    map[record.ID]*erasureJob
-	handles map[sign.PublicKey]bool // that will be closed
-}
-
-type erasureJob struct {
-	plan *erasurePlan
-	told map[string]bool // holders that have answered
-}
-
-func (e *erasures) add(p *erasurePlan) *erasureJob {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.jobs == nil {
-		e.jobs, e.handles = map[record.ID]*erasureJob{}, map[sign.PublicKey]bool{}
-	}
-	if e.jobs[p.Erasure] == nil {
-		e.jobs[p.Erasure] = &erasureJob{plan: p, told: map[string]bool{}}
-	}
-	for _, c := range p.Close {
-		e.handles[c.Handle] = true
-	}
-	return e.jobs[p.Erasure]
-}
-
-func (e *erasures) remove(p *erasurePlan) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.jobs, p.Erasure)
-	for _, c := range p.Close {
-		delete(e.handles, c.Handle)
-	}
-}
-
-func (e *erasures) job(id record.ID) *erasureJob {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.jobs[id]
-}
-
-func (e *erasures) all() []*erasureJob {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var jobs []*erasureJob
-	for _, j := range e.jobs {
-		jobs = append(jobs, j)
-	}
-	slices.SortFunc(jobs, func(a, b *erasureJob) int { return slices.Compare(a.plan.Erasure[:], b.plan.Erasure[:]) })
-	return jobs
-}
-
-// closes reports whether a handle is about to be closed.
-func (e *erasures) closes(k sign.PublicKey) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.handles[k]
 }
 
 func erasureKey(id record.ID, step string) []byte {
@@ -338,13 +278,17 @@ func (d *Desk) planErasure(ctx context.Context, c Call, issuer string, body [32]
 	if err != nil {
 		return id, err
 	}
+	only, err := d.erasedService(q, r.Service)
+	if err != nil {
+		return id, err
+	}
 	id = newID()
-	plan, holders, err := d.plan(ctx, st, q, id, issuer)
+	plan, holders, err := d.plan(ctx, st, q, planned{id: id, issuer: issuer, service: only})
 	if err != nil {
 		return id, err
 	}
 	rec := &record.Record{Kind: record.KindErasure, ID: id, Issuer: issuer,
-		Body: &record.Erasure{Numbers: d.numbers(q), Holders: holders, Cause: r.Cause}}
+		Body: &record.Erasure{Numbers: d.numbers(q, only), Holders: holders, Cause: r.Cause}}
 	leaf, err := rec.Leaf()
 	if err != nil {
 		return id, err
@@ -353,142 +297,9 @@ func (d *Desk) planErasure(ctx context.Context, c Call, issuer string, body [32]
 	if c.Key != "" {
 		more = append(more, store.KV{Key: d.memoKey(c, issuer, ""), Value: canon.Must(&memo{Body: body, Erasure: id[:]}), TTL: memoFor})
 	}
-	err = d.sealSteps(id, map[string]any{"a": &erasureStart{Ref: string(q.ref), Leaf: leaf}, "b": plan}, more...)
+	err = d.sealSteps(id, map[string]any{"a": &erasureStart{Ref: string(q.ref), Leaf: leaf, Service: only}, "b": plan}, more...)
 	if err == nil {
 		d.erasing.add(plan)
 	}
 	return id, err
-}
-
-// numbers returns those of a person's content identities, in the order of their
-// classes' names. The record identities stay.
-func (d *Desk) numbers(q *person) []record.KeyNumber {
-	var out []record.KeyNumber
-	for _, c := range d.classesOf(q, "c/") {
-		out = append(out, record.KeyNumber(c.number))
-	}
-	return out
-}
-
-// plan finds who holds what of a person, and which handles end.
-func (d *Desk) plan(ctx context.Context, st *store.State, q *person, id record.ID, issuer string) (*erasurePlan, []string, error) {
-	p := &erasurePlan{Erasure: id}
-	holders := []string{issuer}
-	for _, c := range d.classesOf(q, "c/") {
-		service, holder, received := strings.Cut(c.name[2:], "@")
-		if !received {
-			s, err := d.service(st, service)
-			if err != nil {
-				return nil, nil, err
-			}
-			holder = s.Owner
-		}
-		holders = append(holders, holder)
-	}
-	handles, err := d.knownHandles(st, q)
-	if err != nil {
-		return nil, nil, err
-	}
-	at := map[string][]sign.PublicKey{}
-	for _, k := range handles {
-		owner, err := d.ownerOf(st, k.For)
-		if err != nil {
-			return nil, nil, err
-		}
-		h, err := rules.HandleState(st, k.Key)
-		if err != nil || h == nil {
-			return nil, nil, err
-		}
-		if d.mine(owner) && h.Closed == 0 {
-			p.Close = append(p.Close, handleClosing{Handle: k.Key, Issuer: owner, DueMs: d.nowMs() + uint64(d.CloseDelay().Milliseconds())})
-		}
-		to, err := d.recipients(ctx, st, k.Key, h, d.mine(owner))
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, party := range to {
-			holders = append(holders, party)
-			at[party] = append(at[party], k.Key)
-		}
-	}
-	holders = set(holders)
-	for _, party := range holders {
-		if d.mine(party) {
-			p.Own = append(p.Own, party)
-		} else {
-			p.Tell = append(p.Tell, holderTold{Holder: party, Handles: at[party]})
-		}
-	}
-	for _, c := range d.classesOf(q, "r/") {
-		p.Until = append(p.Until, dayText(monthEnds(c.name)))
-	}
-	return p, holders, nil
-}
-
-// ownerOf returns the party that a handle is towards.
-func (d *Desk) ownerOf(st *store.State, id string) (string, error) {
-	s, err := rules.Load[rules.Service](st, rules.KeyService(id))
-	if err != nil || s == nil {
-		return id, err
-	}
-	return s.Owner, nil
-}
-
-// recipients returns to whom data went under a handle: by anyone where the handle
-// is towards us, else by us.
-func (d *Desk) recipients(ctx context.Context, st *store.State, k sign.PublicKey, h *rules.Handle, all bool) ([]string, error) {
-	to := map[record.ID]string{}
-	for n := uint64(1); n <= h.Events; n++ {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		_, rec, err := recordOfEvent(st, k, n)
-		if err != nil {
-			return nil, err
-		}
-		switch b := rec.Body.(type) {
-		case *record.Provision:
-			if all || d.mine(rec.Issuer) {
-				to[rec.ID] = b.To
-			}
-		case *record.OptOut:
-			if all || d.mine(rec.Issuer) {
-				to[rec.ID] = b.To
-			}
-		case *record.Undelivered:
-			delete(to, b.Intent)
-		}
-	}
-	var out []string
-	for _, party := range to {
-		out = append(out, party)
-	}
-	return set(out), nil
-}
-
-// Erasure returns how far an erasure has come.
-func (d *Desk) Erasure(_ context.Context, id string) (*ErasureView, error) {
-	st, err := d.state()
-	if err != nil {
-		return nil, err
-	}
-	rid, err := parseID(id)
-	if err != nil {
-		return nil, record.Refuse(record.CodeErasureUnknown, "")
-	}
-	e, err := rules.Load[rules.Erasure](st, rules.KeyErasure(rid))
-	if err != nil || e == nil {
-		return nil, orElse(err, record.Refuse(record.CodeErasureUnknown, ""))
-	}
-	v := &ErasureView{ID: id, TimeMs: e.TimeMs, Pending: slices.Concat([]string{}, e.Pending), Done: []HolderErased{}}
-	for _, h := range e.Done {
-		v.Done = append(v.Done, HolderErased{Holder: h.Holder, TimeMs: h.TimeMs, Class: h.Class, Generation: h.Generation})
-	}
-	if v.Index, _, err = st.IndexOf(rid); err != nil {
-		return nil, err
-	}
-	if job := d.erasing.job(rid); job != nil {
-		v.RecordsUntil = job.plan.Until
-	}
-	return v, nil
 }

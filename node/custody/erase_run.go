@@ -33,29 +33,54 @@ func (d *Desk) runErasure(ctx context.Context, id record.ID) error {
 		}
 	}
 	if len(job.plan.Told) > 0 {
-		if err := d.shredTold(ctx, job.plan); err != nil {
+		if err := d.shredTold(ctx, job); err != nil {
 			return err
 		}
 	}
-	st, err := d.state()
+	done, err := d.attestAndTell(ctx, job)
 	if err != nil {
 		return err
 	}
-	e, err := rules.Load[rules.Erasure](st, rules.KeyErasure(id))
-	if err != nil || e == nil {
-		return err
-	}
-	if err := d.attest(ctx, e, job.plan); err != nil {
-		return err
-	}
-	done := d.tell(ctx, st, e, job)
-	closed, err := d.closeHandles(ctx, st, job.plan)
+	closed, err := d.closeHandles(ctx, job)
 	if err != nil || !done || !closed {
 		return err
 	}
 	d.erasing.remove(job.plan)
 	d.spend(erasureAt(id, "a"), erasureAt(id, "b"))
 	return d.Blobs.Delete(erasureKey(id, "a"), erasureKey(id, "b"))
+}
+
+// attestAndTell does steps 7 and 8. It reports whether nobody is left to be told.
+func (d *Desk) attestAndTell(ctx context.Context, job *erasureJob) (bool, error) {
+	st, e, err := d.erasureNow(job.plan.Erasure)
+	if err != nil || e == nil {
+		return false, err
+	}
+	late, err := d.passedOn(ctx, st, job.plan)
+	if err != nil {
+		return false, err
+	}
+	if err := d.attest(ctx, st, e, job.plan, late); err != nil {
+		return false, err
+	}
+	if st, e, err = d.erasureNow(job.plan.Erasure); err != nil || e == nil {
+		return false, err
+	}
+	told := d.tell(ctx, st, job, late)
+	own := d.ownHolders(e)
+	if slices.Equal(own, job.plan.Own) {
+		return told && !slices.ContainsFunc(own, func(id string) bool { return slices.Contains(e.Pending, id) }), nil
+	}
+	return false, d.replan(job, func(p *erasurePlan) error { p.Own = own; return nil }) // it was passed on within this node
+}
+
+func (d *Desk) erasureNow(id record.ID) (*store.State, *rules.Erasure, error) {
+	st, err := d.state()
+	if err != nil {
+		return nil, nil, err
+	}
+	e, err := rules.Load[rules.Erasure](st, rules.KeyErasure(id))
+	return st, e, err
 }
 
 // begunErasure does steps 4 to 6.
@@ -72,9 +97,6 @@ func (d *Desk) begunErasure(ctx context.Context, job *erasureJob, start *erasure
 		}
 		return err
 	}
-	if err := d.Blobs.PutMany([]store.KV{{Key: d.markKey(Ref(start.Ref)), Value: []byte{1}}}); err != nil {
-		return err
-	}
 	d.people.mu.Lock()
 	q, err := d.people.person(Ref(start.Ref))
 	d.people.mu.Unlock()
@@ -82,13 +104,19 @@ func (d *Desk) begunErasure(ctx context.Context, job *erasureJob, start *erasure
 		return err
 	}
 	ids := []string{erasureAt(id, "a")}
-	if q != nil {
-		if err := d.orphanRecords(q); err != nil {
+	if start.Service == "" {
+		if err := d.Blobs.PutMany([]store.KV{{Key: d.markKey(Ref(start.Ref)), Value: []byte{1}}}); err != nil {
 			return err
 		}
-		ids = append(ids, d.entriesOf(q)...)
 	}
-	for _, intent := range d.waiting.under(handlesHeld(d, q)) {
+	if q != nil {
+		erased, err := d.erasedEntries(q, start.Service)
+		if err != nil {
+			return err
+		}
+		ids = append(ids, erased...)
+	}
+	for _, intent := range d.waiting.under(d.handlesHeld(q, start.Service)) {
 		if err := d.destroyParcel(intent); err != nil {
 			return err
 		}
@@ -96,17 +124,38 @@ func (d *Desk) begunErasure(ctx context.Context, job *erasureJob, start *erasure
 	if err := d.shred(append(ids, d.takeSpent()...)...); err != nil {
 		return err
 	}
+	if q != nil && start.Service != "" {
+		d.reopen(q)
+	}
 	return d.Blobs.Delete(erasureKey(id, "a"))
 }
 
-// handlesHeld returns a person's known handles.
-func handlesHeld(d *Desk, q *person) []sign.PublicKey {
+// erasedEntries returns the vault entries that go: all, with the record classes
+// kept under entries that name nobody, or those of one service.
+func (d *Desk) erasedEntries(q *person, service string) ([]string, error) {
+	if service == "" {
+		return d.entriesOf(q), d.orphanRecords(q)
+	}
+	var ids []string
+	for _, c := range d.contentOf(q, service) {
+		ids = append(ids, c.at)
+	}
+	for _, h := range d.handlesHeld(q, service) {
+		ids = append(ids, handleID(h), personID(q.ref, handleID(h)))
+	}
+	return ids, nil
+}
+
+// handlesHeld returns a person's known handles, towards one service or ("") all.
+func (d *Desk) handlesHeld(q *person, service string) []sign.PublicKey {
 	d.people.mu.Lock()
 	defer d.people.mu.Unlock()
 	var out []sign.PublicKey
 	if q != nil {
-		for h := range q.handles {
-			out = append(out, h)
+		for h, is := range q.handles {
+			if service == "" || is == service {
+				out = append(out, h)
+			}
 		}
 	}
 	return out
@@ -251,78 +300,4 @@ func (d *Desk) forget(entries []string) error {
 		return nil
 	}
 	return d.shred(entries...)
-}
-
-// attest posts the word of each holder of this node. What is attested is what the
-// vault says now: a later generation holds no more of the person than the first.
-func (d *Desk) attest(ctx context.Context, e *rules.Erasure, p *erasurePlan) error {
-	now, err := d.Vault.Shred()
-	if err != nil {
-		return err
-	}
-	for _, holder := range p.Own {
-		if !slices.Contains(e.Pending, holder) {
-			continue
-		}
-		a := &record.Attestation{Erasure: p.Erasure, Class: now.Class, Generation: now.Generation}
-		for _, n := range p.Numbers {
-			if n.Holder == holder {
-				a.Numbers = n.Numbers
-			}
-		}
-		key := "attest/" + hex.EncodeToString(p.Erasure[:]) + "/" + holder
-		_, _, err := d.postOwn(ctx, key, &record.Record{Kind: record.KindAttestation, ID: newID(), Issuer: holder, Body: a}, true)
-		if err != nil && codeOf(err) != record.CodeDuplicate {
-			return err
-		}
-	}
-	return nil
-}
-
-// tell names the handles to holders elsewhere, once each. It reports whether all
-// have answered or attested.
-func (d *Desk) tell(ctx context.Context, st *store.State, e *rules.Erasure, job *erasureJob) bool {
-	all := true
-	for _, t := range job.plan.Tell {
-		if job.told[t.Holder] || !slices.Contains(e.Pending, t.Holder) {
-			continue
-		}
-		host, err := d.hostOf(st, t.Holder)
-		if err == nil {
-			callCtx, cancel := context.WithTimeout(ctx, callWait)
-			err = d.ask(callCtx, host, callErase, &eraseRequest{Erasure: job.plan.Erasure, Handles: t.Handles}, nil)
-			cancel()
-		}
-		if err != nil {
-			all = false
-			d.Log.Info("a holder has not heard of an erasure yet", "holder", t.Holder, "err", safe(err))
-			continue
-		}
-		job.told[t.Holder] = true
-	}
-	return all
-}
-
-// closeHandles closes what is due. It reports whether all are closed.
-func (d *Desk) closeHandles(ctx context.Context, st *store.State, p *erasurePlan) (bool, error) {
-	all := true
-	for _, c := range p.Close {
-		h, err := rules.HandleState(st, c.Handle)
-		if err != nil {
-			return false, err
-		}
-		if h == nil || h.Closed != 0 {
-			continue
-		}
-		if d.nowMs() < c.DueMs {
-			all = false
-			continue
-		}
-		rec := &record.Record{Kind: record.KindHandleClose, ID: newID(), Issuer: c.Issuer, Body: &record.HandleClose{Handle: c.Handle}}
-		_, _, err = d.postOwn(ctx, "close/"+c.Handle.String(), rec, false)
-		if err != nil && codeOf(err) != record.CodeHandleClosed {
-			return false, err
-		}
-	}
-	return all, nil
 }

@@ -72,7 +72,7 @@ func TestErase(t *testing.T) {
 	if h, _ := rules.HandleState(w.state(), handles[0].Key); h.Closed != 0 {
 		t.Error("the handle is closed too early")
 	}
-	w.pass(2 * time.Minute)
+	w.pass(70 * time.Second)
 	w.duties()
 	h, err := rules.HandleState(w.state(), handles[0].Key)
 	noErr(t, err)
@@ -137,7 +137,7 @@ func TestRegisterAgain(t *testing.T) {
 	if len(dis.Classes) != 1 || len(dis.Classes[0].Items) != 1 || !dis.Own {
 		t.Fatalf("%+v", dis)
 	}
-	w.pass(time.Hour)
+	w.pass(30 * time.Minute)
 	w.duties()
 	views, err := a.Consents(ctx, ref)
 	noErr(t, err)
@@ -238,7 +238,7 @@ func TestRefusedErase(t *testing.T) {
 	noErr(t, err)
 	q, release, err := a.use(ref)
 	noErr(t, err)
-	w.must("a-sha", w.c.Erasure(a.numbers(q), "a-sha")) // its numbers are buried already
+	w.must("a-sha", w.c.Erasure(a.numbers(q, ""), "a-sha")) // its numbers are buried already
 	release()
 	_, _, err = a.Erase(ctx, Call{}, EraseRequest{Person: ref, Cause: "request"})
 	wantCode(t, err, record.CodeErased)

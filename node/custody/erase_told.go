@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/akashi-ledger/akashi/crypto/canon"
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
@@ -13,58 +14,158 @@ import (
 )
 
 // serveErase takes another member's word on whom an erasure is about: only people
-// who came from there are erased. It answers when that is durable.
+// who came from there are erased. It answers when that is durable. A holder whom
+// the erasure names attests only when its issuer has spoken: who passed the data
+// on may know of fewer handles.
 func (d *Desk) serveErase(_ context.Context, st *store.State, from string, r *eraseRequest) ([]byte, error) {
+	if st.Size < r.Size {
+		return nil, record.Refuse(CodeNotFinal, "the caller has seen more")
+	}
 	e, err := rules.Load[rules.Erasure](st, rules.KeyErasure(r.Erasure))
 	if err != nil || e == nil {
 		return nil, orElse(err, record.Refuse(record.CodeErasureUnknown, ""))
 	}
-	if _, ok, err := d.acts(st, from, e.Issuer); err != nil || !ok {
-		return nil, orElse(err, record.Refuse(record.CodeNotAuthorised, "the erasure is by %s", e.Issuer))
+	byIssuer, err := d.speaks(st, from, e)
+	if err != nil {
+		return nil, err
 	}
-	p := &erasurePlan{Erasure: r.Erasure}
-	for _, holder := range e.Pending {
-		if d.mine(holder) {
-			p.Own = append(p.Own, holder)
+	told, err := d.toldFrom(st, from, r.Handles)
+	if err != nil {
+		return nil, err
+	}
+	own := d.ownHolders(e)
+	if len(told) == 0 || len(own) == 0 {
+		return nil, record.Refuse(record.CodeNotAuthorised, "no such handle of yours, or no holder of this node")
+	}
+	defer d.lock("erasure/" + hex.EncodeToString(r.Erasure[:]))()
+	if job := d.erasing.job(r.Erasure); job != nil {
+		err = d.replan(job, func(p *erasurePlan) error {
+			p.Own, p.ByIssuer = own, p.ByIssuer || byIssuer
+			return d.addTold(p, told)
+		})
+	} else {
+		err = d.beginTold(e, &erasurePlan{Erasure: r.Erasure, Own: own, ByIssuer: byIssuer}, told)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.spawn(func(ctx context.Context) { d.goOn(ctx, r.Erasure) })
+	return nil, nil
+}
+
+// beginTold makes a plan durable, unless nothing is left to do: all have attested,
+// and nothing is held.
+func (d *Desk) beginTold(e *rules.Erasure, p *erasurePlan, told []sign.PublicKey) error {
+	held, err := d.toldClasses(told, p.Own)
+	if err != nil {
+		return err
+	}
+	asked := slices.ContainsFunc(p.Own, func(id string) bool { return slices.Contains(e.Pending, id) })
+	if !asked && len(held) == 0 && len(d.waiting.under(told)) == 0 {
+		return nil
+	}
+	if err := d.addTold(p, told); err != nil {
+		return err
+	}
+	if err := d.sealSteps(p.Erasure, map[string]any{"b": p}); err != nil {
+		return err
+	}
+	d.erasing.add(p)
+	return nil
+}
+
+// speaks wants a member to act for an erasure's issuer or for one of its holders,
+// and reports which.
+func (d *Desk) speaks(st *store.State, member string, e *rules.Erasure) (byIssuer bool, err error) {
+	if _, ok, err := d.acts(st, member, e.Issuer); err != nil || ok {
+		return ok, err
+	}
+	for _, id := range holdersOf(e) {
+		if _, ok, err := d.acts(st, member, id); err != nil || ok {
+			return false, err
 		}
 	}
-	if len(p.Own) == 0 {
-		return nil, nil
+	return false, record.Refuse(record.CodeNotAuthorised, "the erasure is by %s", e.Issuer)
+}
+
+// holdersOf returns everybody whom an erasure asks, or has asked.
+func holdersOf(e *rules.Erasure) []string {
+	ids := slices.Clone(e.Pending)
+	for _, h := range e.Done {
+		ids = append(ids, h.Holder)
 	}
-	for _, k := range r.Handles {
-		ok, err := d.cameFrom(st, from, k)
+	return set(ids)
+}
+
+// ownHolders returns the holders of an erasure that are of this node.
+func (d *Desk) ownHolders(e *rules.Erasure) []string {
+	return slices.DeleteFunc(holdersOf(e), func(id string) bool { return !d.mine(id) })
+}
+
+// toldFrom returns the handles that a member may speak of.
+func (d *Desk) toldFrom(st *store.State, member string, handles []sign.PublicKey) ([]sign.PublicKey, error) {
+	var out []sign.PublicKey
+	for _, k := range handles {
+		ok, err := d.cameFrom(st, member, k)
 		if err != nil {
 			return nil, err
 		}
 		if ok {
+			out = append(out, k)
+		}
+	}
+	return out, nil
+}
+
+// addTold adds handles to a plan, with the numbers of what is held under them.
+func (d *Desk) addTold(p *erasurePlan, told []sign.PublicKey) error {
+	for _, k := range told {
+		if !slices.Contains(p.Told, k) {
 			p.Told = append(p.Told, k)
 		}
 	}
-	if len(p.Told) == 0 {
-		return nil, record.Refuse(record.CodeNotAuthorised, "no such handle of yours")
-	}
-	defer d.lock("erasure/" + hex.EncodeToString(r.Erasure[:]))()
-	if d.erasing.job(r.Erasure) == nil {
-		for _, holder := range p.Own {
-			n := holderNumbers{Holder: holder}
-			told, err := d.toldClasses(p.Told, []string{holder})
-			if err != nil {
-				return nil, err
-			}
-			for _, c := range told {
-				n.Numbers = append(n.Numbers, record.KeyNumber(c.number))
-			}
-			if len(n.Numbers) > 0 {
-				p.Numbers = append(p.Numbers, n)
+	for _, holder := range p.Own {
+		numbers := p.numbersOf(holder)
+		held, err := d.toldClasses(p.Told, []string{holder})
+		if err != nil {
+			return err
+		}
+		for _, c := range held {
+			if n := record.KeyNumber(c.number); !slices.Contains(numbers, n) {
+				numbers = append(numbers, n)
 			}
 		}
-		if err := d.sealSteps(r.Erasure, map[string]any{"b": p}); err != nil {
-			return nil, err
+		p.Numbers = slices.DeleteFunc(p.Numbers, func(n holderNumbers) bool { return n.Holder == holder })
+		if len(numbers) > 0 {
+			p.Numbers = append(p.Numbers, holderNumbers{Holder: holder, Numbers: numbers})
 		}
-		d.erasing.add(p)
 	}
-	d.spawn(func(ctx context.Context) { d.goOn(ctx, r.Erasure) })
-	return nil, nil
+	return nil
+}
+
+// replan changes a plan, durably before it counts.
+func (d *Desk) replan(job *erasureJob, change func(*erasurePlan) error) error {
+	next := *job.plan
+	next.Told, next.Numbers = slices.Clone(next.Told), slices.Clone(next.Numbers)
+	if err := change(&next); err != nil {
+		return err
+	}
+	id := next.Erasure
+	c := d.transient(erasureAt(id, "b"))
+	if c == nil {
+		return errGone
+	}
+	plain := canon.Must(&next)
+	defer clear(plain)
+	sealed, err := d.sealFor(c.id, sealedErasure, id, plain)
+	if err != nil {
+		return err
+	}
+	err = d.Blobs.PutMany([]store.KV{{Key: erasureKey(id, "b"), Value: canon.Must(&sealedBlob{Class: c.id, Sealed: sealed})}})
+	if err == nil {
+		*job.plan = next
+	}
+	return err
 }
 
 // cameFrom reports whether a handle is towards a party of a member, or such a
@@ -126,20 +227,19 @@ func (d *Desk) toldClasses(handles []sign.PublicKey, holders []string) ([]*class
 
 // shredTold destroys what came under the handles of another member's erasure. A
 // person of whom nothing else is held goes altogether, records apart.
-func (d *Desk) shredTold(ctx context.Context, p *erasurePlan) error {
-	for _, intent := range d.waiting.under(p.Told) {
+func (d *Desk) shredTold(ctx context.Context, job *erasureJob) error {
+	for _, intent := range d.waiting.under(job.plan.Told) {
 		if err := d.destroyParcel(intent); err != nil {
 			return err
 		}
 	}
-	var ids []string
 	var closed []*person
 	defer func() {
 		for _, q := range closed {
 			d.reopen(q)
 		}
 	}()
-	for _, k := range p.Told {
+	for _, k := range job.plan.Told {
 		known, ok, err := d.personOf(k)
 		if err != nil {
 			return err
@@ -155,25 +255,52 @@ func (d *Desk) shredTold(ctx context.Context, p *erasurePlan) error {
 			closed = append(closed, q)
 		}
 	}
+	if err := d.noteHeld(job, closed); err != nil {
+		return err
+	}
+	ids, err := d.toldEntries(job.plan, closed)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	return d.shred(append(ids, d.takeSpent()...)...)
+}
+
+// noteHeld adds to the plan what must be attested of people before nothing is
+// known of them any more: numbers of what came in since, and how long their
+// records are kept.
+func (d *Desk) noteHeld(job *erasureJob, people []*person) error {
+	next := *job.plan
+	next.Numbers = slices.Clone(next.Numbers)
+	if err := d.addTold(&next, nil); err != nil {
+		return err
+	}
+	for _, q := range people {
+		next.Until = set(slices.Concat(next.Until, d.keptUntil(q)))
+	}
+	if slices.Equal(canon.Must(&next), canon.Must(job.plan)) {
+		return nil
+	}
+	return d.replan(job, func(p *erasurePlan) error { *p = next; return nil })
+}
+
+// toldEntries returns the vault entries that go.
+func (d *Desk) toldEntries(p *erasurePlan, people []*person) (ids []string, err error) {
 	told, err := d.toldClasses(p.Told, p.Own)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, c := range told {
 		ids = append(ids, c.at)
 	}
-	for _, q := range closed {
+	for _, q := range people {
 		rest := slices.DeleteFunc(d.entriesOf(q), func(id string) bool { return slices.Contains(ids, id) })
 		keeps := slices.ContainsFunc(rest, func(id string) bool { return strings.HasPrefix(id, "p/"+string(q.ref)+"/c/") })
 		if !keeps {
 			if err := d.orphanRecords(q); err != nil {
-				return err
+				return nil, err
 			}
 			ids = append(ids, rest...)
 		}
 	}
-	if len(ids) == 0 {
-		return nil
-	}
-	return d.shred(append(ids, d.takeSpent()...)...)
+	return ids, nil
 }

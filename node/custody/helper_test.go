@@ -137,7 +137,7 @@ func (w *world) open(m *member) {
 		Approve: func(b []byte) sign.Signature {
 			return w.c.Member(m.id).Approver.Sign(sign.DomainApproval, w.c.Origin, b)
 		},
-		CloseDelay: func() time.Duration { return 30 * time.Minute }})
+		CloseDelay: func() time.Duration { return 30 * time.Minute }, Wall: w.now})
 	if err != nil {
 		w.t.Fatal(err)
 	}

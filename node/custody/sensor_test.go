@@ -275,9 +275,9 @@ func TestHandleRights(t *testing.T) {
 		"offer to another":        {w.members["c-sha"], "a-sha", callOffer, &offerRequest{intent}, record.CodeReceiveWithout},
 		"deliver of another":      {b, "c-sha", callDeliver, &deliverRequest{Intent: intent, Part: record.Opening{Part: []byte{}}, Items: record.Opening{Part: []byte{}}, Parcel: []byte{}}, record.CodeReceiveWithout},
 		"deliver other openings":  {b, "a-sha", callDeliver, &deliverRequest{Intent: intent, Part: record.Opening{Part: []byte{}}, Items: record.Opening{Part: []byte{}}, Parcel: []byte{}}, record.CodeIntentItems},
-		"erase without an entry":  {b, "a-sha", callErase, &eraseRequest{intent, nil}, record.CodeErasureUnknown},
-		"erase by another":        {b, "a-sha", callErase, &eraseRequest{foreign, nil}, record.CodeNotAuthorised},
-		"erase another's handles": {b, "c-sha", callErase, &eraseRequest{foreign, []sign.PublicKey{handles[0].Key}}, record.CodeNotAuthorised},
+		"erase without an entry":  {b, "a-sha", callErase, &eraseRequest{Erasure: intent}, record.CodeErasureUnknown},
+		"erase by another":        {b, "a-sha", callErase, &eraseRequest{Erasure: foreign}, record.CodeNotAuthorised},
+		"erase another's handles": {b, "c-sha", callErase, &eraseRequest{Erasure: foreign, Handles: []sign.PublicKey{handles[0].Key}}, record.CodeNotAuthorised},
 		"no such call":            {b, "a-sha", "keys", &offerRequest{intent}, CodeMalformed},
 	} {
 		_, err := c.at.Handle(ctx, c.from, c.what, canon.Must(c.req))

@@ -167,10 +167,11 @@ type ReceiveRequest struct {
 }
 
 // EraseRequest destroys a person's content at this member and at everyone who
-// received it from here.
+// received it from here: all of it, or that of one service.
 type EraseRequest struct {
-	Person Ref    `json:"person"`
-	Cause  string `json:"cause"` // request, withdrawal, retention
+	Person  Ref    `json:"person"`
+	Cause   string `json:"cause"`             // request, withdrawal, retention
+	Service string `json:"service,omitempty"` // leaves what is held for other services; "": everything
 }
 
 // Done is what became of one or more records.
@@ -223,7 +224,7 @@ type Event struct {
 	Purpose string         `json:"purpose,omitempty"`
 	Items   []string       `json:"items,omitempty"`
 	Code    record.Code    `json:"code,omitempty"`    // of a denial
-	State   string         `json:"state,omitempty"`   // of a hand-over: open, overdue, received, undelivered
+	State   string         `json:"state,omitempty"`   // of a hand-over: open, overdue, received, undelivered, closed (with its handle)
 	Version string         `json:"version,omitempty"` // of the terms that a hand-over rests on
 	Filing  string         `json:"filing,omitempty"`  // number of the filing that it rests on
 	Ground  string         `json:"ground,omitempty"`  // of record.LegalGrounds
@@ -236,22 +237,25 @@ type Event struct {
 // ErasureView is the progress of an erasure.
 type ErasureView struct {
 	ID      string         `json:"id"`
+	Issuer  string         `json:"issuer"`
 	TimeMs  uint64         `json:"timeMs"`
 	Pending []string       `json:"pending"`
 	Done    []HolderErased `json:"done"`
 	Index   uint64         `json:"index"`
 
 	// RecordsUntil are the days, 2006-01-02 in JST, with whose end the record
-	// identities die that the law obliges this member to keep.
+	// identities die that the law obliges this member to keep; told while the
+	// erasure is under way.
 	RecordsUntil []string `json:"recordsUntil,omitempty"`
 }
 
 // HolderErased is one holder's attestation.
 type HolderErased struct {
-	Holder     string `json:"holder"`
-	TimeMs     uint64 `json:"timeMs"`
-	Class      string `json:"class"`
-	Generation uint64 `json:"generation"`
+	Holder       string `json:"holder"`
+	TimeMs       uint64 `json:"timeMs"`
+	Class        string `json:"class"`
+	Generation   uint64 `json:"generation"`
+	RecordsUntil string `json:"recordsUntil,omitempty"` // last day of the last record identity that it keeps; "": none, or it does not say
 }
 
 // Reading is one reading of a sensor.

@@ -47,6 +47,9 @@ func (d *Desk) Consents(_ context.Context, ref Ref) ([]ConsentView, error) {
 			if err != nil {
 				return nil, err
 			}
+			if d.erasing.closes(k.Key) { // nothing leaves any more, and the ledger says so within the hour
+				v.State, v.On = "closed", false
+			}
 			out = append(out, *v)
 		}
 	}

@@ -63,6 +63,7 @@ type deliverRequest struct {
 type eraseRequest struct {
 	Erasure record.ID        `cbor:"1,keyasint"`
 	Handles []sign.PublicKey `cbor:"2,keyasint"`
+	Size    uint64           `cbor:"3,keyasint"` // of the log that the caller sees: to be judged by no older one
 }
 
 // parcel is the body of a parcel.

@@ -1,0 +1,71 @@
+package custody
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/record"
+)
+
+// erasures is the erasures under way, in memory.
+type erasures struct {
+	mu      sync.Mutex
+	jobs    map[record.ID]*erasureJob
+	handles map[sign.PublicKey]bool // that will be closed
+}
+
+type erasureJob struct {
+	plan  *erasurePlan
+	told  map[string]bool           // holders that have answered
+	later map[sign.PublicKey]uint64 // closings that were missed: when they are due instead
+	ended map[sign.PublicKey]bool   // handles that are closed, with nothing open under them
+}
+
+func (e *erasures) add(p *erasurePlan) *erasureJob {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.jobs == nil {
+		e.jobs, e.handles = map[record.ID]*erasureJob{}, map[sign.PublicKey]bool{}
+	}
+	if e.jobs[p.Erasure] == nil {
+		e.jobs[p.Erasure] = &erasureJob{plan: p, told: map[string]bool{}, later: map[sign.PublicKey]uint64{}, ended: map[sign.PublicKey]bool{}}
+	}
+	for _, c := range p.Close {
+		e.handles[c.Handle] = true
+	}
+	return e.jobs[p.Erasure]
+}
+
+func (e *erasures) remove(p *erasurePlan) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.jobs, p.Erasure)
+	for _, c := range p.Close {
+		delete(e.handles, c.Handle)
+	}
+}
+
+func (e *erasures) job(id record.ID) *erasureJob {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.jobs[id]
+}
+
+func (e *erasures) all() []*erasureJob {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var jobs []*erasureJob
+	for _, j := range e.jobs {
+		jobs = append(jobs, j)
+	}
+	slices.SortFunc(jobs, func(a, b *erasureJob) int { return slices.Compare(a.plan.Erasure[:], b.plan.Erasure[:]) })
+	return jobs
+}
+
+// closes reports whether a handle is about to be closed.
+func (e *erasures) closes(k sign.PublicKey) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.handles[k]
+}

@@ -159,7 +159,7 @@ func bundleCases(t testing.TB, policy string) []jsCase {
 		t.Fatal(err)
 	}
 	var out []jsCase
-	for name, events := range map[string]uint64{"completeness": 8, "completeness-empty": 0, "handle": 2, "handle-state": 2, "handle-absent": 0, "erasure": 0} {
+	for name, events := range map[string]uint64{"completeness": 8, "completeness-empty": 0, "handle": 2, "handle-state": 2, "handle-absent": 0, "erasure": 0, "erasure-kept": 0} {
 		out = append(out, jsCase{Name: name, File: vector(t, name+".akashi.json"), Policy: policy, Result: "match", Events: events})
 	}
 	out = append(out, jsCase{Name: "with the secret", File: vector(t, "completeness.akashi.json"), Policy: policy, Result: "match", Secret: secret, Events: 8})

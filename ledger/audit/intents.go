@@ -37,7 +37,7 @@ func (a *auditor) openIntents(p *pending) {
 // closeIntents notes the hand-overs that a batch ends.
 func (a *auditor) closeIntents(p *pending) {
 	for _, leaf := range p.leaves {
-		if k := kindOf(leaf); k != record.KindReceived && k != record.KindUndelivered {
+		if k := kindOf(leaf); k != record.KindReceived && k != record.KindUndelivered && k != record.KindHandleClose {
 			continue
 		}
 		rec, err := record.Parse(leaf)
@@ -49,6 +49,10 @@ func (a *auditor) closeIntents(p *pending) {
 			a.closeIntent(b.Intent, true)
 		case *record.Undelivered:
 			a.closeIntent(b.Intent, false)
+		case *record.HandleClose:
+			for _, id := range b.Intents {
+				a.closeIntent(id, false)
+			}
 		}
 	}
 }

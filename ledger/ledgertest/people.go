@@ -132,6 +132,14 @@ func (c *Consortium) Erasure(numbers []record.KeyNumber, holders ...string) *rec
 	return c.sealed(record.KindErasure, c.ID(), &record.Erasure{Numbers: numbers, Holders: holders, Cause: "request"}, c.note())
 }
 
+// Keeping adds to an attestation what its holder keeps, until a day (0: nothing),
+// and further holders.
+func Keeping(a *record.Record, until uint32, onward ...string) *record.Record {
+	b := a.Body.(*record.Attestation)
+	b.Kept, b.Onward = &record.Kept{Records: until}, onward
+	return a
+}
+
 // Attestation returns a holder's word that it destroyed an erasure's identities.
 func (c *Consortium) Attestation(erasure record.ID, more ...record.KeyNumber) *record.Record {
 	return c.plain(record.KindAttestation, &record.Attestation{Erasure: erasure, Class: "file-slot", Generation: 7, Numbers: more})

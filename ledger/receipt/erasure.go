@@ -58,6 +58,12 @@ type HolderState struct {
 	TimeMs     uint64      `json:"timeMs,omitempty"`
 	Class      string      `json:"class,omitempty"`
 	Generation uint64      `json:"generation,omitempty"`
+	Kept       *Kept       `json:"kept,omitempty"` // nil where it does not say
+}
+
+// Kept is what a holder keeps after an erasure because the law wants it.
+type Kept struct {
+	RecordsUntil string `json:"recordsUntil,omitempty"` // last day in JST of its last record identity, 2006-01-02; "": it keeps none
 }
 
 // erasing is an erasure with its attestations and what the register says.
@@ -65,7 +71,8 @@ type erasing struct {
 	rec    *record.Record
 	body   *record.Erasure
 	atts   []*record.Attestation
-	by     []string // issuers of atts
+	by     []string              // issuers of atts
+	said   []*record.Attestation // of the holders that are done, in their order
 	facts  *facts
 	state  *rules.Erasure
 	result *Erased
@@ -146,6 +153,9 @@ func (e *erasing) derive(ask lookup) (err error) {
 		return err
 	}
 	names := append([]string{e.rec.Issuer}, e.body.Holders...)
+	for _, a := range e.said { // holders who were named later
+		names = append(names, a.Onward...)
+	}
 	for _, c := range e.state.Copies {
 		names = append(names, c.Member, c.Custodian)
 	}
@@ -154,8 +164,9 @@ func (e *erasing) derive(ask lookup) (err error) {
 	}
 	e.result = &Erased{ID: fmt.Sprintf("%x", e.rec.ID[:]), Cause: e.body.Cause, Issuer: e.rec.Issuer,
 		TimeMs: e.state.TimeMs, Numbers: n, Done: []HolderState{}, Pending: []HolderState{}}
-	for _, d := range e.state.Done {
-		e.result.Done = append(e.result.Done, HolderState{d.Holder, e.facts.names[d.Holder], d.TimeMs, d.Class, d.Generation})
+	for i, d := range e.state.Done {
+		e.result.Done = append(e.result.Done, HolderState{Holder: d.Holder, Name: e.facts.names[d.Holder], TimeMs: d.TimeMs,
+			Class: d.Class, Generation: d.Generation, Kept: keptOf(e.said[i])})
 	}
 	for _, id := range e.state.Pending {
 		e.result.Pending = append(e.result.Pending, HolderState{Holder: id, Name: e.facts.names[id]})
@@ -168,7 +179,7 @@ func (e *erasing) derive(ask lookup) (err error) {
 func (e *erasing) copies(ask lookup) error {
 	for _, c := range e.state.Copies {
 		s := CopyState{Member: c.Member, MemberName: e.facts.names[c.Member],
-			HolderState: HolderState{c.Custodian, e.facts.names[c.Custodian], c.TimeMs, c.Class, c.Generation}}
+			HolderState: HolderState{Holder: c.Custodian, Name: e.facts.names[c.Custodian], TimeMs: c.TimeMs, Class: c.Class, Generation: c.Generation}}
 		if c.TimeMs == 0 {
 			custody, err := must[rules.Custody](ask, rules.KeyCustody(c.Member))
 			if err != nil {
@@ -196,7 +207,7 @@ func (e *erasing) matchAttestations() error {
 			d = rules.HolderErase{Holder: c.Custodian, Class: c.Class, Generation: c.Generation}
 			copies = slices.Delete(copies, at, at+1)
 		} else if a.For == "" && len(want) > 0 {
-			d, want = want[0], want[1:]
+			d, want, e.said = want[0], want[1:], append(e.said, a)
 		}
 		if a.Erasure != e.rec.ID || e.by[i] != d.Holder || a.Class != d.Class || a.Generation != d.Generation {
 			return fmt.Errorf("attestation %d is not one that the register has", i)
@@ -244,6 +255,7 @@ func (e *erasing) human() Human {
 		t := clock(d.TimeMs, story)
 		l.add(fmt.Sprintf("消去した：%s（%s、保管の種類 %s）", d.Name.Ja, t.Ja, d.Class),
 			fmt.Sprintf("Destroyed: %s (%s, storage class %s)", english(d.Name), t.En, d.Class))
+		l.kept(&d)
 	}
 	for _, d := range e.result.Pending {
 		l.add("まだ答えていない："+d.Name.Ja, "Has not answered: "+english(d.Name))
@@ -255,6 +267,30 @@ func (e *erasing) human() Human {
 	l.add("証明できないこと：記憶装置や仮想マシンの控えに残った写し、すでに渡された平文、うそをつく保管者、だれかが手元に残した控え。",
 		"Not proven: copies left by storage remapping or machine snapshots, plaintext already handed out, a holder that lies, a receipt that somebody kept.")
 	return l.Human
+}
+
+// keptOf puts what a holder says that it keeps in words.
+func keptOf(a *record.Attestation) *Kept {
+	if a.Kept == nil {
+		return nil
+	}
+	k := new(Kept)
+	if a.Kept.Records != 0 {
+		k.RecordsUntil = day(a.Kept.Records).En
+	}
+	return k
+}
+
+// kept says until when a holder keeps the records that the law wants.
+func (l *lines) kept(d *HolderState) {
+	switch {
+	case d.Kept == nil:
+	case d.Kept.RecordsUntil == "":
+		l.add("法律で残す記録はない："+d.Name.Ja, "Keeps no records: "+english(d.Name))
+	default:
+		l.add("法律で残す記録（提供の記録など）："+d.Name.Ja+"、"+d.Kept.RecordsUntil+" の終わりまで",
+			"Records kept by law (of hand-overs): "+english(d.Name)+", until the end of "+d.Kept.RecordsUntil)
+	}
 }
 
 // humanCopies says what became of the copies at custodians.

@@ -85,6 +85,53 @@ func TestErasureCertificate(t *testing.T) {
 	}
 }
 
+// newKept is an erasure whose holders say what they keep. One of them passed the
+// data on meanwhile; of a-sha's custodians one has attested, one has not, and one
+// reported its copies stolen.
+func newKept(c *ledgertest.Consortium) *erasure {
+	for _, custodian := range []string{"b-sha", "c-sha", "pf"} {
+		c.Must("a-sha", c.Custodian("a-sha", custodian, 0))
+		c.Must(custodian, c.Custodian("a-sha", custodian, 3))
+	}
+	e := &erasure{person: newPerson(c, "hana"), rec: c.Erasure([]record.KeyNumber{c.Number()}, "a-sha", "b-sha")}
+	c.Must("a-sha", e.rec)
+	for _, said := range []struct {
+		by  string
+		rec *record.Record
+	}{
+		{"a-sha", ledgertest.Keeping(c.Attestation(e.rec.ID), ledgertest.Day("2030-04-30"))},
+		{"b-sha", ledgertest.Keeping(c.Attestation(e.rec.ID, c.Number()), 0, "c-sha")},
+		{"b-sha", c.AttestCopies(e.rec.ID, "a-sha", 4)},
+	} {
+		c.Pass(60_000)
+		c.Must(said.by, said.rec)
+		e.atts = append(e.atts, said.rec)
+	}
+	c.Must("a-sha", c.CustodianLost("a-sha", "c-sha", record.LostStolen))
+	return e
+}
+
+// TestErasureKept: a certificate says what each holder keeps and until when, and
+// lists whom a holder named later.
+func TestErasureKept(t *testing.T) {
+	e := newKept(ledgertest.New(t, ledgertest.Options{Seed: "erasure"}))
+	v, err := receipt.Verify(e.certificate(t), e.c.Policy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := v.Erasure
+	if len(x.Done) != 2 || x.Done[0].Kept.RecordsUntil != "2030-04-30" || x.Done[1].Kept == nil || x.Done[1].Kept.RecordsUntil != "" ||
+		len(x.Pending) != 1 || x.Pending[0].Name.Ja != "c-sha社" || len(x.Copies) != 3 || x.Complete() {
+		t.Errorf("%+v", x)
+	}
+	ja := strings.Join(v.Human.Ja, "\n")
+	for _, want := range []string{"法律で残す記録（提供の記録など）：a-sha社、2030-04-30 の終わりまで", "法律で残す記録はない：b-sha社", "まだ答えていない：c-sha社"} {
+		if !strings.Contains(ja, want) {
+			t.Errorf("no %q in\n%s", want, ja)
+		}
+	}
+}
+
 func TestMangleErasure(t *testing.T) {
 	e := newErasure(t)
 	b := e.certificate(t)

@@ -221,23 +221,26 @@ async function erased(c) {
   await blame("state", () => lastLeaf(c));
   const e = await blame("register", () => {
     const ask = begin(c, c.file.register);
-    const state = { done: [], pending: [], ...ask.must("erasure", c.rec.id) };
-    matchAttestations(c, state.done);
+    const state = { done: [], pending: [], copies: [], ...ask.must("erasure", c.rec.id) };
+    const said = matchAttestations(c, state);
     const numbers = [c.rec.body, ...c.attested.map((a) => a.body)].flatMap((b) => b.numbers ?? []);
     for (const n of numbers) need(equal(ask.must("tomb", n).erasure, c.rec.id), "a tombstone of another erasure");
     const name = (id) => {
       if (!c.facts.names.has(id)) c.facts.names.set(id, ask.get("party", id)?.name ?? { ja: id, en: id });
       return c.facts.names.get(id);
     };
-    for (const id of [c.rec.issuer, ...c.rec.body.holders]) name(id);
+    for (const id of [c.rec.issuer, ...c.rec.body.holders, ...said.flatMap((a) => a.onward ?? []), ...state.copies.flatMap((x) => [x.member, x.custodian])]) name(id);
+    const copies = state.copies.map((x) => ({ ...x, memberName: name(x.member), name: name(x.custodian), lost: x.timeMs ? undefined : lossOf(state, x, ask.must("custody", x.member)) }));
     ask.rest();
     return {
       cause: c.rec.body.cause,
       by: name(c.rec.issuer),
       timeMs: state.timeMs,
       numbers: numbers.length,
-      done: state.done.map((d) => ({ ...d, name: name(d.holder) })),
+      done: state.done.map((d, i) => ({ ...d, name: name(d.holder), kept: said[i].kept })),
       pending: state.pending.map(name),
+      copies,
+      complete: !state.pending.length && copies.every((x) => x.timeMs || x.lost),
       story: c.facts.policy.storyTime === true,
     };
   });
@@ -246,15 +249,27 @@ async function erased(c) {
   return e;
 }
 
-function matchAttestations(c, done) {
+// lossOf returns why a custodian's copies are closed though it has not attested.
+function lossOf(state, copy, custody) {
+  const losses = custody.custodians?.find((k) => k.id === copy.custodian)?.losses ?? [];
+  return losses.find((l) => l.timeMs >= state.timeMs)?.reason;
+}
+
+// matchAttestations wants one attestation for each holder that is done, in their
+// order, and one for each custodian that is. It returns those of the holders.
+function matchAttestations(c, { done, copies }) {
   const fail = (why) => {
     throw new Fault("attestations", why);
   };
-  if (c.attested.length !== done.length) fail(`${c.attested.length} attestations, the register has ${done.length}`);
-  done.forEach((d, i) => {
-    const { issuer, body: a } = c.attested[i];
-    if (!equal(a.erasure, c.rec.id) || issuer !== d.holder || a.class !== d.class || (a.generation ?? 0) !== (d.generation ?? 0)) fail(`attestation ${i} is not the one that the register has`);
+  const left = copies.filter((x) => x.timeMs);
+  const said = [];
+  c.attested.forEach(({ issuer, body: a }, i) => {
+    const at = left.findIndex((x) => x.member === a.for && x.custodian === issuer);
+    const d = at >= 0 ? { ...left.splice(at, 1)[0], holder: issuer } : a.for === undefined && done[said.push(a) - 1];
+    if (!d || !equal(a.erasure, c.rec.id) || issuer !== d.holder || a.class !== d.class || (a.generation ?? 0) !== (d.generation ?? 0)) fail(`attestation ${i} is not one that the register has`);
   });
+  if (said.length < done.length || left.length) fail(`${done.length - said.length + left.length} attestations that the register has are missing`);
+  return said;
 }
 
 export const handle = { steps: ["form", "place", "signed", "handle", "keys"], form, place, handle: oneHandle };

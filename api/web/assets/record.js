@@ -26,7 +26,11 @@ export const values = {
   service: as("1 id, 2 owner, 3 name, 4 contact, 8 terms", { name: text, contact: text, terms: each(as("1 hash, 2 effectiveMs, 3 version")) }),
   terms: as("1 service, 2 number, 3 effectiveMs, 4 scopes, 5 height", { scopes: each(scope) }),
   directory: as("1 services, 2 parties"),
-  erasure: as("1 issuer, 2 timeMs, 3 pending, 4 done", { done: each(as("1 holder, 2 timeMs, 3 class, 4 generation")) }),
+  erasure: as("1 issuer, 2 timeMs, 3 pending, 4 done, 5 copies", {
+    done: each(as("1 holder, 2 timeMs, 3 class, 4 generation")),
+    copies: each(as("1 member, 2 custodian, 3 timeMs, 4 class, 5 generation")),
+  }),
+  custody: as("1 custodians", { custodians: each(as("1 id, 7 losses", { losses: each(as("1 timeMs, 2 reason")) })) }),
   tomb: as("1 erasure"),
   handle: as("1 for, 3 events, 4 eventHead, 5 consents, 6 consentHead, 7 scopes, 8 closed, 9 stopped, 10 movedTo", { scopes: each(as("1 terms, 2 scope, 3 on, 4 expiry, 5 height, 6 by")) }),
   purpose: as("1 code, 2 label", { label: text }),
@@ -45,7 +49,7 @@ const KINDS = new Map([
   [10, ["stop", as("1 handle, 2 terms, 3 scope"), note]],
   [11, ["handle.open", as("1 handle, 2 for"), note]],
   [12, ["handle.move", as("1 old, 2 handle, 3 oldSig, 4 newSig")]],
-  [13, ["handle.close", as("1 handle")]],
+  [13, ["handle.close", as("1 handle, 2 intents")]],
   [14, ["provision", as("1 handle, 2 terms, 3 scope, 4 to, 5 deadlineMs, 6 items"), handOver]],
   [15, ["provision.received", as("1 intent, 2 items"), as("1 person, 2 from, 3 howAcquired, 4 timeMs")]],
   [16, ["provision.undelivered", as("1 intent, 2 reason"), note]],
@@ -53,7 +57,7 @@ const KINDS = new Map([
   [18, ["provision.exception", as("1 handle, 2 sig"), handOver]],
   [19, ["denial", as("1 handle, 2 reason"), note]],
   [20, ["erasure", as("1 numbers, 2 holders, 3 cause"), note]],
-  [21, ["erasure.attestation", as("1 erasure, 2 class, 3 generation, 4 numbers")]],
+  [21, ["erasure.attestation", as("1 erasure, 2 class, 3 generation, 4 numbers, 5 for, 6 kept, 7 onward", { kept: as("1 records") })]],
 ]);
 
 const envelope = as("1 version, 2 kind, 3 id, 4 issuer, 5 body, 6 commitment");

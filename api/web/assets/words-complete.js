@@ -64,6 +64,28 @@ const CAUSE = {
   retention: { ja: "保存期間の終わり", en: "end of the retention period" },
 };
 
+function keptLine(l, { kept, name }) {
+  if (!kept) return;
+  if (!kept.records) {
+    l.add("法律で残す記録はない：" + name.ja, "Keeps no records: " + english(name));
+    return;
+  }
+  const until = day(kept.records).en;
+  l.add(`法律で残す記録（提供の記録など）：${name.ja}、${until} の終わりまで`, `Records kept by law (of hand-overs): ${english(name)}, until the end of ${until}`);
+}
+
+// copyLine says what became of copies at a custodian.
+function copyLine(l, x, story) {
+  const who = `${x.memberName.ja}の鍵の写し（保管：${x.name.ja}）`;
+  const at = `${english(x.name)}, for ${english(x.memberName)}`;
+  if (x.timeMs) {
+    const t = clock(x.timeMs, story);
+    l.add(`消去した：${who}（${t.ja}、保管の種類 ${x.class}）`, `Copies destroyed: ${at} (${t.en}, storage class ${x.class})`);
+  } else if (x.lost === "stolen") l.add(`例外：盗まれたと届け出た：${who}。写しが残っているおそれがあります。`, `Exception: copies reported stolen: ${at}. Somebody may still have them.`);
+  else if (x.lost) l.add("例外：失われたと届け出た：" + who, "Exception: copies reported destroyed without attestation: " + at);
+  else l.add("まだ答えていない：" + who, "Has not answered: " + at);
+}
+
 export function erasureWords(e) {
   const l = new Lines();
   l.add("消去の証明書", "Certificate of erasure");
@@ -74,9 +96,11 @@ export function erasureWords(e) {
   for (const d of e.done) {
     const t = clock(d.timeMs, e.story);
     l.add(`消去した：${d.name.ja}（${t.ja}、保管の種類 ${d.class}）`, `Destroyed: ${english(d.name)} (${t.en}, storage class ${d.class})`);
+    keptLine(l, d);
   }
   for (const name of e.pending) l.add("まだ答えていない：" + name.ja, "Has not answered: " + english(name));
-  if (!e.pending.length) l.add("すべての保管者が消去しました。", "Every holder has destroyed its copies.");
+  for (const x of e.copies) copyLine(l, x, e.story);
+  if (e.complete) l.add("すべての保管者が消去しました。", "Every holder has destroyed its copies.");
   l.add(
     "証明できないこと：記憶装置や仮想マシンの控えに残った写し、すでに渡された平文、うそをつく保管者、だれかが手元に残した控え。",
     "Not proven: copies left by storage remapping or machine snapshots, plaintext already handed out, a holder that lies, a receipt that somebody kept.",

@@ -88,8 +88,12 @@ func (d *Desk) traces(ctx context.Context, st *store.State, handles []HandleOf) 
 		}
 	}
 	for i := range out {
-		if s := closed[out[i].rec.ID]; s != "" && out[i].state != "" {
+		switch s, h := closed[out[i].rec.ID], out[i].handle; {
+		case out[i].state == "":
+		case s != "":
 			out[i].state = s
+		case h.Closed != 0 && len(h.MovedTo) == 0: // it ended with its handle
+			out[i].state = "closed"
 		}
 	}
 	slices.SortFunc(out, func(a, b trace) int { return cmp.Compare(a.index, b.index) })

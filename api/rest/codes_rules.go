@@ -71,6 +71,7 @@ var codesOfRules = map[string]entry{
 	"parameter.unknown":      row(http.StatusNotFound, "その設定はありません。", "There is no such parameter.", hintName),
 	"policy.epoch":           row(http.StatusConflict, "別の規約期のための変更です。", "The change is for another policy epoch.", Sentence{"いまの規約期を読み、賛成を集め直してください。", "Read the present policy epoch and collect the agreement again."}),
 	"key.taken":              row(http.StatusConflict, "その鍵はほかで使われているか、もう使えません。", "The key is in use elsewhere, or was replaced before.", Sentence{"新しい鍵を用意してください。", "Prepare a new key."}),
+	"member.last":            row(http.StatusConflict, "最後の加盟企業は脱退できません。", "The only member cannot be removed.", Sentence{"先に別の加盟企業を迎えてください。", "Admit another member first."}),
 	"key.member":             row(http.StatusForbidden, "加盟企業の鍵は、加盟企業の投票で替えます。", "A member's keys are replaced by the votes of the members.", Sentence{"POST /v1/members/ID/keys で賛成を集めてください。", "Collect the agreement at POST /v1/members/ID/keys."}),
 	"governance.unsupported": row(http.StatusUnprocessableEntity, "この版の規則ではその変更はできません。", "This version of the rules cannot carry out the change.", hintAsk),
 }

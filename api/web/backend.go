@@ -167,7 +167,7 @@ type Event struct {
 	Items   []record.Text
 	TimeMs  int64
 	Code    string // why, of a refusal
-	State   string // of a hand-over: open, overdue, received, undelivered
+	State   string // of a hand-over: open, overdue, recipient-left, received, undelivered
 	Version string // of the terms that it rests on
 	Filing  string // that it rests on
 	Ground  string // legal ground that it rests on

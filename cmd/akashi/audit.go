@@ -169,7 +169,8 @@ func showAudit(s *screen, r *audit.Report) {
 	p := r.Provisions
 	s.line("  %s", fmt.Sprintf("提供した項目 items handed over: %d opened, %d attested by both sides, %d erased, %d unopened", p.Opened, p.Attested, p.Erased, p.Unopened))
 	for _, o := range r.Overdue {
-		s.line("  %s %s", s.paint(yellow, "期限切れ overdue:"), fmt.Sprintf("%s → %s, leaf %d, due %s", o.From, o.To, o.Index, moment(o.DeadlineMs, r.StoryTime)))
+		w := o.Words()
+		s.line("  %s %s", s.paint(yellow, w.Ja+" "+w.En+":"), fmt.Sprintf("%s → %s, leaf %d, due %s", o.From, o.To, o.Index, moment(o.DeadlineMs, r.StoryTime)))
 	}
 	for _, f := range r.Findings {
 		where := fmt.Sprintf("leaf %d, batch %d", f.Index, f.Height)

@@ -81,8 +81,8 @@ func (a *auditor) countItems(s itemsState, attested bool) {
 }
 
 // intents judges what is still open at the end. One whose handle has ended is
-// closed with it; one whose deadline lies before the last batch is overdue, and
-// named: that is no breach of the log, but of a promise.
+// closed with it; one whose deadline lies before the last batch, or whose recipient
+// has left, is named: that is no breach of the log, but of a promise.
 func (a *auditor) intents() {
 	for id, in := range a.open {
 		a.countItems(in.items, false)
@@ -92,16 +92,27 @@ func (a *auditor) intents() {
 			continue
 		}
 		h, err := rules.HandleState(a, v.Handle)
+		left := a.gone(v.To)
 		switch {
 		case err == nil && h != nil && h.Closed != 0:
 			a.holds(CheckIntent, 1)
-		case v.DeadlineMs < a.report.LastMs:
+		case left || v.DeadlineMs < a.report.LastMs:
 			a.count.check(CheckIntent).Waiting++
 			a.report.Overdue = append(a.report.Overdue, Overdue{ID: hex.EncodeToString(id[:]), Index: in.index,
-				From: v.From, To: v.To, DeadlineMs: v.DeadlineMs})
+				From: v.From, To: v.To, DeadlineMs: v.DeadlineMs, Left: left})
 		default:
 			a.count.check(CheckIntent).Waiting++
 		}
 	}
 	slices.SortFunc(a.report.Overdue, func(x, y Overdue) int { return int(x.Index) - int(y.Index) })
+}
+
+// gone reports whether a party takes no part any more.
+func (a *auditor) gone(id string) bool {
+	p, err := rules.Load[rules.Party](a, rules.KeyParty(id))
+	if err != nil || p == nil {
+		return false
+	}
+	there, err := rules.Here(a, p)
+	return err == nil && !there
 }

@@ -84,3 +84,42 @@ func TestAuditBrokenLogOfEpochs(t *testing.T) {
 		t.Errorf("%s", r.Text(false))
 	}
 }
+
+// TestAuditFollowsMembers: through epochs with other members and another k.
+func TestAuditFollowsMembers(t *testing.T) {
+	c, recs := newLog(t)
+	all := []*sign.Policy{c.Policy()}
+	step := func(r *record.Record, then string) {
+		c.Must("pf", r)
+		all = append(all, c.Policy())
+		c.Must(then, c.Tick())
+	}
+	open := c.Provision(recs["consent"].Body.(*record.Consent).Handle, 1, 0, "b-sha")
+	step(c.Join("d-sha", "a-sha", "b-sha", "pf"), "d-sha")
+	step(c.Join("e-sha", "a-sha", "b-sha", "d-sha", "pf"), "e-sha")
+	grant := c.Grant(c.Person("hana").Handle("a-portal", 0), recs["consent"].Body.(*record.Consent).Terms, 0)
+	c.Must("a-sha", grant)
+	c.Must("a-sha", open)
+	step(c.Remove("b-sha", "a-sha", "d-sha", "e-sha", "pf"), "d-sha")
+	for epoch, p := range all {
+		r, err := audit.Run(t.Context(), logOf(c), []*sign.Policy{p}, audit.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.OK || check(r, audit.CheckPolicy).Holds != 1 || check(r, audit.CheckCheckpoint).Holds != 1 {
+			t.Errorf("with the policy of epoch %d:\n%s", epoch, r.Text(false))
+		}
+	}
+	r, err := audit.Run(t.Context(), logOf(c), all[:1], audit.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Overdue) != 4 { // that of now and those of the log before
+		t.Errorf("%+v", r.Overdue)
+	}
+	for _, o := range r.Overdue {
+		if o.To != "b-sha" || !o.Left || o.DeadlineMs < r.LastMs || o.Words().En != "recipient has left" {
+			t.Errorf("%+v", o)
+		}
+	}
+}

@@ -98,13 +98,23 @@ type Provisions struct {
 	Unopened int `json:"unopened"`
 }
 
-// Overdue is a hand-over that its recipient did not close in time.
+// Overdue is a hand-over that its recipient did not close in time, or cannot
+// close any more.
 type Overdue struct {
 	ID         string `json:"id"`
 	Index      uint64 `json:"index"`
 	From       string `json:"from"`
 	To         string `json:"to"`
 	DeadlineMs uint64 `json:"deadlineMs"`
+	Left       bool   `json:"left,omitempty"` // the recipient takes no part any more: only the handle's end closes it
+}
+
+// Words says why it is listed.
+func (o *Overdue) Words() record.Text {
+	if o.Left {
+		return text("受け取り先が脱退", "recipient has left")
+	}
+	return text("期限切れ", "overdue")
 }
 
 // A Report is what an audit found.
@@ -172,8 +182,9 @@ func (r *Report) Text(japanese bool) string {
 	say(text(fmt.Sprintf("提供した項目：開いた%d、双方が証明%d、消去%d、開いていない%d", p.Opened, p.Attested, p.Erased, p.Unopened),
 		fmt.Sprintf("items handed over: opened %d, attested by both sides %d, erased %d, unopened %d", p.Opened, p.Attested, p.Erased, p.Unopened)))
 	for _, o := range r.Overdue {
-		say(text(fmt.Sprintf("期限切れ：%sから%sへ（葉%d、期限 %s）", o.From, o.To, o.Index, stamp(o.DeadlineMs)),
-			fmt.Sprintf("overdue: %s to %s (leaf %d, due %s)", o.From, o.To, o.Index, stamp(o.DeadlineMs))))
+		w := o.Words()
+		say(text(fmt.Sprintf("%s：%sから%sへ（葉%d、期限 %s）", w.Ja, o.From, o.To, o.Index, stamp(o.DeadlineMs)),
+			fmt.Sprintf("%s: %s to %s (leaf %d, due %s)", w.En, o.From, o.To, o.Index, stamp(o.DeadlineMs))))
 	}
 	for _, f := range r.Findings {
 		who := ""

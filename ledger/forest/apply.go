@@ -103,7 +103,12 @@ func admit(view rules.View, c *Commit) (*rules.Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p == nil || !p.Active() {
+	if p == nil {
+		return nil, record.Refuse(record.CodeSubmissionIssuer, "%s", c.Issuer)
+	}
+	if there, err := rules.Here(view, p); err != nil {
+		return nil, err
+	} else if !there {
 		return nil, record.Refuse(record.CodeSubmissionIssuer, "%s", c.Issuer)
 	}
 	t, err := rules.Load[rules.Tree](view, rules.KeyTree(c.Tree))

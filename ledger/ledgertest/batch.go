@@ -50,7 +50,7 @@ func (c *Consortium) SubmitAs(issuer string, seq, notAfterMs uint64, leaves ...[
 func (c *Consortium) Cite(height uint64) record.Cited {
 	h := &c.Heights[height]
 	cited := record.Cited{Height: height, Size: h.Size, Root: record.Digest(h.Root)}
-	for _, s := range c.Cosign(height, sign.Quorum(len(c.Members))) {
+	for _, s := range c.Cosign(height, c.PolicyAt(height).K) {
 		cited.Sigs = append(cited.Sigs, record.CitedSig{Member: s.id, Time: s.Time, Sig: s.Sig})
 	}
 	return cited
@@ -199,6 +199,7 @@ func (c *Consortium) Clone(t testing.TB) *Consortium {
 	n.t = t
 	n.Keys, n.seqs, n.tiles = maps.Clone(c.Keys), maps.Clone(c.seqs), maps.Clone(c.tiles)
 	n.next = maps.Clone(c.next)
+	n.Members = c.Members[:len(c.Members):len(c.Members)]
 	n.Openings, n.Items = maps.Clone(c.Openings), maps.Clone(c.Items)
 	n.Leaves = c.Leaves[:len(c.Leaves):len(c.Leaves)]
 	n.Heights = c.Heights[:len(c.Heights):len(c.Heights)]

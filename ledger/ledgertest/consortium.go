@@ -39,7 +39,7 @@ type Options struct {
 	Change    func(*record.Founding) // before the founders sign
 }
 
-// Member is a founding member with all its keys.
+// Member is a member with the keys that it had when it came.
 type Member struct {
 	ID       string
 	Key      sign.Key // submissions, headers, votes
@@ -118,15 +118,20 @@ func New(t testing.TB, o Options) *Consortium {
 func (c *Consortium) addMember(id string) {
 	m := Member{ID: id, Key: c.Key("sign/" + id), Cosign: c.Key("cosign/" + id),
 		Approver: c.Key("approve/" + id), Peer: c.Key("peer/" + id)}
-	info := record.MemberInfo{ID: id, Name: record.Text{Ja: id + "社"}, Regime: "ch4", Country: "JP",
-		Categories: []string{"consortium"}, Key: m.Key.Public(), Cosigner: c.Origin + "/" + id,
-		CosignKey: m.Cosign.Public(), Peer: m.Peer.Public(), Approver: m.Approver.Public(), Addr: id + ".example:7000"}
+	info := c.info(m)
 	if id == "pf" {
 		info.Categories = []string{"consortium", "public-body"}
 	}
 	c.Members = append(c.Members, m)
 	c.Keys[id] = m.Key
 	c.Founding.Members = append(c.Founding.Members, info)
+}
+
+// info is what the founders, or the members, say of a member.
+func (c *Consortium) info(m Member) record.MemberInfo {
+	return record.MemberInfo{ID: m.ID, Name: record.Text{Ja: m.ID + "社"}, Regime: "ch4", Country: "JP",
+		Categories: []string{"consortium"}, Key: m.Key.Public(), Cosigner: c.Origin + "/" + m.ID,
+		CosignKey: m.Cosign.Public(), Peer: m.Peer.Public(), Approver: m.Approver.Public(), Addr: m.ID + ".example:7000"}
 }
 
 // attributes is a small vocabulary of item codes.
@@ -187,7 +192,7 @@ func (c *Consortium) Leaf(r *record.Record) []byte {
 	return b
 }
 
-// Member returns a founding member by id.
+// Member returns a member by id.
 func (c *Consortium) Member(id string) Member {
 	c.t.Helper()
 	i := slices.IndexFunc(c.Members, func(m Member) bool { return m.ID == id })

@@ -133,7 +133,7 @@ func (c *Consortium) Cosign(height uint64, k int) []Cosignature {
 	return out
 }
 
-// PrivateKey returns the private half of a key that Rotate proposed.
+// PrivateKey returns the private half of a key that Rotate or Join proposed.
 func (c *Consortium) PrivateKey(k sign.PublicKey) sign.Key {
 	c.t.Helper()
 	key, ok := c.next[k]
@@ -156,7 +156,7 @@ func (c *Consortium) Note(height uint64) []byte {
 	c.t.Helper()
 	var cosigs []sign.Cosignature
 	keys := map[string]sign.PublicKey{}
-	for i, s := range c.Cosign(height, sign.Quorum(len(c.Members))) {
+	for i, s := range c.Cosign(height, c.PolicyAt(height).K) {
 		cosigs = append(cosigs, s.Cosignature)
 		keys[s.Signer] = c.PolicyAt(height).Members[i].Key
 	}

@@ -7,7 +7,6 @@ import (
 	"github.com/akashi-ledger/akashi/crypto/seal"
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/record"
-	"github.com/akashi-ledger/akashi/ledger/rules"
 )
 
 // Commit seals a part under a fresh nonce, keeps the opening under the record's
@@ -118,33 +117,6 @@ func (c *Consortium) Vote(topic string, sets []record.Parameter, voters ...strin
 		v.Votes = append(v.Votes, record.MemberVote{Member: id, Sig: c.Keys[id].Sign(sign.DomainGovernance, c.Origin, ballot)})
 	}
 	r.Body = v
-	return r
-}
-
-// Rotate returns the record by which members replace keys of one of them, in
-// the running policy epoch; roles ascending.
-func (c *Consortium) Rotate(member string, roles []string, voters ...string) *record.Record {
-	r := c.plain(record.KindMember, nil)
-	b := &record.MemberChange{Action: record.ActionRotate, Epoch: Value[rules.Policy](c, rules.KeyPolicy).Epoch, Member: member}
-	var next []sign.Key
-	for _, role := range roles {
-		seed := c.draw()
-		k, err := sign.KeyFromSeed(seed[:])
-		if err != nil {
-			panic(err) // the seed has the right size
-		}
-		c.next[k.Public()] = k
-		next = append(next, k)
-		b.Keys = append(b.Keys, record.NewKey{Role: role, Key: k.Public()})
-	}
-	ballot := b.Ballot(r.ID)
-	for i, k := range next {
-		b.Keys[i].Proof = k.Sign(sign.DomainGovernance, c.Origin, ballot)
-	}
-	for _, id := range voters {
-		b.Votes = append(b.Votes, record.MemberVote{Member: id, Sig: c.Keys[id].Sign(sign.DomainGovernance, c.Origin, ballot)})
-	}
-	r.Body = b
 	return r
 }
 

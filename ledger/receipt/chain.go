@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/akashi-ledger/akashi/crypto/merkle"
 	"github.com/akashi-ledger/akashi/crypto/sign"
@@ -213,17 +214,27 @@ func acceptedIn(seal *record.Seal) int {
 }
 
 // after returns the policy that a change leads to. What the rules refused is not
-// in the log, so all that is checked is that this program knows the change.
+// in the log, so all that is checked is that this program knows the change and
+// that the policy is one.
 func after(p *sign.Policy, c *record.MemberChange) (*sign.Policy, error) {
 	next := *p
 	next.Members = slices.Clone(p.Members)
 	i := slices.IndexFunc(next.Members, func(m sign.PolicyMember) bool { return m.ID == c.Member })
-	if c.Action != record.ActionRotate || i < 0 {
+	there := i >= 0
+	switch {
+	case c.Action == record.ActionAdd && !there:
+		next.Members = append(next.Members, sign.PolicyMember{ID: c.Member, Signer: c.Info.Cosigner, Key: c.Info.CosignKey})
+		slices.SortFunc(next.Members, func(a, b sign.PolicyMember) int { return strings.Compare(a.ID, b.ID) })
+	case c.Action == record.ActionRemove && there && len(next.Members) > 1:
+		next.Members = slices.Delete(next.Members, i, i+1)
+	case c.Action == record.ActionRotate && there:
+		if k := c.Key(record.RoleCosigner); k != nil {
+			next.Members[i].Key = *k
+		}
+	default:
 		return nil, fmt.Errorf("%s of %s: a change that this program does not know", c.Action, c.Member)
 	}
-	if k := c.Key(record.RoleCosigner); k != nil {
-		next.Members[i].Key = *k
-	}
+	next.K = sign.Quorum(len(next.Members))
 	if _, err := sign.ParsePolicy(next.Format()); err != nil {
 		return nil, err
 	}

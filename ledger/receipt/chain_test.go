@@ -239,8 +239,66 @@ func TestChainVectors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string][]byte{"policy-chain.json": r.chain, "policy-chain.first": r.policies[0].Format(), "policy-chain.last": last[2].FormatRange(),
-		"policy-chain-old.akashi.json": r.old, "policy-chain-new.akashi.json": build(t, r.c, r.c.Heights[2].First)} {
+	published(t, map[string][]byte{"policy-chain.json": r.chain, "policy-chain.first": r.policies[0].Format(), "policy-chain.last": last[2].FormatRange(),
+		"policy-chain-old.akashi.json": r.old, "policy-chain-new.akashi.json": build(t, r.c, r.c.Heights[2].First)})
+}
+
+// TestChainOfMembers: a chain over a member that joins and one that leaves, with
+// its vectors. Each epoch has its own members and k.
+func TestChainOfMembers(t *testing.T) {
+	c := ledgertest.New(t, ledgertest.Options{})
+	first := c.Policy()
+	var old []byte
+	var steps []receipt.Closing
+	change := func(r *record.Record) {
+		c.Must("a-sha", r)
+		steps = append(steps, closingOf(c, uint64(len(steps)), c.Last().Height))
+		c.Must("a-sha", c.Tick())
+	}
+	c.Must("a-sha", c.Tick())
+	old = build(t, c, c.Last().First)
+	change(c.Join("d-sha", "a-sha", "b-sha", "c-sha"))
+	change(c.Join("e-sha", "a-sha", "b-sha", "c-sha", "d-sha"))
+	change(c.Remove("b-sha", "a-sha", "c-sha", "d-sha", "e-sha"))
+	c.Must("e-sha", c.Tick())
+	chain, err := receipt.BuildChain(steps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	followed, err := receipt.FollowChain(chain, []*sign.Policy{first})
+	if err != nil || len(followed) != 4 {
+		t.Fatalf("%d policies, %v", len(followed), err)
+	}
+	for epoch, want := range []struct{ k, n int }{{3, 4}, {4, 5}, {4, 6}, {4, 5}} {
+		if p := followed[epoch]; p.K != want.k || len(p.Members) != want.n {
+			t.Errorf("epoch %d: %d of %d, want %d of %d", epoch, p.K, len(p.Members), want.k, want.n)
+		}
+	}
+	last := followed[3]
+	if !bytes.Equal(last.Format(), c.Policy().Format()) {
+		t.Errorf("it leads to\n%s", last.Format())
+	}
+	renewed := build(t, c, c.Last().First) // issued by a member that the first policy does not know
+	for what, v := range map[string]struct {
+		file []byte
+		want bool
+		ps   []*sign.Policy
+	}{
+		"old under the chain": {old, true, followed}, "old under the first": {old, true, followed[:1]}, "old under the last": {old, false, followed[3:]},
+		"new under the chain": {renewed, true, followed}, "new under the last": {renewed, true, followed[3:]}, "new under the first": {renewed, false, followed[:1]},
+	} {
+		if _, err := receipt.Verify(v.file, v.ps...); (err == nil) != v.want {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	published(t, map[string][]byte{"policy-chain-members.json": chain, "policy-chain-members.first": first.Format(),
+		"policy-chain-members.last": last.FormatRange(), "policy-chain-members.akashi.json": renewed})
+}
+
+// published compares vectors with what is built.
+func published(t *testing.T, files map[string][]byte) {
+	t.Helper()
+	for name, want := range files {
 		path := filepath.Join(vectors, name)
 		if *update {
 			if err := os.WriteFile(path, want, 0o644); err != nil {

@@ -105,6 +105,7 @@ const (
 	CodeCustodianStale   Code = "custodian.stale"        // the custodian's vault is older than the one it attested with
 	CodeAttestationEarly Code = "attestation.early"      // the member itself has not attested, so not all numbers are known
 	CodeKeyTaken         Code = "key.taken"              // the key stands, or once stood, under another name or in another role
+	CodeMemberLast       Code = "member.last"            // a consortium has a member
 	CodeKeyMember        Code = "key.member"             // a member's keys are replaced by the votes of k members: kind member
 )
 

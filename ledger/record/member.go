@@ -14,22 +14,24 @@ const (
 	ActionRotate = "rotate"
 )
 
-// Roles of a member's keys that can be replaced while it stays a member. (Its
-// key on the network is its name in Raft: that changes with the membership.)
+// Roles of a member's keys. All but RoleNetwork can be replaced while it stays a
+// member: that one is its name in Raft, and changes with the membership.
 const (
 	RoleApprover = "approver" // second approver of exceptions
 	RoleCosigner = "cosigner" // signs checkpoints
+	RoleNetwork  = "network"  // identity on the network
 	RoleRecord   = "record"   // signs submissions, headers and votes
 )
 
 // MemberChange changes who cosigns, and so ends a policy epoch: a member's keys
 // are replaced, a member leaves, or one joins. Proofs and votes sign Ballot
-// (domain "governance"). Rules version 1 carries out "rotate" only.
+// (domain "governance"). A candidate's proofs are its consent to join: of all
+// four keys, over all that the members vote on.
 type MemberChange struct {
 	Action string       `cbor:"1,keyasint"`
 	Epoch  uint64       `cbor:"2,keyasint"`           // policy epoch that it ends: no vote counts in another
 	Member string       `cbor:"3,keyasint"`           // whom it is about
-	Keys   []NewKey     `cbor:"4,keyasint,omitempty"` // ascending by role; add: those of Info, all three
+	Keys   []NewKey     `cbor:"4,keyasint,omitempty"` // ascending by role; add: those of Info, all four
 	Info   *MemberInfo  `cbor:"5,keyasint,omitempty"` // add: as a founder's
 	Votes  []MemberVote `cbor:"6,keyasint"`
 }
@@ -51,12 +53,16 @@ func (c *MemberChange) check() error {
 	}
 	switch {
 	case c.Action == ActionRotate && len(c.Keys) > 0 && c.Info == nil:
+		if c.Key(RoleNetwork) != nil {
+			return refuse(CodeRecordMalformed, "the key on the network stays as long as the member does")
+		}
 		return c.checkKeys()
 	case c.Action == ActionAdd && c.Info != nil && c.Info.ID == c.Member:
 		if err := c.Info.check(); err != nil {
 			return err
 		}
-		if len(c.Keys) != 3 || c.Keys[0].Key != c.Info.Approver || c.Keys[1].Key != c.Info.CosignKey || c.Keys[2].Key != c.Info.Key {
+		if len(c.Keys) != 4 || c.Keys[0].Key != c.Info.Approver || c.Keys[1].Key != c.Info.CosignKey ||
+			c.Keys[2].Key != c.Info.Peer || c.Keys[3].Key != c.Info.Key {
 			return refuse(CodeRecordMalformed, "proofs are not those of the new member's keys")
 		}
 		return c.checkKeys()
@@ -66,9 +72,11 @@ func (c *MemberChange) check() error {
 	return refuse(CodeRecordMalformed, "action %q does not go with what the record holds", c.Action)
 }
 
+var roles = map[string]bool{RoleApprover: true, RoleCosigner: true, RoleNetwork: true, RoleRecord: true}
+
 func (c *MemberChange) checkKeys() error {
 	for i, k := range c.Keys {
-		if k.Role != RoleApprover && k.Role != RoleCosigner && k.Role != RoleRecord || i > 0 && c.Keys[i-1].Role >= k.Role {
+		if !roles[k.Role] || i > 0 && c.Keys[i-1].Role >= k.Role {
 			return refuse(CodeRecordMalformed, "role %q", k.Role)
 		}
 		if err := checkKey("the next key", k.Key); err != nil {

@@ -175,9 +175,13 @@ func (b *batch) inspect(s *sub) error {
 	} else if err != nil {
 		return err
 	}
+	there, err := here(b.tx, issuer)
+	if err != nil {
+		return err
+	}
 	notAfterMax := b.header.TimeMs + uint64(record.MaxNotAfter/time.Millisecond)
 	switch {
-	case !issuer.Active():
+	case !there:
 		s.all = record.CodeSubmissionIssuer
 	case b.header.TimeMs > s.NotAfterMs:
 		s.all = record.CodeSubmissionExpired

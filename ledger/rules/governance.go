@@ -81,14 +81,23 @@ func (b *batch) party(issuer string, body *record.Party) error {
 		return record.Refuse(record.CodeNotAuthorised, "only a member hosts parties")
 	}
 	p, err := load[Party](b.tx, KeyParty(body.ID))
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
+	}
+	orphan := false // its host has left: another may admit it
+	if p != nil && p.Active() && !p.Member {
+		there, err := here(b.tx, p)
+		if err != nil {
+			return err
+		}
+		orphan = !there
+	}
+	switch {
 	case body.Leave && (p == nil || p.Member || !p.Active()):
 		return record.Refuse(record.CodePartyUnknown, "%s", body.ID)
-	case p != nil && (p.Member || p.Host != issuer):
+	case p != nil && (p.Member || p.Host != issuer) && (body.Leave || !orphan):
 		return record.Refuse(record.CodeNotAuthorised, "%s is not hosted by %s", body.ID, issuer)
-	case !body.Leave && p != nil && p.Active():
+	case !body.Leave && p != nil && p.Active() && !orphan:
 		return record.Refuse(record.CodePartyExists, "%s", body.ID)
 	}
 	if s, err := b.get(KeyService(body.ID)); err != nil {

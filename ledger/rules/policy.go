@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/record"
@@ -84,9 +85,18 @@ func PolicyAt(v View, height uint64) (*Policy, error) {
 func (p *Policy) Next(c *record.MemberChange, height uint64) *Policy {
 	next := *p
 	next.Epoch, next.First, next.Members = p.Epoch+1, height+1, slices.Clone(p.Members)
-	if key := c.Key(record.RoleCosigner); key != nil {
-		next.member(c.Member).Key = *key
+	i, _ := slices.BinarySearchFunc(next.Members, c.Member, func(m Cosigner, id string) int { return strings.Compare(m.ID, id) })
+	switch c.Action {
+	case record.ActionAdd:
+		next.Members = slices.Insert(next.Members, i, Cosigner{ID: c.Member, Name: c.Info.Cosigner, Key: c.Info.CosignKey})
+	case record.ActionRemove:
+		next.Members = slices.Delete(next.Members, i, i+1)
+	case record.ActionRotate:
+		if key := c.Key(record.RoleCosigner); key != nil {
+			next.Members[i].Key = *key
+		}
 	}
+	next.K = sign.Quorum(len(next.Members))
 	return &next
 }
 
@@ -99,14 +109,20 @@ func (b *batch) member(body *record.MemberChange) error {
 		return err
 	}
 	switch {
-	case body.Action != record.ActionRotate:
-		return record.Refuse(record.CodeGovernance, "%s: members join and leave in a later version", body.Action)
 	case now.Epoch != b.policy.Epoch || body.Epoch != now.Epoch:
 		return record.Refuse(record.CodePolicyEpoch, "the votes are for epoch %d; the next change is for epoch %d", body.Epoch, now.Epoch)
 	case len(body.Votes) < b.policy.K:
 		return record.Refuse(record.CodeVotesMissing, "%d members, %d are needed", len(body.Votes), b.policy.K)
 	}
-	if err := b.rotate(body); err != nil {
+	switch body.Action {
+	case record.ActionAdd:
+		err = b.join(body.Info)
+	case record.ActionRemove:
+		err = b.leave(body.Member)
+	default:
+		err = b.rotate(body)
+	}
+	if err != nil {
 		return err
 	}
 	b.save(KeyPolicy, b.policy.Next(body, b.height))
@@ -116,13 +132,9 @@ func (b *batch) member(body *record.MemberChange) error {
 
 // rotate replaces keys of a member. All is checked before anything is written.
 func (b *batch) rotate(body *record.MemberChange) error {
-	p, err := need[Party](b.tx, KeyParty(body.Member), record.CodeMemberNotActive)
+	p, m, err := b.seated(body.Member)
 	if err != nil {
 		return err
-	}
-	m := b.policy.member(body.Member)
-	if m == nil || !p.Member || !p.Active() {
-		return record.Refuse(record.CodeMemberNotActive, "%s", body.Member)
 	}
 	for _, k := range body.Keys {
 		if err := b.freeKey(k.Key); err != nil {
@@ -168,7 +180,7 @@ func (b *batch) freeKey(k sign.PublicKey) error {
 		if err != nil {
 			return err
 		}
-		if m.Key == k || p.Key == k || bytes.Equal(p.Approver, k[:]) {
+		if m.Key == k || p.Key == k || bytes.Equal(p.Approver, k[:]) || bytes.Equal(p.Peer, k[:]) {
 			return record.Refuse(record.CodeKeyTaken, "a key of %s", m.ID)
 		}
 	}

@@ -63,18 +63,6 @@ func TestPolicyChangeRefusals(t *testing.T) {
 	early := c.Rotate("b-sha", cosigner, three...)
 	rotated(t, early).Epoch = 1
 	c.want("for the next epoch", record.CodePolicyEpoch, "a-sha", resign(early, c.PrivateKey(rotated(t, early).Keys[0].Key)))
-	for _, action := range []string{record.ActionRemove, record.ActionAdd} {
-		b := &record.MemberChange{Action: action, Member: "d-sha"}
-		if action == record.ActionAdd {
-			m := c.Founding.Members[0]
-			m.ID, b.Info = "d-sha", &m
-			b.Keys = []record.NewKey{{Role: record.RoleApprover, Key: m.Approver}, {Role: record.RoleCosigner, Key: m.CosignKey}, {Role: record.RoleRecord, Key: m.Key}}
-			r := &record.Record{Kind: record.KindMember, ID: c.ID(), Issuer: "a-sha", Body: b}
-			c.want(action, record.CodeGovernance, "a-sha", resign(r, c.Member("a-sha").Approver, c.Member("a-sha").Cosign, c.Member("a-sha").Key))
-			continue
-		}
-		c.want(action, record.CodeGovernance, "a-sha", &record.Record{Kind: record.KindMember, ID: c.ID(), Issuer: "a-sha", Body: b})
-	}
 	if p := c.PolicyAt(c.Last().Height); p.Epoch != 0 {
 		t.Fatalf("epoch %d after refusals only", p.Epoch)
 	}

@@ -17,7 +17,9 @@ func (b *batch) recipient(from, to string, deadlineMs uint64) (*Party, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !p.Active() {
+	if there, err := here(b.tx, p); err != nil {
+		return nil, err
+	} else if !there {
 		return nil, record.Refuse(record.CodeMemberNotActive, "%s", to)
 	}
 	if to == from {

@@ -114,9 +114,12 @@ type Party struct {
 	Regime     string         `cbor:"9,keyasint"`
 	Country    string         `cbor:"10,keyasint"`
 	Approver   []byte         `cbor:"11,keyasint,omitempty"` // members: key of the second approver
+	Peer       []byte         `cbor:"12,keyasint,omitempty"` // members that joined later: identity on the network; founders' is in the genesis
+	Addr       string         `cbor:"13,keyasint,omitempty"` // likewise: host:port of the network at joining
 }
 
-// Active reports whether the party is in the consortium now.
+// Active reports whether the party has not left. A party whose host has left is
+// not here either: see Here.
 func (p *Party) Active() bool { return p.Left == 0 }
 
 // PresentAt reports whether the party was already here before the batch of a

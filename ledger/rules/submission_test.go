@@ -259,7 +259,7 @@ func TestRecordForms(t *testing.T) {
 	add(record.CodeRecordKind, asIssuer(t, c, c.Leaves[0]))
 	add(record.CodeRecordMalformed, env(func(e *record.Envelope) { e.ID = record.ID{} }))
 	add(record.CodeNotAuthorised, env(func(e *record.Envelope) { e.Issuer = "b-sha" }))
-	add(record.CodeGovernance, c.Leaf(&record.Record{Kind: record.KindMember, ID: c.ID(), Issuer: "a-sha",
+	add(record.CodeVotesMissing, c.Leaf(&record.Record{Kind: record.KindMember, ID: c.ID(), Issuer: "a-sha",
 		Body: &record.MemberChange{Action: record.ActionRemove, Member: "b-sha"}}))
 	add(record.CodeIntentDeadline, env(func(e *record.Envelope) {
 		p := *c.give("b-sha").Body.(*record.Provision)

@@ -289,6 +289,17 @@ func (d *Desk) party(st *store.State, id string) (*rules.Party, error) {
 	return rules.Load[rules.Party](st, rules.KeyParty(id))
 }
 
+// here returns a party and whether it takes part now: it and its host have not
+// left.
+func (d *Desk) here(st *store.State, id string) (*rules.Party, bool, error) {
+	p, err := d.party(st, id)
+	if err != nil || p == nil {
+		return nil, false, err
+	}
+	there, err := rules.Here(st, p)
+	return p, there, err
+}
+
 // hostOf returns the member at whose node a party is reached.
 func (d *Desk) hostOf(st *store.State, id string) (string, error) {
 	p, err := d.party(st, id)

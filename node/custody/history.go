@@ -88,16 +88,36 @@ func (d *Desk) traces(ctx context.Context, st *store.State, handles []HandleOf) 
 		}
 	}
 	for i := range out {
-		switch s, h := closed[out[i].rec.ID], out[i].handle; {
-		case out[i].state == "":
-		case s != "":
-			out[i].state = s
-		case h.Closed != 0 && len(h.MovedTo) == 0: // it ended with its handle
-			out[i].state = "closed"
+		if err := d.settleState(st, &out[i], closed[out[i].rec.ID]); err != nil {
+			return nil, err
 		}
 	}
 	slices.SortFunc(out, func(a, b trace) int { return cmp.Compare(a.index, b.index) })
 	return out, nil
+}
+
+// settleState says how a hand-over ended, or that nobody is left to end it.
+func (d *Desk) settleState(st *store.State, t *trace, ended string) error {
+	if t.state == "" { // no hand-over
+		return nil
+	}
+	if ended != "" {
+		t.state = ended
+		return nil
+	}
+	if t.handle.Closed != 0 && len(t.handle.MovedTo) == 0 { // it ended with its handle
+		t.state = "closed"
+		return nil
+	}
+	_, to, err := handsOver(t.rec)
+	if err != nil {
+		return err
+	}
+	_, there, err := d.here(st, to)
+	if err == nil && !there {
+		t.state = "recipient-left"
+	}
+	return err
 }
 
 // traced opens what can be opened of a trace.

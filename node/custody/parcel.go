@@ -225,11 +225,11 @@ func (d *Desk) mayLeave(st *store.State, rec *record.Record) (record.Code, error
 	if err != nil {
 		return "", err
 	}
-	to, err := d.party(st, id)
+	_, there, err := d.here(st, id)
 	if err != nil {
 		return "", err
 	}
-	if to == nil || !to.Active() {
+	if !there {
 		return record.CodeMemberNotActive, nil
 	}
 	h, err := rules.HandleState(st, k)

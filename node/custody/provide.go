@@ -139,11 +139,11 @@ func (d *Desk) prepare(ctx context.Context, st *store.State, h *handOver) (p *po
 
 // addressed returns the recipient, who must be another and here now.
 func (d *Desk) addressed(st *store.State, h *handOver) (*rules.Party, error) {
-	to, err := d.party(st, h.To)
+	to, there, err := d.here(st, h.To)
 	if err != nil {
 		return nil, err
 	}
-	if to == nil || !to.Active() {
+	if !there {
 		return nil, record.Refuse(record.CodeMemberNotActive, "%s", h.To)
 	}
 	if h.To == h.from {

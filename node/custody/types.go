@@ -224,7 +224,7 @@ type Event struct {
 	Purpose string         `json:"purpose,omitempty"`
 	Items   []string       `json:"items,omitempty"`
 	Code    record.Code    `json:"code,omitempty"`    // of a denial
-	State   string         `json:"state,omitempty"`   // of a hand-over: open, overdue, received, undelivered, closed (with its handle)
+	State   string         `json:"state,omitempty"`   // of a hand-over: open, overdue, recipient-left, received, undelivered, closed (with its handle)
 	Version string         `json:"version,omitempty"` // of the terms that a hand-over rests on
 	Filing  string         `json:"filing,omitempty"`  // number of the filing that it rests on
 	Ground  string         `json:"ground,omitempty"`  // of record.LegalGrounds

@@ -31,7 +31,7 @@ func (n *Node) sendCommit(ctx context.Context, entry []byte) error {
 			return err
 		}
 	}
-	id, ok := n.peers.ids[leader]
+	id, ok := n.peers.Load().ids[leader]
 	if !ok {
 		return forest.ErrNoLeader
 	}

@@ -19,6 +19,7 @@ type Settings struct {
 	GRPC        string            `json:"grpc"`                // host:port of Trillian's protocol
 	P2P         string            `json:"p2p"`                 // host:port of the consortium's network
 	Peers       map[string]string `json:"peers"`               // addresses that differ from the genesis file, by member
+	Joined      uint64            `json:"joined,omitempty"`    // policy epoch in which the membership began; 0 for a founder (akashi join sets it)
 	AutoReceive bool              `json:"autoReceive"`         // confirm hand-overs without being asked
 	OpenEntries bool              `json:"openEntries"`         // entry bundles and Trillian's protocol without a token (loopback only)
 	Witnesses   []WitnessSetting  `json:"witnesses,omitempty"` // external witnesses beside those of the founding

@@ -3,7 +3,9 @@ package node
 import (
 	"context"
 
+	"github.com/akashi-ledger/akashi/ledger/receipt"
 	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 // OnTwice is what Raft's part calls when a leader signed two headers.
@@ -14,3 +16,12 @@ func (n *Node) ServeCommit(from string, entry []byte) error {
 	_, err := n.serveCommit(context.Background(), from, entry)
 	return err
 }
+
+// Source is the log at the newest final checkpoint.
+func (n *Node) Source() (receipt.Source, bool) { return n.finalSource() }
+
+// Hears reports whether another node may talk to this one.
+func (n *Node) Hears(id peer.ID) bool { _, ok := n.peers.Load().members[id]; return ok }
+
+// Peer is this node's name on the network.
+func (n *Node) Peer() peer.ID { return n.host.ID() }

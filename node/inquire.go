@@ -85,7 +85,7 @@ func (n *Node) onDiffers(policy *sign.Policy, member string, theirs receipt.Cosi
 }
 
 func (n *Node) askSeal(member string, size uint64) (leaf []byte, err error) {
-	id, ok := n.peers.ids[member]
+	id, ok := n.peers.Load().ids[member]
 	if !ok {
 		return nil, fmt.Errorf("%q is not a member", member)
 	}

@@ -16,44 +16,27 @@ import (
 	"github.com/akashi-ledger/akashi/node/replica"
 	"github.com/akashi-ledger/akashi/node/store"
 	"github.com/akashi-ledger/akashi/node/transport"
-	"github.com/hashicorp/raft"
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// peers maps members to their identities on the network.
-type peers struct {
-	ids     map[string]peer.ID
-	members map[peer.ID]string
-	servers map[string]raft.ServerID
-}
-
 // Names and bounds of the requests between members.
 const (
-	callSubmit = "submit"
-	callCommit = "commit"
-	callCosign = "cosign"
-	callSeal   = "seal"
-	callDesk   = "desk"
+	callSubmit  = "submit"
+	callCommit  = "commit"
+	callCosign  = "cosign"
+	callSeal    = "seal"
+	callHeight  = "height"
+	callWelcome = "welcome"
+	callDesk    = "desk"
 )
 
 func (n *Node) openNetwork([]byte) error {
-	n.peers = &peers{ids: map[string]peer.ID{}, members: map[peer.ID]string{}, servers: map[string]raft.ServerID{}}
-	var list []transport.Peer
-	for _, m := range n.Founding.Members {
-		id, err := transport.PeerID(m.Peer[:])
-		if err != nil {
-			return err
-		}
-		n.peers.ids[m.ID], n.peers.members[id], n.peers.servers[m.ID] = id, m.ID, raft.ServerID(id.String())
-		addr := m.Addr
-		if a, ok := n.Settings.Peers[m.ID]; ok {
-			addr = a
-		}
-		list = append(list, transport.Peer{Name: m.ID, PublicKey: m.Peer[:], Addr: addr})
+	if err := n.seatAtStart(); err != nil {
+		return err
 	}
 	host, err := transport.New(transport.Config{
-		Key: n.keys.Peer.Private(), Listen: n.Settings.P2P, Peers: list, Log: n.Log,
-		Admit: func(id peer.ID) bool { _, ok := n.peers.members[id]; return ok },
+		Key: n.keys.Peer.Private(), Listen: n.Settings.P2P, Peers: n.addresses(n.peers.Load().seats), Log: n.Log,
+		Admit: func(id peer.ID) bool { _, ok := n.peers.Load().members[id]; return ok },
 	})
 	if err != nil {
 		return err
@@ -68,6 +51,8 @@ func (n *Node) openNetwork([]byte) error {
 		{callCommit, transport.Limits{MaxRequest: law.MaxCommitBytes + 1, MaxResponse: 1 << 10, Concurrency: 16}, n.serveCommit},
 		{callCosign, transport.Limits{MaxRequest: 1 << 20, MaxResponse: 1 << 10, Concurrency: 8}, n.serveCosign},
 		{callSeal, transport.Limits{MaxRequest: 64, MaxResponse: record.MaxSealBytes, Concurrency: 4}, n.serveSeal},
+		{callHeight, transport.Limits{MaxRequest: 1, MaxResponse: 16, Concurrency: 4}, n.serveHeight},
+		{callWelcome, welcomeLimits, n.serveWelcome},
 		{callDesk, transport.Limits{MaxRequest: 5 << 20, MaxResponse: 1 << 20, Concurrency: 8}, n.serveDesk},
 	} {
 		handle := h.handle
@@ -75,7 +60,7 @@ func (n *Node) openNetwork([]byte) error {
 			if !n.serving.Load() {
 				return nil, &transport.RemoteError{Code: "starting"}
 			}
-			return handle(ctx, n.peers.members[from], req)
+			return handle(ctx, n.peers.Load().members[from], req)
 		})
 		if err != nil {
 			return err
@@ -151,7 +136,7 @@ func (l leaderLink) Send(ctx context.Context, s *record.Submitted, urgent bool) 
 		}
 		return nil
 	}
-	id, ok := l.n.peers.ids[leader]
+	id, ok := l.n.peers.Load().ids[leader]
 	if !ok {
 		return outbox.ErrNoLeader
 	}
@@ -169,7 +154,11 @@ func (l leaderLink) Send(ctx context.Context, s *record.Submitted, urgent bool) 
 }
 
 func (n *Node) sendCosignatures(ctx context.Context, to string, m []byte) error {
-	_, err := n.host.Call(ctx, n.peers.ids[to], callCosign, m)
+	id, ok := n.peers.Load().ids[to]
+	if !ok {
+		return fmt.Errorf("%s is not on the network yet, or any more", to)
+	}
+	_, err := n.host.Call(ctx, id, callCosign, m)
 	return err
 }
 
@@ -209,7 +198,7 @@ func (l deskLink) Call(ctx context.Context, member, what string, req []byte) ([]
 	if member == l.n.Settings.Member {
 		return l.n.serveDesk(ctx, member, body)
 	}
-	id, ok := l.n.peers.ids[member]
+	id, ok := l.n.peers.Load().ids[member]
 	if !ok {
 		return nil, fmt.Errorf("%q is not a member", member)
 	}

@@ -59,7 +59,8 @@ type Node struct {
 	blobs     *store.Blobs
 	vault     *vault.Vault
 	host      *transport.Host
-	peers     *peers
+	peers     atomic.Pointer[peers]
+	seating   seating
 	cosign    *cosign.Cosigner
 	witnesses []*witness.Client
 	kept      *evidence.Store
@@ -146,17 +147,23 @@ func (n *Node) read() (genesis []byte, err error) {
 	}
 	n.Founding = &g.Founding
 	n.Clock = NewClock(g.Founding.StoryTime, time.UnixMilli(int64(g.Founding.CreatedMs)))
+	if n.keys.Log.Public() != g.Founding.LogKey {
+		return nil, errors.New("the key file lacks the log's own key")
+	}
+	if n.Settings.Joined > 0 {
+		return genesis, nil
+	}
 	for _, m := range g.Founding.Members {
 		if m.ID != n.Settings.Member {
 			continue
 		}
 		want := n.keys.MemberOf(m, g.Founding.Origin)
-		if want.Key != m.Key || want.CosignKey != m.CosignKey || want.Peer != m.Peer || want.Approver != m.Approver || n.keys.Log.Public() != g.Founding.LogKey {
+		if want.Key != m.Key || want.CosignKey != m.CosignKey || want.Peer != m.Peer || want.Approver != m.Approver {
 			return nil, fmt.Errorf("the keys of %s are not those of the genesis file", m.ID)
 		}
 		return genesis, nil
 	}
-	return nil, fmt.Errorf("member %q is not in the genesis file", n.Settings.Member)
+	return nil, fmt.Errorf("member %q is not in the genesis file: akashi join is for who joins later", n.Settings.Member)
 }
 
 func (n *Node) openLedger(genesis []byte) error {
@@ -221,7 +228,7 @@ func (n *Node) openCosigner([]byte) (err error) {
 	_, before := os.Lstat(filepath.Join(n.Dir, "raft")) // made after the mark
 	n.cosign, err = cosign.New(cosign.Config{
 		Fresh: errors.Is(before, fs.ErrNotExist),
-		Self:  n.Settings.Member, Keys: n.cosignerKeys, LogKey: n.keys.Log, Origin: n.Founding.Origin, Dir: n.Dir,
+		Self:  n.Settings.Member, Since: n.Settings.Joined, Keys: n.cosignerKeys, LogKey: n.keys.Log, Origin: n.Founding.Origin, Dir: n.Dir,
 		State: n.ledger.State, Now: n.Clock.Now, Leader: n.Leader, Send: n.sendCosignatures,
 		Witnesses: n.watched(), Offer: n.offer,
 		Final: n.onFinal, Evidence: n.keepEvidence, Differs: n.onDiffers, Stop: n.stopCosigning, Log: n.Log,
@@ -257,9 +264,14 @@ func (n *Node) openForest([]byte) (err error) {
 }
 
 func (n *Node) openRaft([]byte) error {
+	founders, err := n.founders()
+	if err != nil {
+		return err
+	}
 	r, err := replica.New(replica.Config{
 		Self: n.Settings.Member, Origin: n.Founding.Origin, Key: n.recordKey, Dir: n.Dir, Host: n.host,
-		Servers: n.peers.servers, Ledger: n.ledger, Cosigned: n.cosign.Marked(), Now: n.Clock.Now, Final: n.cosign.Quorum, Shown: n.cosign.Current, Beat: n.cosign.Beat,
+		Local: raftName(n.host.ID()), Founders: founders, Servers: n.servers, Members: func() int { return len(n.peers.Load().seats) },
+		Name: n.nameOf, Height: n.heightOf, Ledger: n.ledger, Cosigned: n.cosign.Marked(), Now: n.Clock.Now, Final: n.cosign.Quorum, Shown: n.cosign.Current, Beat: n.cosign.Beat,
 		Twice: n.onTwice, Batch: n.onBatch, Committed: n.onCommitted, Leads: n.onLeader, Stop: n.stop, Log: n.Log,
 	})
 	if err == nil {
@@ -271,6 +283,9 @@ func (n *Node) openRaft([]byte) error {
 // onBatch is called by the applying goroutine for every batch.
 func (n *Node) onBatch(b *store.Batch) {
 	n.recent.add(b.End.Height, b.Entry)
+	if b.Result.Next != nil {
+		n.epochBegins(b.End.Height, b.Result.Next)
+	}
 	n.cosign.Derived(b.End, b.Result.Next)
 	n.outbox.Applied(b)
 }
@@ -285,6 +300,7 @@ func (n *Node) onLeader(string) {
 func (n *Node) onFinal(f *cosign.Final) {
 	n.ledger.Final(f.End.Height)
 	n.outbox.Final(f.End.Height, f.End.TimeMs)
+	n.epochsFinal(f)
 	n.finalMu.Lock()
 	close(n.finalCh)
 	n.finalCh = make(chan struct{})

@@ -30,6 +30,15 @@ func (n *Node) Leader() string {
 	return ""
 }
 
+// Voters returns the members whose nodes vote in Raft, and those that are on their
+// way to it, each ascending.
+func (n *Node) Voters() (vote, follow []string) {
+	if r := n.replica.Load(); r != nil {
+		return r.Voters()
+	}
+	return nil, nil
+}
+
 // Final returns the highest final checkpoint, nil before the first.
 func (n *Node) Final() *cosign.Final {
 	if n.cosign == nil {
@@ -94,7 +103,10 @@ func (n *Node) freshAt() uint64 {
 // Ready reports whether the node can serve: it has a final checkpoint, and
 // knows a leader.
 func (n *Node) Ready() error {
+	_, seated := n.peers.Load().servers[n.Settings.Member]
 	switch {
+	case !seated:
+		return errors.New("this member is none of the consortium's")
 	case n.Final() == nil:
 		return errors.New("no final checkpoint yet")
 	case n.Leader() == "":

@@ -69,6 +69,7 @@ const (
 // Config is what a Cosigner needs; every field but the witnesses is required.
 type Config struct {
 	Self   string            // member id
+	Since  uint64            // policy epoch in which this membership began: who held the id before had other keys
 	Keys   func() []sign.Key // every cosigner key of this member: in force, prepared, replaced
 	LogKey sign.Key
 	Origin string
@@ -139,7 +140,8 @@ type Cosigner struct {
 	lagSent   time.Time
 	beat      bool
 	newest    store.End
-	out       map[string]*outbox
+	outMu     sync.Mutex
+	out       map[string]*outbox // by member: of the newest epoch, and of the one before while that goes on
 	ctx       context.Context
 	cancel    context.CancelFunc
 	wg        sync.WaitGroup
@@ -162,6 +164,9 @@ func New(c Config) (*Cosigner, error) {
 		return nil, err
 	}
 	_, key, err := s.own(st.Size + 1) // in the epoch of the next batch
+	if errors.Is(err, ErrNoSeat) {    // who joins later has no other key yet
+		key, err = c.Keys()[0], nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -174,14 +179,8 @@ func New(c Config) (*Cosigner, error) {
 		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	for _, m := range s.of(st.Size + 1).Members {
-		if m.ID != c.Self {
-			s.out[m.ID] = newOutbox()
-		}
-	}
-	for to, o := range s.out {
-		s.wg.Go(func() { s.deliver(to, o) })
-	}
+	s.address(s.of(st.Size))
+	s.address(s.of(st.Size + 1))
 	s.newest, s.ends[st.Size] = st.End, st.End
 	s.pending = []store.End{st.End}
 	s.wg.Go(s.run)
@@ -244,7 +243,7 @@ func (s *Cosigner) Beat() {
 	s.mu.Lock()
 	s.beat = true
 	s.mu.Unlock()
-	for _, o := range s.out {
+	for _, o := range s.addressed() {
 		o.add(nil, true)
 	}
 	s.wake()
@@ -298,11 +297,11 @@ func (s *Cosigner) sign(again bool) error {
 	mk := s.mark.mark
 	kept := ends[:0]
 	for _, e := range ends {
-		if (f == nil || e.Height > f.End.Height) && e.Size >= mk.Size {
+		if (f == nil || e.Height > f.End.Height) && e.Size >= mk.Size && s.seated(e.Size) {
 			kept = append(kept, e)
 		}
 	}
-	if again && newest.Size >= mk.Size && (len(kept) == 0 || kept[len(kept)-1].Height != newest.Height) {
+	if again && newest.Size >= mk.Size && s.seated(newest.Size) && (len(kept) == 0 || kept[len(kept)-1].Height != newest.Height) {
 		kept = append(kept, newest)
 	}
 	if len(kept) == 0 {
@@ -345,7 +344,7 @@ func (s *Cosigner) sign(again bool) error {
 // spread sends our own cosignatures to the leader, or to everyone.
 func (s *Cosigner) spread(entries []entry, everyone bool) {
 	leader := s.Leader()
-	for id, o := range s.out {
+	for id, o := range s.addressed() {
 		if everyone || leader == "" || id == leader {
 			o.add(entries, false)
 		}
@@ -410,6 +409,9 @@ func (s *Cosigner) Receive(b []byte) error {
 
 func (s *Cosigner) receive(e entry) error {
 	m := member(s.of(e.Size), e.Member)
+	if m == nil && e.Size > s.State().Size { // perhaps one that joins
+		return fmt.Errorf("%w: member %q: %w", ErrMessage, e.Member, errEarly)
+	}
 	if m == nil || e.Size == 0 || e.Time > record.MaxTimeMs/1000 {
 		return fmt.Errorf("%w: member %q", ErrMessage, e.Member)
 	}
@@ -479,6 +481,9 @@ func (s *Cosigner) collect() {
 			s.lagSent = s.lagSince
 		}
 		s.final.Store(best)
+		if cur != nil && cur.Policy.Epoch != best.Policy.Epoch {
+			s.forsake()
+		}
 		for size, sigs := range s.sigs {
 			if size < best.End.Size {
 				for member, e := range sigs {
@@ -521,6 +526,14 @@ func (s *Cosigner) checkLag() {
 	due := lagging && now.Sub(s.lagSent) > lagBefore
 	long := lagging && now.Sub(s.lagSince) > askAfter
 	var mine []entry
+	ahead := map[string]bool{} // members that have cosigned beyond what we have derived
+	for size, sigs := range s.sigs {
+		for id := range sigs {
+			if size > newest.Size {
+				ahead[id] = true
+			}
+		}
+	}
 	if due {
 		s.lagSent = now
 		if long {
@@ -538,7 +551,9 @@ func (s *Cosigner) checkLag() {
 	if len(mine) > 0 {
 		s.spread(mine, true)
 	}
-	if due && (long || len(mine) == 0) { // we may have missed what the others know
+	// We may have missed what the others know; while we derive what k of them have
+	// left behind there is nothing to ask for.
+	if due && (long || len(mine) == 0) && len(ahead) < s.of(newest.Size).K {
 		s.Beat()
 	}
 }

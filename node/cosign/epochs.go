@@ -63,6 +63,7 @@ func (s *Cosigner) begins(next *rules.Policy, closing store.End) {
 	s.epochMu.Lock()
 	s.epochs = append(s.epochs, epoch{next, closing.Size})
 	s.epochMu.Unlock()
+	s.address(next)
 	s.Log.Info("a policy epoch begins", "epoch", next.Epoch, "after", closing.Height)
 }
 
@@ -73,6 +74,12 @@ func member(p *rules.Policy, id string) *rules.Cosigner {
 		}
 	}
 	return nil
+}
+
+// seated reports whether this member cosigns ends of a size.
+func (s *Cosigner) seated(size uint64) bool {
+	p := s.of(size)
+	return p.Epoch >= s.Since && member(p, s.Self) != nil
 }
 
 // An era is a member in a policy epoch.
@@ -90,12 +97,16 @@ func (s *Cosigner) counts(e entry) bool {
 	return m != nil && m.Key == e.key
 }
 
+// ErrNoSeat says that this member is none in a policy epoch: it joins later, or has
+// left.
+var ErrNoSeat = errors.New("no member in this policy epoch")
+
 // own returns this member's name and key for ends of a size.
 func (s *Cosigner) own(size uint64) (name string, key sign.Key, err error) {
 	p := s.of(size)
 	m := member(p, s.Self)
-	if m == nil {
-		return "", sign.Key{}, fmt.Errorf("%s is no member in policy epoch %d", s.Self, p.Epoch)
+	if m == nil || p.Epoch < s.Since {
+		return "", sign.Key{}, fmt.Errorf("%w: %s, epoch %d", ErrNoSeat, s.Self, p.Epoch)
 	}
 	for _, k := range s.Keys() {
 		if k.Public() == m.Key {

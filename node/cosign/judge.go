@@ -220,9 +220,9 @@ func (s *Cosigner) cosigned(entries ...entry) receipt.Cosigned {
 // liars as the consortium tolerates, n - k at most, cause neither.
 // What has no evidence yet does not count.
 func (s *Cosigner) forked() error {
-	gone := 0
+	gone, p := 0, s.of(s.newest.Size)
 	for id, list := range s.odd {
-		if slices.ContainsFunc(list, func(o *oddEntry) bool { return o.shown && s.agreed[era{id, s.of(o.Size).Epoch}].Size < o.Size }) {
+		if member(p, id) != nil && slices.ContainsFunc(list, func(o *oddEntry) bool { return o.shown && s.agreed[era{id, s.of(o.Size).Epoch}].Size < o.Size }) {
 			gone++
 		}
 		for _, o := range list {
@@ -231,7 +231,6 @@ func (s *Cosigner) forked() error {
 			}
 		}
 	}
-	p := s.of(s.newest.Size)
 	if n := len(p.Members); n-gone < p.K {
 		return fmt.Errorf("%w: %d of %d members cosigned another log, and %d make anything final", ErrForked, gone, n, p.K)
 	}

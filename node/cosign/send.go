@@ -3,7 +3,10 @@ package cosign
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
+
+	"github.com/akashi-ledger/akashi/ledger/rules"
 )
 
 // An outbox holds what one member has not been sent yet: for each signer and
@@ -13,10 +16,11 @@ type outbox struct {
 	entries map[string]entry
 	beat    bool
 	ready   chan struct{}
+	done    chan struct{} // closed when its member has left
 }
 
 func newOutbox() *outbox {
-	return &outbox{entries: map[string]entry{}, ready: make(chan struct{}, 1)}
+	return &outbox{entries: map[string]entry{}, ready: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
 func (o *outbox) add(es []entry, beat bool) {
@@ -50,6 +54,8 @@ func (s *Cosigner) deliver(to string, o *outbox) {
 		select {
 		case <-s.ctx.Done():
 			return
+		case <-o.done:
+			return
 		case <-o.ready:
 		}
 		m := o.take()
@@ -70,7 +76,43 @@ func (s *Cosigner) announce(f *Final) {
 	for i, m := range f.Sigs {
 		entries[i] = entry{Member: m.Member, Height: f.End.Height, Size: f.End.Size, Root: f.End.Root, Time: m.Time, Sig: m.Sig}
 	}
-	for _, o := range s.out {
+	for _, o := range s.addressed() {
 		o.add(entries, false)
 	}
+}
+
+// address makes a line to each member of a policy. It is called before others
+// close this Cosigner, never beside it.
+func (s *Cosigner) address(p *rules.Policy) {
+	s.outMu.Lock()
+	defer s.outMu.Unlock()
+	for _, m := range p.Members {
+		if m.ID != s.Self && s.out[m.ID] == nil {
+			o := newOutbox()
+			s.out[m.ID] = o
+			s.wg.Go(func() { s.deliver(m.ID, o) })
+		}
+	}
+}
+
+// forsake ends the lines to who has left: the end that says so is final, and told.
+func (s *Cosigner) forsake() {
+	s.epochMu.RLock()
+	newest := s.epochs[len(s.epochs)-1].policy
+	s.epochMu.RUnlock()
+	s.outMu.Lock()
+	defer s.outMu.Unlock()
+	for id, o := range s.out {
+		if member(newest, id) == nil {
+			close(o.done)
+			delete(s.out, id)
+		}
+	}
+}
+
+// addressed returns the lines to the others.
+func (s *Cosigner) addressed() map[string]*outbox {
+	s.outMu.Lock()
+	defer s.outMu.Unlock()
+	return maps.Clone(s.out)
 }

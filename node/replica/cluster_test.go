@@ -130,7 +130,9 @@ func (cl *cluster) start(id string) *member {
 	must(m.host.Handle("cosign", transport.Limits{MaxRequest: 1 << 20, MaxResponse: 1 << 10, Concurrency: 8},
 		func(_ context.Context, _ peer.ID, b []byte) ([]byte, error) { return nil, m.cosign.Receive(b) }))
 	r, err := replica.New(replica.Config{Self: id, Origin: cl.c.Origin, Key: func() (sign.Key, bool) { return keys.Key, true }, Dir: cl.dirs[id], Host: m.host,
-		Servers: cl.servers, Ledger: m.ledger, Now: now, Final: m.cosign.Quorum, Shown: m.cosign.Current, Beat: m.cosign.Beat,
+		Local: cl.servers[id], Founders: cl.servers, Servers: func() map[string]raft.ServerID { return cl.servers },
+		Members: func() int { return len(cl.servers) }, Name: cl.nameOf, Height: func(context.Context, string) (uint64, error) { return 0, nil },
+		Ledger: m.ledger, Now: now, Final: m.cosign.Quorum, Shown: m.cosign.Current, Beat: m.cosign.Beat,
 		Twice: func(a, b *record.Header) { m.twice.Add(1); m.liar.Store(&a.Leader) },
 		Batch: func(b *store.Batch) { m.cosign.Derived(b.End, b.Result.Next) }, Committed: func([]byte, *forest.Result) {}, Leads: func(string) {}, Stop: stop, Log: log})
 	must(err)
@@ -260,4 +262,14 @@ func TestClusterSurvivesLossOfOne(t *testing.T) {
 	cl.start(leader)
 	cl.submit("pf", cl.c.Tick())
 	cl.same()
+}
+
+// nameOf returns the member of a name in Raft.
+func (cl *cluster) nameOf(s raft.ServerID) string {
+	for id, name := range cl.servers {
+		if name == s {
+			return id
+		}
+	}
+	return ""
 }

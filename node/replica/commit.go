@@ -23,7 +23,7 @@ func (r *Replica) Commit(from string, entry []byte) error {
 	if r.raft.State() != raft.Leader {
 		return ErrNotLeader
 	}
-	if r.Ledger.Pending()+len(entry) > forest.MaxPending || !r.commits.take(from, len(entry), max(maxCommits/max(len(r.Servers), 1), forest.MaxCommitBytes+1)) {
+	if r.Ledger.Pending()+len(entry) > forest.MaxPending || !r.commits.take(from, len(entry), max(maxCommits/max(r.Members(), 1), forest.MaxCommitBytes+1)) {
 		return ErrBusy
 	}
 	future := r.raft.Apply(entry, applyTimeout)

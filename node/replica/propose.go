@@ -2,6 +2,7 @@ package replica
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/canon"
@@ -173,6 +174,9 @@ func (r *Replica) passed(c *chain) bool {
 	if err != nil {
 		r.Stop(err)
 		return false
+	}
+	if !slices.ContainsFunc(p.Members, func(m rules.Cosigner) bool { return m.ID == r.Self }) {
+		return false // who has left signs no header: it would be void
 	}
 	c.first, c.fence = p.First, false
 	return true

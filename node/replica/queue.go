@@ -10,9 +10,8 @@ import (
 // with a fair share of the room, and the lines are served in turn: a member that
 // floods the leader waits behind itself only. In a line, urgent goes first.
 type queue struct {
-	most  int           // submissions of one member
-	bytes int           // of theirs
-	ready chan struct{} // something waits, or did a moment ago
+	members func() int    // between whom the room is shared
+	ready   chan struct{} // something waits, or did a moment ago
 
 	mu    sync.Mutex
 	lines map[string]*line
@@ -25,8 +24,8 @@ type line struct {
 	bytes        int
 }
 
-func newQueue(members int) *queue {
-	return &queue{most: queueLen / members, bytes: queueBytes / members, ready: make(chan struct{}, 1), lines: map[string]*line{}}
+func newQueue(members func() int) *queue {
+	return &queue{members: members, ready: make(chan struct{}, 1), lines: map[string]*line{}}
 }
 
 // add queues a submission of a member. It reports false where the member's share is
@@ -40,7 +39,8 @@ func (q *queue) add(from string, s *record.Submitted, urgent bool) bool {
 		l = &line{}
 		q.lines[from] = l
 	}
-	most, bytes, waiting := q.most, q.bytes, len(l.urgent)+len(l.bulk)
+	n := max(q.members(), 1)
+	most, bytes, waiting := queueLen/n, queueBytes/n, len(l.urgent)+len(l.bulk)
 	if !urgent {
 		most, bytes = most-most/8, bytes-bytes/8
 	}

@@ -13,7 +13,7 @@ func sized(bytes int) *record.Submitted {
 // TestQueueIsFair: a member that fills its share does not keep others out, and they
 // do not wait behind what it has queued.
 func TestQueueIsFair(t *testing.T) {
-	q := newQueue(4)
+	q := newQueue(func() int { return 4 })
 	flood := 0
 	for q.add("flood", sized(100), false) {
 		flood++
@@ -45,7 +45,7 @@ func TestQueueIsFair(t *testing.T) {
 }
 
 func TestQueueBoundsBytes(t *testing.T) {
-	q := newQueue(4)
+	q := newQueue(func() int { return 4 })
 	big := record.MaxEntry / 2
 	n := 0
 	for q.add("big", sized(big), false) {
@@ -63,7 +63,7 @@ func TestQueueBoundsBytes(t *testing.T) {
 // TestQueueWakes: what was added while the leader was away is not slept over, and
 // neither is what it leaves.
 func TestQueueWakes(t *testing.T) {
-	q := newQueue(2)
+	q := newQueue(func() int { return 2 })
 	for range 3 {
 		q.add("a", sized(1), false)
 		q.add("b", sized(1), true)

@@ -72,7 +72,15 @@ type Config struct {
 	Key      func() (sign.Key, bool) // signs headers: the key that the register has for this member
 	Dir      string                  // of the Raft log
 	Host     *transport.Host
-	Servers  map[string]raft.ServerID // by member id; all voters
+	Local    raft.ServerID            // this node
+	Founders map[string]raft.ServerID // by member id: voters of a new cluster; empty for a node that joins one
+	// Servers says whose nodes belong to the cluster, by member id: the members of
+	// the newest policy epoch. Nil while that begins on an end that is not final here.
+	Servers func() map[string]raft.ServerID
+	Members func() int                 // between whom the leader's room is shared
+	Name    func(raft.ServerID) string // the member of a node, "" for none
+	// Height asks a member how far it has derived the log.
+	Height   func(ctx context.Context, member string) (uint64, error)
 	Ledger   *store.Ledger
 	Cosigned uint64               // height that this member has cosigned, 0 for none
 	Now      func() time.Time     // the consortium's clock
@@ -100,6 +108,7 @@ type Replica struct {
 	queue   *queue
 	applied chan struct{} // an entry of ours was applied, or failed
 	done    chan struct{}
+	seated  chan struct{} // seatAll has ended
 	stopped chan struct{}
 	resigns atomic.Bool  // leads by name, and proposes nothing more
 	open    atomic.Int64 // proposed and not yet applied
@@ -108,10 +117,11 @@ type Replica struct {
 }
 
 // New opens the Raft log and joins the cluster; an empty log is bootstrapped
-// with all members as voters.
+// with all founders as voters, or waits for the cluster's leader where there are
+// none.
 func New(c Config) (*Replica, error) {
-	r := &Replica{Config: c, queue: newQueue(max(len(c.Servers), 1)), applied: make(chan struct{}, 2*depth),
-		done: make(chan struct{}), stopped: make(chan struct{}),
+	r := &Replica{Config: c, queue: newQueue(c.Members), applied: make(chan struct{}, 2*depth),
+		done: make(chan struct{}), seated: make(chan struct{}), stopped: make(chan struct{}),
 		headers: headers{ledger: c.Ledger, origin: c.Origin, twice: c.Twice}}
 	dir := filepath.Join(c.Dir, "raft")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -126,12 +136,13 @@ func New(c Config) (*Replica, error) {
 		return nil, err
 	}
 	go r.propose()
+	go r.seatAll()
 	return r, nil
 }
 
 func (r *Replica) start() error {
 	cfg := raft.DefaultConfig()
-	cfg.LocalID = r.Servers[r.Self]
+	cfg.LocalID = r.Local
 	cfg.Logger = transport.RaftLogger(calm(r.Log))
 	cfg.CommitTimeout = 2 * time.Millisecond
 	cfg.MaxAppendEntries = 16
@@ -152,7 +163,7 @@ func (r *Replica) start() error {
 	if err := r.checkLog(known); err != nil {
 		return err
 	}
-	if !known {
+	if !known && len(r.Founders) > 0 {
 		if err := raft.BootstrapCluster(cfg, r.logs, r.logs, snaps, r.trans, r.voters()); err != nil {
 			return fmt.Errorf("bootstrap Raft: %w", err)
 		}
@@ -202,7 +213,7 @@ func (r *Replica) checkLog(known bool) error {
 
 func (r *Replica) voters() raft.Configuration {
 	var c raft.Configuration
-	for _, id := range r.Servers {
+	for _, id := range r.Founders {
 		c.Servers = append(c.Servers, raft.Server{ID: id, Address: raft.ServerAddress(id)})
 	}
 	return c
@@ -211,12 +222,10 @@ func (r *Replica) voters() raft.Configuration {
 // Leader returns the member that leads, "" where none is known.
 func (r *Replica) Leader() string {
 	_, id := r.raft.LeaderWithID()
-	for m, s := range r.Servers {
-		if s == id {
-			return m
-		}
+	if id == "" {
+		return ""
 	}
-	return ""
+	return r.Name(id)
 }
 
 // Submit queues a member's submission at this node, which must lead. It does not
@@ -244,6 +253,7 @@ func (r *Replica) Close() error {
 	close(r.stopped)
 	err := r.raft.Shutdown().Error()
 	<-r.done
+	<-r.seated
 	return errors.Join(err, r.trans.Close(), r.logs.Close())
 }
 

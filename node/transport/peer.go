@@ -47,6 +47,12 @@ func PublicKey(id peer.ID) (ed25519.PublicKey, error) {
 	return ed25519.PublicKey(raw), nil
 }
 
+// CheckAddr refuses what is no address of a peer.
+func CheckAddr(addr string) error {
+	_, err := parseAddr(addr)
+	return err
+}
+
 // parseAddr reads host:port (host an IP or a DNS name) or a TCP multiaddr.
 func parseAddr(addr string) (ma.Multiaddr, error) {
 	if strings.HasPrefix(addr, "/") {

@@ -67,6 +67,7 @@ type Desk interface {
 	Legal
 	Evidence
 	Erasures
+	Rights
 	Sensors
 }
 
@@ -114,6 +115,16 @@ type Evidence interface {
 type Erasures interface {
 	Erase(ctx context.Context, c custody.Call, r custody.EraseRequest) (*custody.ErasureView, *custody.Done, error)
 	Erasure(ctx context.Context, id string) (*custody.ErasureView, error)
+}
+
+// Rights are what people ask for by right, and what they stop.
+type Rights interface {
+	FileRight(ctx context.Context, c custody.Call, r custody.RightRequest) (*custody.RightView, error)
+	Rights(ctx context.Context, ref custody.Ref) ([]custody.RightView, error)
+	AllRights(ctx context.Context, open bool) ([]custody.RightView, error)
+	AnswerRight(ctx context.Context, id string, a custody.RightAnswer) (*custody.RightView, error)
+	Stops(ctx context.Context, ref custody.Ref) ([]custody.StopView, error)
+	SetStop(ctx context.Context, ref custody.Ref, kind string, stopped bool, by string) ([]custody.StopView, error)
 }
 
 // Sensors commit readings.

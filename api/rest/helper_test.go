@@ -497,3 +497,44 @@ func (d *desk) directory() []string {
 	dir := ledgertest.Value[rules.Directory](d.c, rules.KeyDirectory)
 	return append(append([]string{}, dir.Services...), dir.Parties...)
 }
+
+func (d *desk) right(what string, asked any) (*custody.RightView, error) {
+	_, err := d.note(what, custody.Call{}, asked)
+	if err != nil {
+		return nil, err
+	}
+	return &custody.RightView{ID: strings.Repeat("ab", 16), Kind: "disclosure", State: "open"}, nil
+}
+
+func (d *desk) FileRight(_ context.Context, c custody.Call, r custody.RightRequest) (*custody.RightView, error) {
+	v, err := d.right("file-request", r)
+	d.call = c
+	return v, err
+}
+
+func (d *desk) Rights(_ context.Context, ref custody.Ref) ([]custody.RightView, error) {
+	v, err := d.right("person-requests", ref)
+	if err != nil {
+		return nil, err
+	}
+	return []custody.RightView{*v}, nil
+}
+
+func (d *desk) AllRights(_ context.Context, open bool) ([]custody.RightView, error) {
+	_, err := d.right("requests", open)
+	return nil, err
+}
+
+func (d *desk) AnswerRight(_ context.Context, id string, a custody.RightAnswer) (*custody.RightView, error) {
+	return d.right("answer-request", a)
+}
+
+func (d *desk) Stops(_ context.Context, ref custody.Ref) ([]custody.StopView, error) {
+	_, err := d.right("stops", ref)
+	return []custody.StopView{{Kind: "mail"}}, err
+}
+
+func (d *desk) SetStop(_ context.Context, ref custody.Ref, kind string, stopped bool, by string) ([]custody.StopView, error) {
+	_, err := d.right("set-stop", []any{string(ref), kind, stopped, by})
+	return []custody.StopView{{Kind: kind, Stopped: stopped}}, err
+}

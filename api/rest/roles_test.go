@@ -57,7 +57,8 @@ func TestRoles(t *testing.T) {
 		{"POST", "/v1/people", `{"person":"p02","service":"s","items":{},"source":"self"}`},
 		{"POST", "/v1/people/p02/erasure", `{"cause":"request"}`}, {"PUT", "/v1/people/p02/items", `{"service":"s","items":{}}`},
 		{"POST", "/v1/consents", `{"person":"p02","service":"s","version":"1","items":[],"purposes":[]}`},
-		{"POST", "/v1/revocations", `{"person":"p02","service":"s"}`}} {
+		{"GET", "/v1/people/p02/requests", ""}, {"POST", "/v1/people/p02/requests", `{"kind":"records","service":"s"}`},
+		{"GET", "/v1/people/p02/stops", ""}, {"PUT", "/v1/people/p02/stops/mail", `{"state":"stopped"}`}, {"POST", "/v1/revocations", `{"person":"p02","service":"s"}`}} {
 		var body any
 		if c[2] != "" {
 			body = c[2]

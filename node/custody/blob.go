@@ -24,6 +24,8 @@ import (
 //	desk/e/ERASURE/STEP erasure under way
 //	desk/a/TIME         access to openings
 //	desk/t/PARTY/…      commitment tree
+//	desk/u/CLASS/ID     what a person asks for by right
+//	desk/p/CLASS        what a person stopped
 const (
 	kindKey      = 'k'
 	kindSheet    = 'i'
@@ -38,6 +40,8 @@ const (
 	kindErasure  = 'e'
 	kindAccess   = 'a'
 	kindTree     = 't'
+	kindRight    = 'u'
+	kindStops    = 'p'
 )
 
 const blobRoot = "desk/"

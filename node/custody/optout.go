@@ -47,7 +47,8 @@ func (d *Desk) ProvideOptOut(ctx context.Context, c Call, r OptOutRequest) (*Don
 }
 
 func (d *Desk) prepareOptOut(st *store.State, h *handOver) (*posting, error) {
-	if _, err := d.addressed(st, h); err != nil {
+	to, err := d.addressed(st, h)
+	if err != nil {
 		return nil, err
 	}
 	if err := d.mayBeFiled(st, h); err != nil {
@@ -58,6 +59,9 @@ func (d *Desk) prepareOptOut(st *store.State, h *handOver) (*posting, error) {
 		return nil, err
 	}
 	h.person, h.release = q, release
+	if err := d.stoppedBy(q, h.Purpose, to, true); err != nil {
+		return nil, err
+	}
 	if h.key, h.handle, err = d.handleFor(st, q, h.service.ID); err != nil {
 		return nil, err
 	}

@@ -60,6 +60,8 @@ const (
 	sealedErasure = "erasure"
 	sealedReading = "reading"
 	sealedAsked   = "asked"
+	sealedRight   = "right"
+	sealedStops   = "stops"
 )
 
 // maxSheetBytes leaves room for padding and the seal within one blob.

@@ -116,6 +116,9 @@ func (d *Desk) prepare(ctx context.Context, st *store.State, h *handOver) (p *po
 		return nil, err
 	}
 	h.person, h.release = q, release
+	if err := d.stoppedBy(q, h.Purpose, to, false); err != nil {
+		return nil, err
+	}
 	if h.key, h.handle, err = d.handleFor(st, q, h.service.ID); err != nil {
 		return nil, err
 	}

@@ -171,7 +171,7 @@ func (n *Node) openLedger(genesis []byte) error {
 	if err == nil {
 		err = n.openState(genesis)
 	}
-	if errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrCorrupt) {
+	if errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrLayout) {
 		if err = n.setAside(err); err == nil {
 			err = n.openState(genesis)
 		}
@@ -195,16 +195,16 @@ func (n *Node) openState(genesis []byte) (err error) {
 	return err
 }
 
-// setAside moves a damaged ledger state out of the way. The Raft log, which is
+// setAside moves a ledger state that is of no use out of the way. The Raft log, which is
 // synced and kept whole, then delivers every batch again; what comes out is
 // compared with the mark of what was last cosigned before anything is signed.
 func (n *Node) setAside(why error) error {
 	if n.db != nil {
-		logClose(n.Log, "damaged ledger state", n.db.Close())
+		logClose(n.Log, "ledger state", n.db.Close())
 		n.db, n.ledger = nil, nil
 	}
 	aside := filepath.Join(n.Dir, "state.damaged-"+time.Now().UTC().Format("20060102T150405.000000000"))
-	n.Log.Error("the ledger state is damaged: it is derived again from the Raft log", "why", why.Error(), "kept", aside)
+	n.Log.Error("the ledger state is derived again from the Raft log", "why", why.Error(), "kept", aside)
 	return os.Rename(filepath.Join(n.Dir, "state"), aside)
 }
 

@@ -3,7 +3,6 @@ package rest
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 
 	"github.com/akashi-ledger/akashi/api/token"
 	"github.com/akashi-ledger/akashi/crypto/sign"
@@ -75,17 +74,14 @@ func (c *call) completeOf(ref custody.Ref) ([]byte, error) {
 // eventLeaves reads the first n events under a handle.
 func (c *call) eventLeaves(h sign.PublicKey, n uint64) ([][]byte, error) {
 	st := c.final.State
-	leaves := make([][]byte, 0, min(n, 1<<16))
-	for i := uint64(1); i <= n; i++ {
+	at, err := st.EventsOf(h, n)
+	if err != nil {
+		return nil, err
+	}
+	leaves := make([][]byte, 0, len(at))
+	for _, index := range at {
 		if err := c.ctx.Err(); err != nil {
 			return nil, err
-		}
-		index, ok, err := st.EventIndex(h, i)
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			return nil, errors.New("an event of a handle is not indexed")
 		}
 		leaf, err := st.Leaf(index)
 		if err != nil {

@@ -108,7 +108,8 @@ func (k *KeyHash) shares(other *KeyHash, n int) bool {
 func (k *KeyHash) compare(other *KeyHash) int { return bytes.Compare(k[:], other[:]) }
 
 // Leaves is the store at one height: key hash to value. Values that it hands
-// out are not changed, and are not kept beyond the call.
+// out are not changed, and are not kept beyond the call. [Build] scans from
+// several goroutines at once.
 type Leaves interface {
 	// Get returns the value of one leaf, and whether there is one.
 	Get(kh KeyHash) (value []byte, ok bool, err error)

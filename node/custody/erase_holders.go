@@ -247,11 +247,7 @@ func (d *Desk) closeNow(job *erasureJob, c handleClosing) bool {
 // many as one record can end.
 func openUnder(ctx context.Context, st *store.State, k sign.PublicKey, h *rules.Handle) ([]record.ID, error) {
 	var open []record.ID
-	for n := uint64(1); n <= h.Events; n++ {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		_, rec, err := recordOfEvent(st, k, n)
+	for rec, err := range under(ctx, st, k, h) {
 		if err != nil {
 			return nil, err
 		}

@@ -157,11 +157,7 @@ func (d *Desk) handOvers(ctx context.Context, st *store.State, k sign.PublicKey,
 	var out []given
 	at := map[record.ID]int{}
 	declined := map[int]bool{}
-	for n := uint64(1); n <= h.Events; n++ {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		index, rec, err := recordOfEvent(st, k, n)
+	for rec, err := range under(ctx, st, k, h) {
 		if err != nil {
 			return nil, err
 		}
@@ -173,7 +169,7 @@ func (d *Desk) handOvers(ctx context.Context, st *store.State, k sign.PublicKey,
 		case *record.Undelivered:
 			declined[at[b.Intent]] = true
 		case *record.Received:
-			end, err := st.EndWith(index)
+			end, err := st.EndWith(rec.index)
 			if err != nil {
 				return nil, err
 			}

@@ -17,7 +17,7 @@ import (
 // who came from there are erased. It answers when that is durable. A holder whom
 // the erasure names attests only when its issuer has spoken: who passed the data
 // on may know of fewer handles.
-func (d *Desk) serveErase(_ context.Context, st *store.State, from string, r *eraseRequest) ([]byte, error) {
+func (d *Desk) serveErase(ctx context.Context, st *store.State, from string, r *eraseRequest) ([]byte, error) {
 	if st.Size < r.Size {
 		return nil, record.Refuse(CodeNotFinal, "the caller has seen more")
 	}
@@ -29,7 +29,7 @@ func (d *Desk) serveErase(_ context.Context, st *store.State, from string, r *er
 	if err != nil {
 		return nil, err
 	}
-	told, err := d.toldFrom(st, from, r.Handles)
+	told, err := d.toldFrom(ctx, st, from, r.Handles)
 	if err != nil {
 		return nil, err
 	}
@@ -103,10 +103,10 @@ func (d *Desk) ownHolders(e *rules.Erasure) []string {
 }
 
 // toldFrom returns the handles that a member may speak of.
-func (d *Desk) toldFrom(st *store.State, member string, handles []sign.PublicKey) ([]sign.PublicKey, error) {
+func (d *Desk) toldFrom(ctx context.Context, st *store.State, member string, handles []sign.PublicKey) ([]sign.PublicKey, error) {
 	var out []sign.PublicKey
 	for _, k := range handles {
-		ok, err := d.cameFrom(st, member, k)
+		ok, err := d.cameFrom(ctx, st, member, k)
 		if err != nil {
 			return nil, err
 		}
@@ -170,7 +170,7 @@ func (d *Desk) replan(job *erasureJob, change func(*erasurePlan) error) error {
 
 // cameFrom reports whether a handle is towards a party of a member, or such a
 // party handed data over to us under it.
-func (d *Desk) cameFrom(st *store.State, member string, k sign.PublicKey) (bool, error) {
+func (d *Desk) cameFrom(ctx context.Context, st *store.State, member string, k sign.PublicKey) (bool, error) {
 	h, err := rules.HandleState(st, k)
 	if err != nil || h == nil {
 		return false, err
@@ -182,8 +182,7 @@ func (d *Desk) cameFrom(st *store.State, member string, k sign.PublicKey) (bool,
 	if _, ok, err := d.acts(st, member, owner); err != nil || ok {
 		return ok, err
 	}
-	for n := uint64(1); n <= h.Events; n++ {
-		_, rec, err := recordOfEvent(st, k, n)
+	for rec, err := range under(ctx, st, k, h) {
 		if err != nil {
 			return false, err
 		}

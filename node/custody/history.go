@@ -65,15 +65,11 @@ func (d *Desk) traces(ctx context.Context, st *store.State, handles []HandleOf) 
 		if h == nil {
 			continue
 		}
-		for n := uint64(1); n <= h.Events; n++ {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			index, rec, err := recordOfEvent(st, k.Key, n)
+		for rec, err := range under(ctx, st, k.Key, h) {
 			if err != nil {
 				return nil, err
 			}
-			t := trace{index: index, rec: rec, handle: h}
+			t := trace{index: rec.index, rec: rec.Record, handle: h}
 			switch b := rec.Body.(type) {
 			case *record.Received:
 				closed[b.Intent] = "received"

@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
@@ -167,21 +167,39 @@ func (d *Desk) intentState(deadlineMs uint64) string {
 	return "open"
 }
 
-// recordOfEvent returns a handle's n-th event.
-func recordOfEvent(st *store.State, k sign.PublicKey, n uint64) (uint64, *record.Record, error) {
-	index, ok, err := st.EventIndex(k, n)
-	if err != nil {
-		return 0, nil, err
+// placed is a record and where it is in the log.
+type placed struct {
+	*record.Record
+	index uint64
+}
+
+// under yields every record under a handle, in order.
+func under(ctx context.Context, st *store.State, k sign.PublicKey, h *rules.Handle) iter.Seq2[placed, error] {
+	return func(yield func(placed, error) bool) {
+		at, err := st.EventsOf(k, h.Events)
+		if err != nil {
+			yield(placed{}, err)
+			return
+		}
+		for _, index := range at {
+			p, err := readPlaced(ctx, st, index)
+			if !yield(p, err) || err != nil {
+				return
+			}
+		}
 	}
-	if !ok {
-		return 0, nil, fmt.Errorf("event %d of a handle is not indexed", n)
+}
+
+func readPlaced(ctx context.Context, st *store.State, index uint64) (placed, error) {
+	if err := ctx.Err(); err != nil {
+		return placed{}, err
 	}
 	leaf, err := st.Leaf(index)
 	if err != nil {
-		return 0, nil, err
+		return placed{}, err
 	}
 	rec, err := record.Parse(leaf)
-	return index, rec, err
+	return placed{rec, index}, err
 }
 
 func (d *Desk) event(st *store.State, h *rules.Handle, index uint64, rec *record.Record) (*Event, error) {

@@ -121,12 +121,10 @@ func (s *State) Find(h merkle.Hash) (index uint64, found bool, err error) {
 		if err != nil {
 			return 0, false, err
 		}
-		if bucket == nil { // newer than this state: it was added when the ledger was opened
-			index, found, err = scan(span*spanLeaves, (span+1)*spanLeaves, h, s.hashRow)
-		} else {
-			index, found, err = s.findIn(span, bucket, h)
+		if bucket == nil {
+			return 0, false, fmt.Errorf("%w: index of leaf hashes: span %d is missing", ErrDamaged, span)
 		}
-		if found || err != nil {
+		if index, found, err = s.findIn(span, bucket, h); found || err != nil {
 			return index, found, err
 		}
 	}
@@ -179,31 +177,4 @@ func (w *writer) span(span uint64, row hashRow) {
 		}
 		w.put(spanKey(span, byte(i)), b)
 	}
-}
-
-// completeSpans adds what a ledger lacks that an earlier version wrote. Each span
-// is one transaction; a crash between two leaves the rest to the next start.
-func (l *Ledger) completeSpans(st *State) error {
-	for span := range st.Size / spanLeaves {
-		have, err := st.read(spanKey(span, spanBuckets-1))
-		if err != nil {
-			return err
-		}
-		if have != nil {
-			continue
-		}
-		if err := checkFree(l.db.Opts().Dir, minFreeToApply); err != nil {
-			return err
-		}
-		w := &writer{txn: l.db.NewTransactionAt(st.ts, true)}
-		w.span(span, st.hashRow)
-		if w.err == nil {
-			w.err = w.txn.CommitAt(st.ts, nil)
-		}
-		w.txn.Discard()
-		if w.err != nil {
-			return fmt.Errorf("index of leaf hashes: %w", w.err)
-		}
-	}
-	return nil
 }

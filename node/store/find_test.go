@@ -68,27 +68,6 @@ func TestFind(t *testing.T) {
 			t.Errorf("span %d has no index: %d bytes, %v", span, len(b), err)
 		}
 	}
-
-	// A ledger of an earlier version gets the index when it is opened; a state
-	// below it goes without.
-	w := &writer{txn: f.l.db.NewTransactionAt(f.l.State().ts, true)}
-	for i := range byte(spanBuckets) {
-		w.delete(spanKey(1, i))
-	}
-	if w.err = w.txn.CommitAt(f.l.State().ts+1, nil); w.err != nil {
-		t.Fatal(w.err)
-	}
-	log = append(log, f.grow([]byte("one more"))...)
-	log = append(log, f.grow([]byte("and one"))...)
-	f.found(f.l.State(), log, 997)
-	if err := f.l.db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	f.open()
-	if b, err := f.l.State().read(spanKey(1, 3)); err != nil || len(b) < entryBytes {
-		t.Fatalf("the index was not added: %d bytes, %v", len(b), err)
-	}
-	f.found(f.l.State(), log, 53)
 }
 
 // TestFindAlike: leaves whose hashes begin alike are told apart, and an index that

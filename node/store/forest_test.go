@@ -246,6 +246,7 @@ func TestFalseAdvance(t *testing.T) {
 // a batch is written, and the fullest batch with the fullest commits fits.
 func TestPendingRoom(t *testing.T) {
 	g := newGrove(t)
+	g.nearSpan(idLag)
 	full, pending := 0, map[uint64]*growing(nil)
 	for i := 0; full < 3; i++ {
 		leaves := make([]forest.Leaf, 500)
@@ -267,6 +268,7 @@ func TestPendingRoom(t *testing.T) {
 	for _, valueBytes := range []int{27 << 10, 19} { // each alone, with what is pending
 		growing := maps.Clone(g.l.trees.growing)
 		if valueBytes == 19 {
+			g.nearSpan(idLag)
 			g.l.trees.growing = pending
 		}
 		if _, err := g.l.commit(g.l.State(), heaviest(g.l.State(), valueBytes), g.n+1); err != nil {

@@ -14,12 +14,38 @@ import (
 // that does not would stop every node, and again after every start.
 func TestHeaviestBatch(t *testing.T) {
 	for what, valueBytes := range map[string]int{"many small values": 19, "some large ones": 27 << 10} {
-		f := newFollow(t)
-		f.grow(make([][]byte, spanLeaves-100)...) // the batch also completes a span, whose leaves are all in one bucket
+		for _, lag := range []uint64{0, idLag, eventLag} {
+			f := newFollow(t)
+			f.nearSpan(lag)
+			st := f.l.State()
+			res := heaviest(st, valueBytes)
+			if uint64(len(res.Leaves)) >= idLag {
+				t.Fatalf("%d leaves: two indexes may write a span at once", len(res.Leaves))
+			}
+			if _, err := f.l.commit(st, res, 1); err != nil {
+				t.Errorf("%s, lag %d: %v", what, lag, err)
+			}
+		}
+	}
+}
+
+// nearSpan fills the log until a batch of 100 leaves writes a span of the index that
+// lags so far behind; in each index all is in one bucket.
+func (f *follow) nearSpan(lag uint64) {
+	f.t.Helper()
+	near := spanLeaves + lag - 100
+	for near <= f.l.State().Size {
+		near += spanLeaves
+	}
+	for f.l.State().Size < near {
 		st := f.l.State()
-		res := heaviest(st, valueBytes)
-		if _, err := f.l.commit(st, res, 1); err != nil {
-			t.Errorf("%s: %v", what, err)
+		res := &rules.Result{Height: st.Height + 1, TimeMs: st.TimeMs + 1, Seal: record.Seal{Version: record.Version, Kind: record.KindSeal, Height: st.Height + 1}}
+		for i := range min(4000, near-st.Size) {
+			res.Leaves = append(res.Leaves, fmt.Appendf(nil, "\xa5\x01\x01\x02\x04\x03\x50%016d", i))
+			res.Events = append(res.Events, rules.Event{Handle: sign.PublicKey{7, byte(i), byte(i >> 8)}, Leaf: int(i)})
+		}
+		if _, err := f.l.commit(st, res, f.l.RaftIndex()); err != nil {
+			f.t.Fatal(err)
 		}
 	}
 }

@@ -25,8 +25,8 @@ import (
 //	e first-index       leaves of one batch, as many as fit a segment; each with its length (uint16)
 //	t level index       full hash tile
 //	h height            End
-//	d record-id index   empty: every leaf of an id, so that the first is found without a look before a write
-//	v handle number     leaf index of that event of the handle
+//	d …                 where record ids are (places.go)
+//	v …                 where events of handles are (places.go)
 //	x span bucket       where leaf hashes are (find.go)
 //	m                   Applied
 //	T …                 commitment trees (forest.go)
@@ -76,7 +76,12 @@ func (e End) Checkpoint(origin string) sign.Checkpoint {
 type applied struct {
 	Height    uint64 `cbor:"1,keyasint"`
 	RaftIndex uint64 `cbor:"2,keyasint"`
+	Layout    uint64 `cbor:"3,keyasint,omitempty"`
 }
+
+// layout is the version of the keys above. A state of another is not read: it is
+// derived anew from the Raft log.
+const layout = 2
 
 // Ledger is a member's copy of the ledger state. One goroutine applies batches;
 // any number read.
@@ -95,6 +100,8 @@ type Ledger struct {
 	current atomic.Pointer[State]
 	raft    uint64 // last applied Raft index
 	hot     *hot
+	ids     *placeIndex
+	events  *placeIndex
 	trees   *trees
 
 	falseAdvances atomic.Uint64
@@ -109,10 +116,15 @@ type Ledger struct {
 // be repaired from its peers.
 var ErrDamaged = errors.New("stored ledger state is damaged")
 
+// ErrLayout says that another version of the program stored the state: it must be
+// derived anew.
+var ErrLayout = errors.New("the ledger state was stored by another version of the program")
+
 // OpenLedger opens the state in db. An empty db is founded with the genesis
 // leaf; any other must have been founded with the same.
 func OpenLedger(db *badger.DB, genesis []byte, opts register.Options, log *slog.Logger) (*Ledger, error) {
-	l := &Ledger{db: db, log: log, opts: opts, states: map[uint64]*State{}, hot: newHot(), trees: newTrees()}
+	l := &Ledger{db: db, log: log, opts: opts, states: map[uint64]*State{}, hot: newHot(), trees: newTrees(),
+		ids: newPlaceIndex(prefixID, idLag), events: newPlaceIndex(prefixEvent, eventLag)}
 	at, err := l.applied()
 	if err != nil {
 		return nil, err
@@ -143,6 +155,9 @@ func (l *Ledger) applied() (*applied, error) {
 	a := new(applied)
 	if err := canon.Unmarshal(b, a); err != nil {
 		return nil, fmt.Errorf("%w: applied mark: %w", ErrDamaged, err)
+	}
+	if a.Layout != layout {
+		return nil, fmt.Errorf("%w: layout %d, this one writes %d", ErrLayout, a.Layout, layout)
 	}
 	return a, nil
 }
@@ -187,12 +202,18 @@ func (l *Ledger) load(at applied) error {
 		return fmt.Errorf("%w: the register at height %d does not give the root in the seal", ErrDamaged, end.Height)
 	}
 	st.view = st.tree.View()
-	if err := l.completeSpans(st); err != nil {
+	if err := l.loadPlaces(st); err != nil {
 		return err
 	}
 	l.raft, l.oldest = at.RaftIndex, at.Height
 	l.show(st)
 	return st.FalseAdvances(0, func(*FalseAdvance) error { l.falseAdvances.Add(1); return nil })
+}
+
+func (l *Ledger) loadPlaces(st *State) error {
+	txn := l.db.NewTransactionAt(st.ts, false)
+	defer txn.Discard()
+	return errors.Join(l.ids.load(txn, st.Size), l.events.load(txn, st.Size))
 }
 
 // State returns the newest state.
@@ -283,10 +304,11 @@ func (l *Ledger) commit(st *State, res *rules.Result, raftIndex uint64) (*State,
 	w.leaves(st.Size, all)
 	w.tiles(tiles)
 	w.spans(st, next.Size, tiles)
-	w.indexes(st.Size, res)
+	ids, events := placesOf(st.Size, res)
+	idsStored, eventsStored := l.ids.add(w, next.Size, ids), l.events.add(w, next.Size, events)
 	w.forest(l.trees, h)
 	w.put(endKey(res.Height), canon.Must(&next.End))
-	w.put([]byte(keyApplied), canon.Must(&applied{Height: res.Height, RaftIndex: raftIndex}))
+	w.put([]byte(keyApplied), canon.Must(&applied{Height: res.Height, RaftIndex: raftIndex, Layout: layout}))
 	if w.err != nil {
 		return nil, w.err
 	}
@@ -294,6 +316,8 @@ func (l *Ledger) commit(st *State, res *rules.Result, raftIndex uint64) (*State,
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	l.raft = raftIndex
+	idsStored()
+	eventsStored()
 	l.hot.written(res.Writes)
 	l.show(next) // first: who has the tree as it is written now reads at a state that has its tiles
 	l.wrote(h)
@@ -387,14 +411,16 @@ func (w *writer) tiles(tiles []merkle.FullTile) {
 	}
 }
 
-func (w *writer) indexes(first uint64, res *rules.Result) {
+// placesOf returns what a batch adds to the indexes of ids and of events.
+func placesOf(first uint64, res *rules.Result) (ids, events []place) {
+	ids, events = make([]place, 0, len(res.Leaves)), make([]place, 0, len(res.Events))
 	for i, leaf := range res.Leaves {
-		id, ok := record.PeekID(leaf)
-		if ok {
-			w.put(idKey(id, first+uint64(i)), []byte{})
+		if id, ok := record.PeekID(leaf); ok {
+			ids = append(ids, place{placeKey(id), first + uint64(i)})
 		}
 	}
 	for _, e := range res.Events {
-		w.put(eventKey(e.Handle, e.N), binary.BigEndian.AppendUint64(nil, first+uint64(e.Leaf)))
+		events = append(events, place{placeKey(e.Handle[:]), first + uint64(e.Leaf)})
 	}
+	return ids, events
 }

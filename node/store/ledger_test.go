@@ -172,11 +172,11 @@ func TestLedgerIndexes(t *testing.T) {
 	if err != nil || !ok || i != b.End.First {
 		t.Fatalf("index of the provision: %d, %v, %v; its batch begins at %d", i, ok, err, b.End.First)
 	}
-	if e, ok, err := st.EventIndex(hana, 5); err != nil || !ok || e != i {
-		t.Errorf("fifth event of the handle: leaf %d, %v, %v; want %d", e, ok, err, i)
+	if at, err := st.EventsOf(hana, 5); err != nil || len(at) != 5 || at[4] != i {
+		t.Errorf("events of the handle: leaves %d, %v; want %d last", at, err, i)
 	}
-	if _, ok, _ := st.EventIndex(hana, 6); ok {
-		t.Error("a sixth event that nobody posted")
+	if _, err := st.EventsOf(hana, 6); !errors.Is(err, ErrDamaged) {
+		t.Errorf("a sixth event that nobody posted: %v", err)
 	}
 	if end, err := st.EndWith(i); err != nil || end.Height != b.End.Height {
 		t.Errorf("batch of leaf %d: %+v, %v; want height %d", i, end, err, b.End.Height)

@@ -94,9 +94,9 @@ func OpenState(dir string, log *slog.Logger, opts ...OpenOption) (*badger.DB, er
 	return openBadger(dir, log, o, badger.OpenManaged, badger.DefaultOptions(dir).
 		WithDetectConflicts(false).
 		// A transaction may take 15 % of the memtable, and 1 entry for 96 bytes of that: the heaviest
-		// batch with all that commits may leave pending. (26 MiB are too few for that, though the
-		// builder of such a table would do with 28 MiB instead of 60.)
-		WithMemTableSize(28<<20).
+		// batch with all that commits may leave pending. The table of a larger memtable outgrows a
+		// builder of 28 MiB, which then takes 60.
+		WithMemTableSize(26<<20).
 		WithIndexCacheSize(32<<20))
 }
 

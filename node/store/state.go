@@ -9,8 +9,6 @@ import (
 	"github.com/akashi-ledger/akashi/crypto/canon"
 	"github.com/akashi-ledger/akashi/crypto/merkle"
 	"github.com/akashi-ledger/akashi/crypto/register"
-	"github.com/akashi-ledger/akashi/crypto/sign"
-	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/dgraph-io/badger/v4"
 )
 
@@ -41,10 +39,6 @@ func endKey(height uint64) []byte { return indexKey(prefixEnd, height) }
 
 func tileKey(id merkle.TileID) []byte {
 	return binary.BigEndian.AppendUint64([]byte{prefixTile, id.Level}, id.Index)
-}
-
-func eventKey(h sign.PublicKey, n uint64) []byte {
-	return binary.BigEndian.AppendUint64(append([]byte{prefixEvent}, h[:]...), n)
 }
 
 // get returns a copy of a value, nil where there is none.
@@ -134,7 +128,7 @@ func (l *Leaves) Scan(prefix register.KeyHash, bits int, fn func(register.KeyHas
 	defer l.ledger.guardBeside(&called, &err)
 	opts := badger.DefaultIteratorOptions
 	opts.Prefix = append([]byte{prefixRegister}, prefix[:bits/8]...)
-	opts.PrefetchSize = 16
+	opts.PrefetchValues = false // they stand in the tables: a prefetch would copy each in a goroutine of its own
 	it := l.txn.NewIterator(opts)
 	defer it.Close()
 	for it.Seek(append([]byte{prefixRegister}, prefix[:]...)); it.Valid(); it.Next() {
@@ -348,40 +342,6 @@ func (s *State) EndWith(index uint64) (*End, error) {
 		}
 	}
 	return s.end(lo)
-}
-
-// IndexOf returns the leaf index of a record, and whether there is one. Ids are
-// drawn by their issuers and nothing compares them: of several records with one id
-// the first counts, so that nobody takes an id over that is in the log.
-func (s *State) IndexOf(id record.ID) (index uint64, found bool, err error) {
-	defer s.ledger.guard(&err)
-	txn := s.ledger.db.NewTransactionAt(s.ts, false)
-	defer txn.Discard()
-	opts := badger.DefaultIteratorOptions
-	opts.PrefetchValues, opts.Prefix = false, append([]byte{prefixID}, id[:]...)
-	it := txn.NewIterator(opts)
-	defer it.Close()
-	if it.Rewind(); !it.Valid() {
-		return 0, false, nil
-	}
-	at := it.Item().Key()[1+len(id):]
-	if len(at) != 8 {
-		return 0, false, fmt.Errorf("%w: index of a record", ErrDamaged)
-	}
-	return binary.BigEndian.Uint64(at), true, nil
-}
-
-func idKey(id record.ID, index uint64) []byte {
-	return binary.BigEndian.AppendUint64(append([]byte{prefixID}, id[:]...), index)
-}
-
-// EventIndex returns the leaf index of a handle's n-th event, from 1.
-func (s *State) EventIndex(h sign.PublicKey, n uint64) (uint64, bool, error) {
-	b, err := s.read(eventKey(h, n))
-	if err != nil || len(b) != 8 {
-		return 0, false, err
-	}
-	return binary.BigEndian.Uint64(b), true, nil
 }
 
 // Listed calls fn with every register key of a listed kind ("sensor/",

@@ -22,6 +22,7 @@ type Settings struct {
 	Joined      uint64            `json:"joined,omitempty"`    // policy epoch in which the membership began; 0 for a founder (akashi join sets it)
 	AutoReceive bool              `json:"autoReceive"`         // confirm hand-overs without being asked
 	OpenEntries bool              `json:"openEntries"`         // entry bundles and Trillian's protocol without a token (loopback only)
+	EscrowFor   []string          `json:"escrowFor,omitempty"` // members of whose keys this node agrees to keep copies
 	Witnesses   []WitnessSetting  `json:"witnesses,omitempty"` // external witnesses beside those of the founding
 }
 
@@ -49,6 +50,11 @@ func (s *Settings) check() error {
 	var errs []error
 	if !record.ValidID(s.Member) {
 		errs = append(errs, fmt.Errorf("member %q is not an id", s.Member))
+	}
+	for _, id := range s.EscrowFor {
+		if !record.ValidID(id) || id == s.Member {
+			errs = append(errs, fmt.Errorf("escrowFor: %q is not another member", id))
+		}
 	}
 	for _, w := range s.Witnesses {
 		errs = append(errs, w.check())

@@ -12,6 +12,7 @@ import (
 	law "github.com/akashi-ledger/akashi/ledger/forest"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
+	"github.com/akashi-ledger/akashi/node/escrow"
 	"github.com/akashi-ledger/akashi/node/outbox"
 	"github.com/akashi-ledger/akashi/node/replica"
 	"github.com/akashi-ledger/akashi/node/store"
@@ -54,6 +55,7 @@ func (n *Node) openNetwork([]byte) error {
 		{callHeight, transport.Limits{MaxRequest: 1, MaxResponse: 16, Concurrency: 4}, n.serveHeight},
 		{callWelcome, welcomeLimits, n.serveWelcome},
 		{callDesk, transport.Limits{MaxRequest: 5 << 20, MaxResponse: 1 << 20, Concurrency: 8}, n.serveDesk},
+		{callEscrow, transport.Limits{MaxRequest: escrow.MaxRequest, MaxResponse: escrow.MaxResponse, Concurrency: 4}, n.serveEscrow},
 	} {
 		handle := h.handle
 		err := host.Handle(h.name, h.limits, func(ctx context.Context, from peer.ID, req []byte) ([]byte, error) {
@@ -218,12 +220,17 @@ type vaultBlobs struct {
 		Delete(keys ...[]byte) error
 		Keys(prefix []byte, fn func(key []byte) error) error
 	}
+	prefix string
 }
 
-const vaultPrefix = "V/"
+// What begins the keys of the vaults' blocks.
+const (
+	vaultPrefix  = "V/" // the member's own
+	copiesPrefix = "W/" // of other members' copies
+)
 
 func (v vaultBlobs) Get(key string) ([]byte, error) {
-	b, ok, err := v.b.Get([]byte(vaultPrefix + key))
+	b, ok, err := v.b.Get([]byte(v.prefix + key))
 	if err == nil && !ok {
 		return nil, vault.ErrNoBlob
 	}
@@ -233,7 +240,7 @@ func (v vaultBlobs) Get(key string) ([]byte, error) {
 func (v vaultBlobs) Put(blobs ...vault.Blob) error {
 	entries := make([]store.KV, len(blobs))
 	for i, b := range blobs {
-		entries[i] = store.KV{Key: []byte(vaultPrefix + b.Key), Value: b.Value}
+		entries[i] = store.KV{Key: []byte(v.prefix + b.Key), Value: b.Value}
 	}
 	return v.b.PutMany(entries)
 }
@@ -241,15 +248,15 @@ func (v vaultBlobs) Put(blobs ...vault.Blob) error {
 func (v vaultBlobs) Delete(keys ...string) error {
 	full := make([][]byte, len(keys))
 	for i, key := range keys {
-		full[i] = []byte(vaultPrefix + key)
+		full[i] = []byte(v.prefix + key)
 	}
 	return v.b.Delete(full...)
 }
 
 func (v vaultBlobs) List(prefix string) ([]string, error) {
 	var out []string
-	err := v.b.Keys([]byte(vaultPrefix+prefix), func(key []byte) error {
-		out = append(out, string(key[len(vaultPrefix):]))
+	err := v.b.Keys([]byte(v.prefix+prefix), func(key []byte) error {
+		out = append(out, string(key[len(v.prefix):]))
 		return nil
 	})
 	return out, err
@@ -257,4 +264,4 @@ func (v vaultBlobs) List(prefix string) ([]string, error) {
 
 // VaultBlobs returns where a node keeps its vault's blocks among its blobs: for
 // tools that open a copy of a data directory.
-func VaultBlobs(b *store.Blobs) vault.Blobs { return vaultBlobs{b} }
+func VaultBlobs(b *store.Blobs) vault.Blobs { return vaultBlobs{b, vaultPrefix} }

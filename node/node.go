@@ -68,6 +68,7 @@ type Node struct {
 	outbox    *outbox.Outbox
 	forest    *forest.Forest
 	desk      *custody.Desk
+	escrow    custodian
 	replica   atomic.Pointer[replica.Replica]
 	ticking   atomic.Bool // a tick makes room for commits to trees
 	serving   atomic.Bool // every part is there: other members' requests are answered
@@ -115,7 +116,7 @@ func (n *Node) start() error {
 		do   func([]byte) error
 	}{
 		{"ledger", n.openLedger}, {"blobs", n.openBlobs}, {"network", n.openNetwork}, {"outbox", n.openOutbox},
-		{"witnesses", n.openWitnesses}, {"cosigner", n.openCosigner}, {"commitment trees", n.openForest}, {"desk", n.openDesk}, {"raft", n.openRaft},
+		{"witnesses", n.openWitnesses}, {"cosigner", n.openCosigner}, {"commitment trees", n.openForest}, {"custody of keys", n.openEscrow}, {"desk", n.openDesk}, {"raft", n.openRaft},
 	} {
 		if err := step.do(genesis); err != nil {
 			return fmt.Errorf("start %s: %w", step.what, err)
@@ -213,11 +214,11 @@ func (n *Node) openBlobs([]byte) (err error) {
 		return err
 	}
 	n.blobs.OnDamage(n.stop)
-	slot, err := vault.OpenFileSlot(filepath.Join(n.Dir, "vault.slot"))
+	slot, err := vault.OpenFileSlot(filepath.Join(n.Dir, SlotFile))
 	if err != nil {
 		return err
 	}
-	n.vault, err = vault.Open(slot, vaultBlobs{n.blobs}, vault.Options{})
+	n.vault, err = vault.Open(slot, vaultBlobs{n.blobs, vaultPrefix}, vault.Options{})
 	return err
 }
 
@@ -248,7 +249,7 @@ func (n *Node) openOutbox([]byte) (err error) {
 func (n *Node) openDesk([]byte) (err error) {
 	n.desk, err = custody.New(custody.Config{
 		Self: n.Settings.Member, Origin: n.Founding.Origin, Hosted: n.hosted, Vault: n.vault, Blobs: n.blobs,
-		Poster: n.outbox, Network: deskLink{n}, Trees: n.forest, State: n.FinalState, FreshAt: n.freshAt, Refresh: n.Refresh,
+		Poster: n.outbox, Network: deskLink{n}, Trees: n.forest, Copies: n.escrow.sender, State: n.FinalState, FreshAt: n.freshAt, Refresh: n.Refresh,
 		Now: n.Clock.Now, AutoReceive: n.Settings.AutoReceive, Log: n.Log,
 		Approve: n.approve,
 	})
@@ -288,6 +289,9 @@ func (n *Node) onBatch(b *store.Batch) {
 	}
 	n.cosign.Derived(b.End, b.Result.Next)
 	n.outbox.Applied(b)
+	if n.escrow.keeper != nil {
+		n.escrow.keeper.Applied(b.Result.Writes)
+	}
 }
 
 // onLeader is called when the leader changes.
@@ -363,6 +367,9 @@ func (n *Node) close() {
 		logClose(n.Log, "network", n.host.Close())
 	}
 	n.wg.Wait()
+	if n.escrow.copies != nil {
+		logClose(n.Log, "vault of copies", n.escrow.copies.Close())
+	}
 	if n.vault != nil {
 		logClose(n.Log, "vault", n.vault.Close())
 	}
@@ -399,6 +406,7 @@ func (n *Node) watch() {
 			return
 		case <-second.C:
 			n.desk.Tick(context.Background())
+			n.escrowDuties()
 		case <-probe.C:
 			done := make(chan error, 1)
 			go func() {

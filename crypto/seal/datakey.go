@@ -77,3 +77,14 @@ func UnwrapDataKey(file []byte, identity Identity) (DataKey, error) {
 	copy(k.secret[:], key)
 	return DataKey{key: hide(k)}, nil
 }
+
+// DataKeyOf returns the data key with these 32 secret bytes, which it copies, for
+// who keeps one elsewhere than in an age file. Errors: ErrNoKey (another length).
+func DataKeyOf(secret []byte) (DataKey, error) {
+	key := new(keyBytes)
+	if len(secret) != len(key.secret) {
+		return DataKey{}, ErrNoKey
+	}
+	copy(key.secret[:], secret)
+	return DataKey{key: hide(key)}, nil
+}

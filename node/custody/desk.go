@@ -27,7 +27,7 @@ type Blobs interface {
 	Scan(prefix []byte, fn func(key, value []byte) error) error
 }
 
-// Config is what a Desk needs. All but MaxPeople, AutoReceive, CloseDelay
+// Config is what a Desk needs. All but Copies, MaxPeople, AutoReceive, CloseDelay
 // and Wall is required.
 type Config struct {
 	Self    string          // this member
@@ -45,6 +45,7 @@ type Config struct {
 	Approve func([]byte) sign.Signature // with the second approver's key, in the domain "approval"
 	Log     *slog.Logger
 
+	Copies      Copies               // hears of what custodians are to be sent; nil for none
 	MaxPeople   int                  // registered or received; 0: a million
 	AutoReceive bool                 // confirm hand-overs without being asked
 	CloseDelay  func() time.Duration // before a handle is closed; nil: random, at most an hour

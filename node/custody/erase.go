@@ -287,8 +287,12 @@ func (d *Desk) planErasure(ctx context.Context, c Call, issuer string, body [32]
 	if err != nil {
 		return id, err
 	}
+	numbers, err := d.numbers(q, only)
+	if err != nil {
+		return id, err
+	}
 	rec := &record.Record{Kind: record.KindErasure, ID: id, Issuer: issuer,
-		Body: &record.Erasure{Numbers: d.numbers(q, only), Holders: holders, Cause: r.Cause}}
+		Body: &record.Erasure{Numbers: numbers, Holders: holders, Cause: r.Cause}}
 	leaf, err := rec.Leaf()
 	if err != nil {
 		return id, err

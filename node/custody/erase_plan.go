@@ -35,13 +35,17 @@ func (d *Desk) contentOf(q *person, service string) []*class {
 }
 
 // numbers returns those of a person's content identities, in the order of their
-// classes' names. The record identities stay.
-func (d *Desk) numbers(q *person, service string) []record.KeyNumber {
-	var out []record.KeyNumber
+// classes' names, and where everything goes the person's own. The record identities
+// stay.
+func (d *Desk) numbers(q *person, service string) (out []record.KeyNumber, err error) {
 	for _, c := range d.contentOf(q, service) {
 		out = append(out, record.KeyNumber(c.number))
 	}
-	return out
+	if service != "" {
+		return out, nil
+	}
+	own, err := d.personNumber(q.ref)
+	return append(out, own), err
 }
 
 // planned is what a plan is made for.

@@ -238,7 +238,9 @@ func TestRefusedErase(t *testing.T) {
 	noErr(t, err)
 	q, release, err := a.use(ref)
 	noErr(t, err)
-	w.must("a-sha", w.c.Erasure(a.numbers(q, ""), "a-sha")) // its numbers are buried already
+	numbers, err := a.numbers(q, "")
+	noErr(t, err)
+	w.must("a-sha", w.c.Erasure(numbers, "a-sha")) // its numbers are buried already
 	release()
 	_, _, err = a.Erase(ctx, Call{}, EraseRequest{Person: ref, Cause: "request"})
 	wantCode(t, err, record.CodeErased)

@@ -287,6 +287,9 @@ func (d *Desk) put(entries ...vault.Entry) error {
 	case err != nil:
 		return err
 	}
+	if d.Copies != nil {
+		d.tellCopies(entries)
+	}
 	d.people.mu.Lock()
 	defer d.people.mu.Unlock()
 	d.people.count += fresh

@@ -10,6 +10,7 @@ import (
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/crypto/vault"
 	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
 )
 
 // person is what the vault holds of one person.
@@ -204,8 +205,17 @@ func validRef(ref Ref) bool {
 
 func (d *Desk) markKey(ref Ref) []byte { return blobKey(kindMark, d.code("erased", string(ref))) }
 
-// erasedBefore reports whether somebody with this reference was erased.
+// erasedBefore reports whether somebody with this reference was erased: by a mark
+// here, or by the tombstone, which outlives the loss of this node.
 func (d *Desk) erasedBefore(ref Ref) (bool, error) {
 	_, found, err := d.Blobs.Get(d.markKey(ref))
-	return found, err
+	if err != nil || found {
+		return found, err
+	}
+	st := d.State()
+	if st == nil {
+		return false, nil
+	}
+	t, err := rules.Load[rules.Tombstone](st, rules.KeyTombstone(d.lifeNumber(ref, 0)))
+	return t != nil, err
 }

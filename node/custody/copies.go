@@ -1,0 +1,160 @@
+package custody
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/akashi-ledger/akashi/crypto/canon"
+	"github.com/akashi-ledger/akashi/crypto/seal"
+	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/crypto/vault"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
+)
+
+// Copies hears of what is put into the vault, so that custodians are sent it
+// (node/escrow).
+type Copies interface {
+	// Changed returns at once.
+	Changed(ids ...string)
+}
+
+func (d *Desk) tellCopies(entries []vault.Entry) {
+	var ids []string
+	for _, e := range entries {
+		if isCopied(e.ID) {
+			ids = append(ids, e.ID)
+		}
+	}
+	d.Copies.Changed(ids...)
+}
+
+// isCopied reports whether custodians get a copy of an entry: not of what lives for
+// one hand-over or one erasure.
+func isCopied(id string) bool { return !strings.HasPrefix(id, "w/") && !strings.HasPrefix(id, "e/") }
+
+// maxLives bounds how often one reference is registered and erased.
+const maxLives = 10_000
+
+// personNumber returns the number by whose tombstone all dies that belongs to a
+// person and to no class: K_s, lookups, handles. It follows from the reference, under
+// a key that is in the vault only; a reference that was erased and came back has the
+// next one that no erasure has used.
+func (d *Desk) personNumber(ref Ref) (n record.KeyNumber, err error) {
+	st, err := d.state()
+	if err != nil {
+		return n, err
+	}
+	for life := range maxLives {
+		n = d.lifeNumber(ref, life)
+		t, err := rules.Load[rules.Tombstone](st, rules.KeyTombstone(n))
+		if err != nil || t == nil {
+			return n, err
+		}
+	}
+	return n, record.Refuse(record.CodeErased, "the reference was erased too often")
+}
+
+func (d *Desk) lifeNumber(ref Ref, life int) record.KeyNumber {
+	return record.KeyNumber(d.code("person", string(ref), strconv.Itoa(life))[:16])
+}
+
+// NumberOf returns the number by whose tombstone the copies of a vault entry die,
+// zeros where none does. It reports false for what custodians get no copy of, which
+// includes what an erasure under way is about to destroy. It must not be called from
+// within a call of the vault.
+func (d *Desk) NumberOf(id string, value []byte) (n seal.Number, copied bool) {
+	if !isCopied(id) {
+		return n, false
+	}
+	kind, rest, _ := strings.Cut(id, "/")
+	ref, what, _ := strings.Cut(rest, "/")
+	if c, err := readClass(id, value); err == nil && what != "ks" && kind != "l" && kind != "h" {
+		return c.number, true
+	}
+	switch kind {
+	case "l":
+		ref = string(value)
+	case "h":
+		var k knownHandle
+		if canon.Unmarshal(value, &k) != nil {
+			return n, false
+		}
+		ref = string(k.Ref)
+	case "p":
+	default:
+		return n, true
+	}
+	if d.goingOut(Ref(ref)) {
+		return n, false
+	}
+	number, err := d.personNumber(Ref(ref))
+	return seal.Number(number), err == nil
+}
+
+// Mend makes a vault whole that came back from custodians. The way to a person and
+// its name at the person belong together, and the loss may have come between their
+// copies; and of whom nothing is left but ways, nothing is to be found.
+func Mend(v *vault.Vault) error {
+	var add []vault.Entry
+	alive, ways := map[string]bool{}, map[string][]string{} // by reference
+	for bucket := range v.Buckets() {
+		err := v.EachIn(bucket, func(id string, value []byte) error {
+			kind, rest, _ := strings.Cut(id, "/")
+			ref, _, _ := strings.Cut(rest, "/")
+			e, err := counterpart(id, value)
+			if e.ID == "" {
+				alive[ref] = alive[ref] || kind == "p"
+				return err
+			}
+			if kind != "p" {
+				ref, _, _ = strings.Cut(e.ID[2:], "/")
+			}
+			add, ways[ref] = append(add, e), append(ways[ref], id, e.ID)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for part := range slices.Chunk(add, mendAtOnce) {
+		if err := v.Put(part...); err != nil { // what is there already is left alone
+			return err
+		}
+	}
+	var lost []string
+	for ref, ids := range ways {
+		if !alive[ref] {
+			lost = append(lost, ids...)
+		}
+	}
+	_, err := v.Shred(lost...)
+	return err
+}
+
+const mendAtOnce = 500
+
+// counterpart returns the entry that belongs to a way to a person, or to the name
+// of one; none where an entry is neither.
+func counterpart(id string, value []byte) (e vault.Entry, err error) {
+	kind, rest, _ := strings.Cut(id, "/")
+	e.Reserve = true
+	switch ref, what, _ := strings.Cut(rest, "/"); kind {
+	case "l":
+		e.ID = personID(Ref(value), id)
+	case "h":
+		var k knownHandle
+		if err = canon.Unmarshal(value, &k); err == nil {
+			e.ID, e.Value = personID(k.Ref, id), []byte(k.For)
+		}
+	case "p":
+		if strings.HasPrefix(what, "l/") {
+			e.ID, e.Value = what, []byte(ref)
+		} else if h, ok := strings.CutPrefix(what, "h/"); ok && len(h) == sign.PublicKeySize {
+			e = handleEntry(sign.PublicKey([]byte(h)), Ref(ref), string(value))
+			e.Reserve = true
+		}
+	}
+	return e, err
+}

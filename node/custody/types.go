@@ -27,8 +27,8 @@
 //
 // # What it does not do
 //
-// It does not check who asks: api does, and Call says who. It does not share keys
-// with further custodians. Leaves of commitment trees are kept by the member whose
+// It does not check who asks: api does, and Call says who. It does not copy keys
+// to custodians: node/escrow does. Leaves of commitment trees are kept by the member whose
 // sensors they are; replicating them to every member through Raft comes later,
 // until when nobody else can check an advance. It does not know contracts: that an
 // onward hand-over needs approval follows from the contract that the sealed part

@@ -33,10 +33,15 @@ func startLocal(t *testing.T) *local {
 // change what was founded, and starts it.
 func startLocalWith(t *testing.T, witnesses string, change func(devOptions)) *local {
 	t.Helper()
+	return startLocalIn(t, t.TempDir(), witnesses, change)
+}
+
+func startLocalIn(t *testing.T, dir, witnesses string, change func(devOptions)) *local {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("four processes: not in the short run")
 	}
-	o := devOptions{dir: t.TempDir(), members: 4, people: []string{"p01"}, witnesses: witnesses}
+	o := devOptions{dir: dir, members: 4, people: []string{"p01"}, witnesses: witnesses}
 	var err error
 	if o.base, err = freePorts(4); err != nil {
 		t.Fatal(err)

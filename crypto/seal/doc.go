@@ -91,5 +91,6 @@
 //
 // Types that hold a secret print as "[redacted]" under every verb, in slog and
 // in text encodings. Data keys can be wiped; age identities cannot, because the
-// age library owns their bytes.
+// age library owns their bytes. Neither is locked in memory (package vault's are):
+// what keeps them off the disk is a node without swap and without core dumps.
 package seal

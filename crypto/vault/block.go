@@ -11,7 +11,7 @@ import (
 const rootHeadBytes = 32 + 8 + refBytes
 
 func (t *tree) encodeRoot() []byte {
-	b := make([]byte, 0, rootHeadBytes+t.fan()*refBytes)
+	b := scratch(rootHeadBytes + t.fan()*refBytes)
 	b = append(b, t.salt[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(t.fold))
 	b = t.carry.append(b)
@@ -46,7 +46,7 @@ func (t *tree) readRoot(blobs Blobs) error {
 	if err != nil {
 		return err
 	}
-	defer clear(plaintext)
+	defer giveBack(plaintext)
 	if len(plaintext) != rootHeadBytes+t.fan()*refBytes || binary.BigEndian.Uint64(plaintext[32:]) >= uint64(t.fan()) {
 		return t.rootPlace().damaged(errRefs)
 	}
@@ -77,7 +77,7 @@ func (t *tree) readMiddle(blobs Blobs, m int) error {
 	if err != nil {
 		return err
 	}
-	defer clear(plaintext)
+	defer giveBack(plaintext)
 	if len(plaintext) != t.fan()*refBytes {
 		return t.middle(m).damaged(errRefs)
 	}

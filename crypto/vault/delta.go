@@ -51,7 +51,7 @@ func (t *tree) applyDelta(sequence uint64, value []byte) error {
 	if err != nil {
 		return err
 	}
-	defer clear(plaintext)
+	defer giveBack(plaintext)
 	entries, err := decodePage(plaintext)
 	if err != nil {
 		return err

@@ -37,9 +37,11 @@
 // is rewritten for a put alone. Where an id is in several places, the delta with
 // the highest sequence counts, then the carried page, then the bucket.
 //
-// Memory holds what is above the buckets (about 1.6 MB, locked where the system
-// allows) and what is pending (128 KiB, or one put); a bucket is read, used and
-// wiped at each call.
+// Memory holds what is above the buckets (about 1.6 MB) and what is pending (128
+// KiB, or one put); a bucket is read, used and wiped at each call. All plaintext and
+// all keys that the vault holds are in locked memory where the system allows it, and
+// zeroed after use. What it cannot wipe: ids, which are strings; copies that the
+// ciphers make of a key while they run; and values that a caller was given.
 //
 // # Slot
 //

@@ -48,9 +48,10 @@ func pageSize(bytes int) int { return (4 + bytes + pageStep - 1) / pageStep * pa
 // fits reports whether a page of entries of this encoded size fits into a blob.
 func fits(bytes int) bool { return pageSize(bytes)+sealBytes <= MaxBlobBytes }
 
-// encodePage writes entries, which are sorted and within bounds.
+// encodePage writes entries, which are sorted and within bounds, into a scratch.
 func encodePage(entries []Entry) []byte {
-	b := make([]byte, 0, pageSize(sizeOf(entries)))
+	size := pageSize(sizeOf(entries))
+	b := scratch(size)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(entries)))
 	for _, e := range entries {
 		b = binary.BigEndian.AppendUint16(b, uint16(len(e.ID)))
@@ -58,7 +59,7 @@ func encodePage(entries []Entry) []byte {
 		b = binary.BigEndian.AppendUint16(b, uint16(len(e.Value)))
 		b = append(b, e.Value...)
 	}
-	return b[:cap(b)]
+	return b[:size]
 }
 
 // decodePage is the inverse of encodePage; values lie in b. Errors: errPage.
@@ -106,7 +107,12 @@ type page struct {
 	entries   []Entry
 }
 
-func (p *page) wipe() { clear(p.plaintext) }
+func (p *page) wipe() {
+	if p.plaintext != nil {
+		giveBack(p.plaintext)
+	}
+	*p = page{}
+}
 
 // find returns the entry with this id.
 func (p *page) find(id string) (Entry, bool) {
@@ -141,7 +147,7 @@ func (p place) openPage(blobs Blobs, r *ref) (*page, error) {
 		err = errors.New("counts differ")
 	}
 	if err != nil {
-		clear(plaintext)
+		giveBack(plaintext)
 		return nil, p.damaged(err)
 	}
 	return &page{plaintext: plaintext, entries: entries}, nil

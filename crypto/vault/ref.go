@@ -61,7 +61,7 @@ func (p place) ad(r *ref) []byte {
 	return binary.BigEndian.AppendUint32(b, uint32(p.number))
 }
 
-// seal encrypts plaintext, which it wipes, under a fresh key and id.
+// seal encrypts plaintext, a scratch that it gives back, under a fresh key and id.
 func (p place) seal(generation uint64, plaintext []byte, entries, bytes int) (ref, Blob) {
 	r := ref{generation: generation, entries: uint32(entries), bytes: uint32(bytes)}
 	rand.Read(r.id[:])
@@ -71,8 +71,8 @@ func (p place) seal(generation uint64, plaintext []byte, entries, bytes int) (re
 	return r, Blob{Key: p.key(&r), Value: value}
 }
 
-// open returns the plaintext of the blob that r names, which the caller wipes.
-// Errors: ErrBlock where it is not exactly that one; else I/O.
+// open returns the plaintext of the blob that r names, which the caller gives
+// back. Errors: ErrBlock where it is not exactly that one; else I/O.
 func (p place) open(blobs Blobs, r *ref) ([]byte, error) {
 	value, err := p.read(blobs, r)
 	if err != nil {
@@ -110,20 +110,21 @@ const (
 
 var errSeal = errors.New("not authentic")
 
-// sealBlob encrypts plaintext and wipes it.
+// sealBlob encrypts plaintext, a scratch, and gives it back.
 func sealBlob(key *[32]byte, ad, plaintext []byte) []byte {
 	aead, err := chacha20poly1305.NewX(key[:])
 	if err != nil {
 		panic(err) // the key has 32 bytes
 	}
-	defer clear(plaintext)
+	defer giveBack(plaintext)
 	value := make([]byte, blobHeadBytes, sealBytes+len(plaintext))
 	value[0] = blobFormat
 	rand.Read(value[1:])
 	return aead.Seal(value, value[1:blobHeadBytes], plaintext, ad)
 }
 
-// openBlob is the inverse of sealBlob. Errors: errSeal.
+// openBlob is the inverse of sealBlob; the caller gives the result back. Errors:
+// errSeal.
 func openBlob(key *[32]byte, ad, value []byte) ([]byte, error) {
 	if len(value) < sealBytes || len(value) > MaxBlobBytes || value[0] != blobFormat {
 		return nil, errSeal
@@ -132,8 +133,10 @@ func openBlob(key *[32]byte, ad, value []byte) ([]byte, error) {
 	if err != nil {
 		panic(err) // the key has 32 bytes
 	}
-	plaintext, err := aead.Open(nil, value[1:blobHeadBytes], value[blobHeadBytes:], ad)
+	out := scratch(len(value) - sealBytes)
+	plaintext, err := aead.Open(out, value[1:blobHeadBytes], value[blobHeadBytes:], ad)
 	if err != nil {
+		giveBack(out)
 		return nil, errSeal
 	}
 	return plaintext, nil

@@ -25,20 +25,20 @@ func (v *Vault) rotate(c *change) error {
 		return err
 	}
 	if err := next.check(v.blobs); err != nil { // e
-		next.wipeKeys()
+		next.wipe()
 		return err
 	}
 	if err := checkSlots(v.slot, v.tree.at); err != nil {
-		next.wipeKeys()
+		next.wipe()
 		return err
 	}
 	for i := range 2 { // f, g: here the old root key ends
 		if err := writeSlot(v.slot, i, next.at); err != nil {
-			next.wipeKeys()
+			next.wipe()
 			return err
 		}
 	}
-	v.tree.giveUp(next)
+	v.tree.wipe()
 	v.tree = next
 	if err := remove(v.blobs, dead); err != nil { // h
 		v.stop("delete old blobs", err)
@@ -46,19 +46,8 @@ func (v *Vault) rotate(c *change) error {
 	return nil
 }
 
-// giveUp wipes what next does not share: keys, and values that are not pending
-// there.
-func (t *tree) giveUp(next *tree) {
-	for id, h := range t.pending {
-		if _, shared := next.pending[id]; !shared {
-			clear(h.value)
-		}
-	}
-	t.wipeKeys()
-}
-
 // writeNext puts the blobs of the next tree, and returns it with the keys of the
-// blobs that it replaces. It shares values with the tree before.
+// blobs that it replaces.
 func (v *Vault) writeNext(c *change) (next *tree, dead []string, err error) {
 	t := v.tree
 	next = newTree(t.at, t.fan())
@@ -73,13 +62,13 @@ func (v *Vault) writeNext(c *change) (next *tree, dead []string, err error) {
 	for _, step := range steps {
 		old, err := step(w, t, c)
 		if err != nil {
-			next.wipeKeys()
+			next.wipe()
 			return nil, nil, err
 		}
 		dead = append(dead, old...)
 	}
 	if err := w.flush(); err != nil {
-		next.wipeKeys()
+		next.wipe()
 		return nil, nil, err
 	}
 	return next, dead, nil
@@ -157,7 +146,7 @@ func (t *tree) writeMiddles(w *writer, was *tree, _ *change) (dead []string, err
 		if entries == 0 {
 			continue
 		}
-		plaintext := appendRefs(make([]byte, 0, t.fan()*refBytes), t.below(m))
+		plaintext := appendRefs(scratch(t.fan()*refBytes), t.below(m))
 		r, blob := t.middle(m).seal(t.at.root.generation, plaintext, entries, bytes)
 		t.middles[m] = r
 		if err := w.put(blob); err != nil {

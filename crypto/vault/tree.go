@@ -25,6 +25,7 @@ type tree struct {
 	buckets []ref // fan × fan, in the order of their middle blocks
 
 	pending      map[string]held // entries that are in no bucket yet, or replace one there
+	values       arena           // where their values lie
 	pendingBytes int             // encoded size of these
 	pendingIn    map[int]int     // likewise, by bucket
 
@@ -50,14 +51,8 @@ func newTree(at record, fan int) *tree {
 
 // wipe zeroes keys and pending values. Ids are strings and stay until collected.
 func (t *tree) wipe() {
-	for _, h := range t.pending {
-		clear(h.value)
-	}
 	clear(t.pending)
-	t.wipeKeys()
-}
-
-func (t *tree) wipeKeys() {
+	t.values.wipe()
 	clear(t.at.root.key[:])
 	t.carry = ref{}
 	clear(t.middles)
@@ -120,9 +115,9 @@ func (t *tree) entries() int {
 	return n
 }
 
-// set makes e pending.
+// set makes a copy of e pending.
 func (t *tree) set(e Entry) {
-	h := held{value: e.Value, bucket: t.bucketOf(e.ID)}
+	h := held{value: t.values.add(e.Value), bucket: t.bucketOf(e.ID)}
 	if old, ok := t.pending[e.ID]; ok {
 		size := Entry{ID: e.ID, Value: old.value}.encodedBytes()
 		t.pendingBytes -= size
@@ -134,10 +129,9 @@ func (t *tree) set(e Entry) {
 	t.pendingIn[h.bucket] += e.encodedBytes()
 }
 
-// setAll makes copies of entries pending.
 func (t *tree) setAll(entries []Entry) {
 	for _, e := range entries {
-		t.set(Entry{ID: e.ID, Value: append([]byte{}, e.Value...)})
+		t.set(e)
 	}
 }
 

@@ -53,13 +53,11 @@ func (v *Vault) Put(entries ...Entry) error {
 	if err := putDelta(v.blobs, v.tree, fresh); err != nil {
 		return v.stop("put", err)
 	}
-	for _, e := range fresh {
-		v.tree.set(e)
-	}
+	v.tree.setAll(fresh)
 	return nil
 }
 
-// admit returns copies of the entries that change something, sorted.
+// admit returns the entries that change something, sorted.
 func (v *Vault) admit(entries []Entry) ([]Entry, error) {
 	given := make(map[string]int, len(entries))
 	for i, e := range entries {
@@ -86,7 +84,7 @@ func (v *Vault) admit(entries []Entry) ([]Entry, error) {
 				most = v.maxEntries
 			}
 		}
-		fresh = append(fresh, Entry{ID: e.ID, Value: append([]byte{}, e.Value...)})
+		fresh = append(fresh, Entry{ID: e.ID, Value: e.Value})
 		room[v.tree.bucketOf(e.ID)] += e.encodedBytes()
 	}
 	if held := v.tree.entries(); held+added > most && added > 0 {

@@ -120,7 +120,7 @@ type escrowLink struct{ n *Node }
 
 // Ask implements escrow.Network.
 func (l escrowLink) Ask(ctx context.Context, member string, req []byte) ([]byte, error) {
-	id, ok := l.n.peers.ids[member]
+	id, ok := l.n.peers.Load().ids[member]
 	if !ok {
 		return nil, record.Refuse(record.CodePartyUnknown, "%q is not a member", member)
 	}

@@ -76,6 +76,7 @@ type People interface {
 	Register(ctx context.Context, c custody.Call, r custody.Registration) (*custody.Done, error)
 	PutItems(ctx context.Context, c custody.Call, ref custody.Ref, service string, items map[string]string) error
 	Disclose(ctx context.Context, ref custody.Ref) (*custody.Disclosure, error)
+	Export(ctx context.Context, ref custody.Ref, recipient string) ([]byte, error)
 	Secret(ctx context.Context, ref custody.Ref) (sign.Secret, error)
 }
 

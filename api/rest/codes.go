@@ -121,6 +121,7 @@ var codesOfNode = map[string]entry{
 	"request.unknown":        row(http.StatusNotFound, "その請求はありません。", "There is no such request, or its content was erased.", hintName),
 	"request.answered":       row(http.StatusConflict, "その請求には、もう別の答えがあります。", "The request has another answer already.", hintNothing),
 	"request.reason":         row(http.StatusUnprocessableEntity, "すべてに応じないときは、理由の説明が要ります。", "What is not done in full must be explained to the person.", hintLaw),
+	"recipient.malformed":    row(http.StatusBadRequest, "age の受取人（公開鍵）ではありません。", "This is no age recipient (a public key).", Sentence{"age1… または age1pq1… で始まる公開鍵を渡してください。秘密鍵は渡さないでください。", "Give a public key that begins with age1… or age1pq1…, never a secret key."}),
 	"exception.open":         row(http.StatusConflict, "まだ決められていないか、確定していません。", "It was not approved yet, or the record is not final.", Sentence{"別の人の承認を待ってください。", "Wait until another person approves it."}),
 	"person.unknown":         row(http.StatusNotFound, "その参照番号の本人は登録されていません。", "Nobody is registered under this reference.", hintName),
 	"parcel.absent":          row(http.StatusConflict, "提供の中身がまだ届いていません。", "The hand-over has not arrived yet.", hintRetry),

@@ -38,6 +38,11 @@ type ErasureForm struct {
 	Service string `json:"service,omitempty" doc:"only what is held for this service; everything where absent"`
 }
 
+// ExportForm says to whose key a person's data is encrypted.
+type ExportForm struct {
+	Recipient string `json:"recipient" maxLength:"4096" doc:"an age recipient of the person: age1… (X25519) or age1pq1… (hybrid)"`
+}
+
 // LinkForm asks for a one-time login link.
 type LinkForm struct {
 	Seconds int `json:"seconds,omitempty" minimum:"1" maximum:"86400" doc:"how long it lives; 600 where absent"`
@@ -68,6 +73,8 @@ func peopleRoutes() []*route {
 			roles: own, result: EventList{}, handle: (*call).events},
 		{method: "GET", path: "/v1/people/{ref}/completeness", name: "completeness", tag: "people", text: Sentence{"これで全部という証明", "Proof that these are all the records"},
 			roles: own, result: "application/json", handle: (*call).completeness},
+		{method: "POST", path: "/v1/people/{ref}/export", name: "export-person", tag: "people", text: Sentence{"本人のデータの持ち出し", "Everything held about a person as JSON, encrypted to the person's own age key"},
+			roles: own, body: ExportForm{}, result: "application/octet-stream", bulk: true, handle: (*call).export},
 		{method: "POST", path: "/v1/people/{ref}/erasure", name: "erase-person", tag: "people", text: Sentence{"消去を求める", "Erase a person's content"},
 			roles: own, body: ErasureForm{}, result: ErasureDone{}, writes: true, whole: true, handle: (*call).erase},
 		{method: "POST", path: "/v1/people/{ref}/link", name: "link", tag: "people", text: Sentence{"一度だけ使えるログインのリンク", "A one-time login link"},
@@ -201,6 +208,22 @@ func (c *call) events() (any, error) {
 		list = []custody.Event{}
 	}
 	return EventList{list}, err
+}
+
+func (c *call) export() (any, error) {
+	ref, err := c.person()
+	if err != nil {
+		return nil, err
+	}
+	var f ExportForm
+	if err := c.body(&f); err != nil {
+		return nil, err
+	}
+	b, err := c.Desk.Export(c.ctx, ref, f.Recipient)
+	if err != nil {
+		return nil, err
+	}
+	return file{media: "application/octet-stream", name: "akashi-person.json.age", bytes: b}, nil
 }
 
 func (c *call) erase() (any, error) {

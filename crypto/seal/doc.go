@@ -31,6 +31,9 @@
 // also beside hybrid ones: a file that X25519 alone also opens is not safe from
 // a quantum computer. Any age implementation with hybrid keys reads the files.
 //
+// SealPortable alone seals to keys that are not ours, of either kind of age: for
+// what a person takes along.
+//
 // # Data keys
 //
 // A data key is 32 random bytes. One per person and class of data is wrapped in

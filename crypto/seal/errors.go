@@ -27,6 +27,8 @@ var (
 	ErrTooLarge = errors.New("too large to seal or open")
 	// ErrRecipients: none, too many, or an empty one.
 	ErrRecipients = errors.New("needs 1 to 16 recipients")
+	// ErrPortable: the text is neither an X25519 nor a hybrid age recipient.
+	ErrPortable = errors.New("not an age recipient")
 	// ErrRecipient: the text is not a hybrid age recipient.
 	ErrRecipient = errors.New("not a hybrid age recipient")
 	// ErrIdentity: the bytes are not a marshalled identity of the kind asked for.

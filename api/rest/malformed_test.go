@@ -23,7 +23,7 @@ var good = map[string]string{
 	"open-service":  `{"id":"s","name":{"ja":"店"},"contact":{"ja":"窓口"}}`,
 	"publish-terms": `{"service":"s","version":"1","effective":"2027-05-01T00:00:00Z","text":{"ja":"文"},"withdrawal":{"ja":"文"},"scopes":[{"purpose":"service"}]}`,
 	"vote":          `{"topic":"t"}`, "rotate-keys": `{"roles":["cosigner"]}`, "tick": `{}`, "register-person": `{"person":"p01","service":"s","items":{},"source":"self"}`,
-	"put-items": `{"service":"s","items":{}}`, "erase-person": `{"cause":"request"}`, "link": `{}`,
+	"put-items": `{"service":"s","items":{}}`, "erase-person": `{"cause":"request"}`, "export-person": `{"recipient":"age1x"}`, "link": `{}`,
 	"consent": `{"person":"p01","service":"s","version":"1","items":[],"purposes":[]}`, "revoke": `{"person":"p01","service":"s"}`,
 	"stop": `{"person":"p01","service":"s"}`, "provide": `{"person":"p01","service":"s","to":"b-sha","items":[],"purpose":"service"}`,
 	"received": `{"howAcquired":"consent"}`, "undelivered": `{"reason":"no-consent"}`, "approve-onward": `{"to":"*"}`,

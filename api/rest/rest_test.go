@@ -259,7 +259,7 @@ func TestDesk(t *testing.T) {
 			}
 		}
 		path := c.path
-		if c.method == "POST" {
+		if c.method == "POST" && c.what != "export" { // which enters nothing
 			path += "?wait=committed"
 		}
 		a := m.ask(c.role, c.method, path, body, header...)
@@ -270,7 +270,7 @@ func TestDesk(t *testing.T) {
 		if m.desk.what != c.what || c.asked != nil && fmt.Sprintf("%+v", m.desk.asked) != fmt.Sprintf("%+v", c.asked) {
 			t.Errorf("%s %s: the desk was asked %s %+v", c.method, c.path, m.desk.what, m.desk.asked)
 		}
-		if c.method == "GET" {
+		if c.method == "GET" || c.what == "export" {
 			continue
 		}
 		want := custody.Call{Client: string(c.role) + "/test/", Key: "k-1", Committed: c.method == "POST", As: "shop"}

@@ -128,6 +128,10 @@ func TestMalformed(t *testing.T) {
 		if strings.Contains(string(a.body), marker) {
 			t.Errorf("%s %s, %s: the answer repeats the request", rt.method, rt.path, c.what)
 		}
+		var p Problem
+		if err := json.Unmarshal(a.body, &p); err != nil || p.Code == codeInvalid && p.At == "" {
+			t.Errorf("%s %s, %s: the answer does not say what is wrong: %s", rt.method, rt.path, c.what, a.body)
+		}
 	}
 	for _, rt := range routes() {
 		role := token.Admin

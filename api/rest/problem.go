@@ -29,7 +29,7 @@ type Problem struct {
 	Hint     string   `json:"hint,omitempty" doc:"what to do next"`
 	Reason   string   `json:"reason,omitempty" doc:"what exactly, in English; only where the request is public by its nature"`
 	Messages Sentence `json:"messages" doc:"the detail in both languages"`
-	At       string   `json:"at,omitempty" doc:"the parameter or field that is wrong"`
+	At       string   `json:"at,omitempty" doc:"the parameter or field that is wrong; body where it is the whole of it, or a field that there is not. request.malformed always has it"`
 	Key      string   `json:"idempotencyKey,omitempty" doc:"under which to ask again"`
 }
 
@@ -124,7 +124,7 @@ func codeOf(err error) *apiError {
 	case errors.As(err, &unknown):
 		return &apiError{code: codeTimeout, key: unknown.Key}
 	case errors.As(err, &refusal):
-		return &apiError{code: string(refusal.Code)}
+		return &apiError{code: string(refusal.Code), at: refusal.At}
 	case errors.As(err, &box):
 		return &apiError{code: box.Code}
 	case errors.As(err, &form):
@@ -151,6 +151,9 @@ func codeOf(err error) *apiError {
 	}
 	return &apiError{code: codeInternal}
 }
+
+// atBody is where a request is malformed that has no such field.
+const atBody = "body"
 
 // titles are the words for a status.
 var titles = map[int]Sentence{
@@ -182,6 +185,9 @@ func problemOf(err error, english bool) *Problem {
 		if !record.ValidCode(record.Code(e.code)) {
 			e, row = &apiError{code: codeInternal}, codes[codeInternal]
 		}
+	}
+	if e.code == codeInvalid && e.at == "" { // no field of ours: what the caller made up is not repeated
+		e = &apiError{code: e.code, at: atBody, key: e.key}
 	}
 	return &Problem{
 		Type: ProblemType + e.code, Code: e.code, Status: row.status, Title: titleOf(row.status).in(english),

@@ -102,7 +102,7 @@ func (s *server) leave(w http.ResponseWriter, r *http.Request) {
 func (s *server) posted(w http.ResponseWriter, r *http.Request) (token string, ok bool) {
 	token = s.read(r, cookieSession)
 	if token == "" {
-		s.problem(w, r, http.StatusUnauthorized, "error.session")
+		s.signedOut(w, r)
 		return "", false
 	}
 	if !session.Posted(w, r, token) {

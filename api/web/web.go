@@ -175,6 +175,16 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, code string) {
 	s.show(w, http.StatusUnprocessableEntity, "problem", p)
 }
 
+// signedOut asks a person to sign in: one whose session is over hears that.
+func (s *server) signedOut(w http.ResponseWriter, r *http.Request) {
+	key := "error.signin"
+	if s.read(r, cookieSession) != "" {
+		key = "error.session"
+	}
+	s.forget(w)
+	s.problem(w, r, http.StatusUnauthorized, key)
+}
+
 // fail shows an error of the backend.
 func (s *server) fail(w http.ResponseWriter, r *http.Request, what string, err error) {
 	var no *Refused
@@ -182,8 +192,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, what string, err e
 	case errors.As(err, &no):
 		s.refuse(w, r, no.Code)
 	case errors.Is(err, ErrNoSession):
-		s.forget(w)
-		s.problem(w, r, http.StatusUnauthorized, "error.session")
+		s.signedOut(w, r)
 	case errors.Is(err, ErrNotFound):
 		s.notFound(w, r)
 	case errors.Is(err, ErrErased):

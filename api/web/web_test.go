@@ -69,6 +69,21 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// What is one person's own asks for a sign-in; who was signed in hears that time
+// has passed.
+func TestSignedOut(t *testing.T) {
+	s := newStory(t)
+	srv := serve(t, s, s.c.Policy())
+	for _, path := range []string{"/all", "/all.akashi.json", "/receipts/1"} {
+		for cookie, want := range map[string]string{"": "Please sign in", "akashi_session=gone": "It was closed because time had passed"} {
+			resp, body := visit(t, "GET", srv.URL+path+"?lang=en", cookie, "")
+			if resp.StatusCode != http.StatusUnauthorized || !strings.Contains(body, want) {
+				t.Errorf("%s with %q: %s, no %q", path, cookie, resp.Status, want)
+			}
+		}
+	}
+}
+
 // The verifier is small enough for an old phone on a slow line.
 func TestModuleSize(t *testing.T) {
 	var all bytes.Buffer

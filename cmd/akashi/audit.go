@@ -142,7 +142,7 @@ func grewFrom(ctx context.Context, src *logSource, o auditOptions) error {
 // broken and where.
 func showAudit(s *screen, r *audit.Report) {
 	s.title("台帳の監査", "Audit of "+r.Origin)
-	s.line("  %d leaves, %d batches, last %s", r.Size, r.Batches, moment(r.LastMs, r.StoryTime))
+	s.line("  %s, %s, last %s", counted(r.Size, "leaf", "leaves"), counted(r.Batches, "batch", "batches"), moment(r.LastMs, r.StoryTime))
 	s.line("")
 	for _, c := range r.Checks {
 		if c.Holds+c.Broken+c.Waiting+c.Unchecked == 0 {

@@ -55,7 +55,7 @@ own word on whose count.`,
 			if err != nil {
 				return err
 			}
-			s.line("%s %s  %d leaves, root %x…", s.tick(true), where[1], x.at.Size, x.at.Root[:6])
+			s.line("%s %s  %s, root %x…", s.tick(true), where[1], counted(x.at.Size, "leaf", "leaves"), x.at.Root[:6])
 			s.line("  %d bundles fetched, %d were there, %s", x.fetched, x.kept, seconds(took))
 			return nil
 		},

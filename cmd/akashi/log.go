@@ -41,7 +41,8 @@ func openLog(where, token string) (logFiles, error) {
 		return remoteLog{c}, nil
 	}
 	if info, err := os.Stat(where); err != nil || !info.IsDir() {
-		return nil, wrongUse(fmt.Errorf("%s is neither a URL nor a directory", where))
+		return nil, wrongUse(fmt.Errorf("%s is neither a URL nor a directory", where),
+			"give the address of a node or mirror (https://…), or the directory that akashi export wrote")
 	}
 	return dirLog(where), nil
 }

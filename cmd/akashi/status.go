@@ -117,7 +117,7 @@ func showStatus(s *screen, url string, st *rest.Status) {
 		s.line("    %s", s.paint(yellow, "まだ何も確定していません  nothing is final yet"))
 		return
 	}
-	s.line("    final %d leaves, height %d, last batch %s", st.Final.Size, st.Final.Height, moment(st.Final.TimeMs, st.StoryTime))
+	s.line("    final %s, height %d, last batch %s", counted(st.Final.Size, "leaf", "leaves"), st.Final.Height, moment(st.Final.TimeMs, st.StoryTime))
 	s.line("    fresh %s, leader %s, version %s", moment(st.Final.FreshMs, st.StoryTime), cmp.Or(st.Leader, "none"), st.Version)
 	for _, w := range st.Witnesses {
 		s.line("    %s", showWitness(s, w))

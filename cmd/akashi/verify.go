@@ -75,6 +75,10 @@ func readPolicies(files []string) ([]*sign.Policy, error) {
 			return nil, wrongUse(fmt.Errorf("policy: %w", err))
 		}
 		if bytes.HasPrefix(b, []byte("{")) {
+			if err := isChain(b); err != nil {
+				return nil, wrongUse(fmt.Errorf("policy %s: %w", f, err),
+					"--policy FILE is what a consortium publishes at /log/policy (text), or at /log/policy/chain")
+			}
 			chains = append(chains, f)
 			continue
 		}
@@ -95,6 +99,20 @@ func readPolicies(files []string) ([]*sign.Policy, error) {
 		}
 	}
 	return out, nil
+}
+
+// isChain reports why a JSON file is no policy chain, by what it says of itself.
+func isChain(b []byte) error {
+	var f struct{ Format string }
+	switch err := json.Unmarshal(b, &f); {
+	case err != nil:
+		return errors.New("neither a policy nor a policy chain")
+	case f.Format == receipt.FormatChain:
+		return nil
+	case strings.HasPrefix(f.Format, "akashi-"):
+		return fmt.Errorf("a file to check (%s), not a policy", f.Format)
+	}
+	return errors.New("neither a policy nor a policy chain")
 }
 
 func readSecret(file string) (*sign.Secret, error) {
@@ -128,6 +146,7 @@ type fileVerdict struct {
 
 func verify(e *env, files []string, policies []*sign.Policy, secret *sign.Secret, asJSON bool) error {
 	s, refused := e.screen(), 0
+	var hints []string
 	for _, name := range files {
 		b, err := os.ReadFile(name)
 		if err != nil {
@@ -142,6 +161,9 @@ func verify(e *env, files []string, policies []*sign.Policy, secret *sign.Secret
 			if errors.As(err, &part) {
 				fv.Part, fv.Code, fv.For = part.Part, part.Code(), part.For
 			}
+			if errors.Is(err, receipt.ErrNotFinal) {
+				hints = []string{hintEpoch}
+			}
 		}
 		if asJSON {
 			if err := json.NewEncoder(e.stdout).Encode(fv); err != nil {
@@ -155,10 +177,14 @@ func verify(e *env, files []string, policies []*sign.Policy, secret *sign.Secret
 	case refused == 0:
 		return nil
 	case len(files) == 1:
-		return unmet(errors.New("the file is refused"))
+		return unmet(errors.New("the file is refused"), hints...)
 	}
-	return unmet(fmt.Errorf("%d of %d files are refused", refused, len(files)))
+	return unmet(fmt.Errorf("%d of %d files are refused", refused, len(files)), hints...)
 }
+
+// hintEpoch is for files that are not final under the policies given: keys may
+// have been replaced since.
+const hintEpoch = "where keys of members were replaced since that policy, add the policy chain, which any member serves at /log/policy/chain: --policy chain.json"
 
 func verifyOne(b []byte, policies []*sign.Policy, secret *sign.Secret) (*receipt.Verdict, error) {
 	if secret != nil {
@@ -185,7 +211,11 @@ func showVerdict(s *screen, f *fileVerdict) {
 	if v != nil {
 		var steps []pair
 		for _, step := range v.Steps {
-			steps = append(steps, pair{"  " + s.tick(step.OK) + " " + pad(step.Name, 11) + " ", step.Detail.Ja, step.Detail.En})
+			detail := step.Detail
+			if !step.OK { // why, the last line says
+				detail = record.Text{Ja: "確かめられません", En: "does not hold"}
+			}
+			steps = append(steps, pair{"  " + s.tick(step.OK) + " " + pad(step.Name, 11) + " ", detail.Ja, detail.En})
 		}
 		s.pairs(steps...)
 	}
@@ -197,7 +227,7 @@ func showVerdict(s *screen, f *fileVerdict) {
 	}
 	showFindings(s, v)
 	s.line("  %s %s", s.tick(true), s.paint(green, "確かめました  verified"))
-	where := fmt.Sprintf("log %s, %d leaves", v.Origin, v.Size)
+	where := fmt.Sprintf("log %s, %s", v.Origin, counted(v.Size, "leaf", "leaves"))
 	if v.FinalMs > 0 { // checkpoints in evidence need not be final
 		where += ", final; fresh as of " + moment(v.FinalMs, v.StoryTime) + ", by the k-th newest cosignature"
 	}
@@ -227,7 +257,7 @@ func showFindings(s *screen, v *receipt.Verdict) {
 		s.pairs(pair{"  → ", "だれの誤りかは、これだけでは分かりません", "this alone names nobody"})
 	case v.Erasure != nil:
 		x := v.Erasure
-		s.wrapped("  → ", fmt.Sprintf("erasure %s (%s) by %s, %s: %d keys", x.ID, x.Cause, x.Issuer, moment(x.TimeMs, v.StoryTime), x.Numbers))
+		s.wrapped("  → ", fmt.Sprintf("erasure %s (%s) by %s, %s: %s", x.ID, x.Cause, x.Issuer, moment(x.TimeMs, v.StoryTime), counted(x.Numbers, "key", "keys")))
 		for _, h := range x.Done {
 			s.line("    %s  %s", cell(h.Name.Ja, 28), moment(h.TimeMs, v.StoryTime))
 		}
@@ -251,11 +281,19 @@ func showHandle(s *screen, h *receipt.Standing) {
 	case !h.Present && h.Generation == 0:
 		s.line("  · %s  %s", cell(name, 48), s.paint(faint, "記録なし  proven absent"))
 	case h.Present:
-		s.line("  → %s  %d events  %s", cell(name, 48), h.Events, strings.Join(h.Kinds, " "))
+		s.line("  → %s  %s  %s", cell(name, 48), counted(h.Events, "event", "events"), strings.Join(h.Kinds, " "))
 		for _, sc := range h.Scopes {
 			s.line("      %s  %s", cell(sc.Label.Ja+"  "+sc.Label.En, 46), strings.TrimSpace(sc.State+" "+sc.Until))
 		}
 	}
+}
+
+// counted is a number with its noun.
+func counted[N int | uint64](n N, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // moment shows a time in Japan; a story's time is marked as such.

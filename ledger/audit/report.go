@@ -172,7 +172,7 @@ func (r *Report) Text(japanese bool) string {
 		say(text("結果：破れがあります", "Result: broken"))
 	}
 	say(text(fmt.Sprintf("葉%d、束%d、最後の束 %s", r.Size, r.Batches, stamp(r.LastMs)),
-		fmt.Sprintf("%d leaves, %d batches, last batch %s", r.Size, r.Batches, stamp(r.LastMs))))
+		fmt.Sprintf("leaves: %d, batches: %d, last batch %s", r.Size, r.Batches, stamp(r.LastMs))))
 	for _, c := range r.Checks {
 		w := CheckWords(c.Name)
 		say(text(fmt.Sprintf("- %s：成立%d 破れ%d 待ち%d 未確認%d", w.Ja, c.Holds, c.Broken, c.Waiting, c.Unchecked),

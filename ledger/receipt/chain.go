@@ -81,7 +81,7 @@ var ErrChain = errors.New("the policy chain leads from none of the policies give
 // FollowChain verifies a policy chain from the first link that closes an epoch of
 // one of the trusted policies, and returns the policies of all epochs from there
 // on, each with its range, and before them those trusted policies that are none
-// of these. Every link is final under the policy that the links before it lead
+// of these. An empty chain adds nothing. Every link is final under the policy that the links before it lead
 // to. An error that is not ErrChain is an *Error.
 func FollowChain(b []byte, trusted []*sign.Policy) ([]*sign.Policy, error) {
 	f := new(chain)
@@ -90,6 +90,9 @@ func FollowChain(b []byte, trusted []*sign.Policy) ([]*sign.Policy, error) {
 	}
 	if f.Format != FormatChain {
 		return nil, &Error{Format: "policy-chain", Part: "format", Err: fmt.Errorf("%q, this program knows %q", f.Format, FormatChain)}
+	}
+	if len(f.Links) == 0 && len(trusted) > 0 { // nothing has changed since the founding
+		return trusted, nil
 	}
 	var epochs []*sign.Policy
 	for i := range f.Links {

@@ -108,6 +108,16 @@ func TestChainLeadsToTheNewest(t *testing.T) {
 	verifies("renewed under the newest", renewed, true, r.policies[2])
 	verifies("renewed under the chain", renewed, true, followed...)
 	verifies("renewed under all, given one by one", renewed, true, r.policies...)
+	empty, err := receipt.BuildChain(nil) // of a log where nothing has changed
+	if err != nil {
+		t.Fatal(err)
+	}
+	if same, err := receipt.FollowChain(empty, r.policies[:1]); err != nil || len(same) != 1 || same[0] != r.policies[0] {
+		t.Errorf("an empty chain: %d policies, %v", len(same), err)
+	}
+	if _, err := receipt.FollowChain(empty, nil); !errors.Is(err, receipt.ErrChain) {
+		t.Errorf("an empty chain without a policy: %v", err)
+	}
 	later, err := receipt.FollowChain(r.chain, r.policies[1:2])
 	if err != nil || len(later) != 2 || later[0].Range.Epoch != 1 {
 		t.Errorf("from epoch 1: %d policies, %v", len(later), err)

@@ -113,6 +113,7 @@ const (
 type Refusal struct {
 	Code   Code
 	Detail string // for people; no personal data; not part of any format
+	At     string // field of a request that is wrong, where a request is; not part of any format
 }
 
 func (r *Refusal) Error() string {

@@ -208,6 +208,11 @@ const (
 	CodeAskedOpen     record.Code = "exception.open"    // not approved yet, or not final
 )
 
+// malformed refuses a request for one of its fields.
+func malformed(field, format string, args ...any) error {
+	return &record.Refusal{Code: CodeMalformed, Detail: fmt.Sprintf(format, args...), At: field}
+}
+
 // errNoState says that nothing is final yet.
 var errNoState = &record.Refusal{Code: CodeNotFinal, Detail: "no checkpoint is final yet"}
 

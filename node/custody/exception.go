@@ -98,9 +98,10 @@ func (d *Desk) AskException(ctx context.Context, c Call, r ExceptionRequest) (*E
 
 // partOf is what the record of a disclosure seals.
 func partOf(r *ExceptionRequest) (*record.HandOverPart, error) {
-	for _, text := range []string{r.To, r.Purpose, r.Statute, r.Request, r.Reason, r.Necessity, r.Requester} {
-		if len(text) > maxTextBytes || !utf8Valid(text) {
-			return nil, record.Refuse(CodeMalformed, "a text")
+	for _, f := range []struct{ name, text string }{{"to", r.To}, {"purpose", r.Purpose}, {"statute", r.Statute}, {"request", r.Request},
+		{"reason", r.Reason}, {"necessity", r.Necessity}, {"requester", r.Requester}} {
+		if len(f.text) > maxTextBytes || !utf8Valid(f.text) {
+			return nil, malformed(f.name, "a text of %d bytes, at most %d, in UTF-8", len(f.text), maxTextBytes)
 		}
 	}
 	p := &record.HandOverPart{Person: string(r.Person), Purpose: r.Purpose, To: r.To, Basis: r.Ground, Reason: r.Reason, Items: r.Items,

@@ -129,7 +129,7 @@ func (d *Desk) traced(st *store.State, t *trace) (*Event, error) {
 // a long history costs little.
 func (d *Desk) History(ctx context.Context, ref Ref, q HistoryQuery) (*History, error) {
 	if q.Limit < 0 || q.Limit > MaxHistory {
-		return nil, record.Refuse(CodeMalformed, "%d records a page, at most %d", q.Limit, MaxHistory)
+		return nil, malformed("limit", "%d records a page, at most %d", q.Limit, MaxHistory)
 	}
 	st, err := d.state()
 	if err != nil {

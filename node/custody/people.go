@@ -120,11 +120,11 @@ func (d *Desk) setItems(c *class, items map[string]string, source string, guardi
 func checkItems(items map[string]string) error {
 	for code, value := range items {
 		if !record.ValidID(code) || !utf8Valid(value) {
-			return record.Refuse(CodeMalformed, "an item's code or value")
+			return malformed("items", "an item's code or value")
 		}
 	}
 	if len(items) > record.MaxItems {
-		return record.Refuse(CodeMalformed, "%d items, at most %d", len(items), record.MaxItems)
+		return malformed("items", "%d items, at most %d", len(items), record.MaxItems)
 	}
 	return nil
 }
@@ -164,11 +164,14 @@ func (d *Desk) Register(ctx context.Context, c Call, r Registration) (*Done, err
 }
 
 func checkRegistration(s *rules.Service, r *Registration) error {
-	if !validRef(r.Person) || r.Guardian != "" && (!validRef(r.Guardian) || r.Guardian == r.Person) {
-		return record.Refuse(CodeMalformed, "the reference")
+	if !validRef(r.Person) {
+		return malformed("person", "the reference")
+	}
+	if r.Guardian != "" && (!validRef(r.Guardian) || r.Guardian == r.Person) {
+		return malformed("guardian", "the reference")
 	}
 	if len(r.Secret) != 0 && len(r.Secret) != sign.SecretSize {
-		return record.Refuse(CodeMalformed, "a secret of %d bytes, want %d", len(r.Secret), sign.SecretSize)
+		return malformed("secret", "a secret of %d bytes, want %d", len(r.Secret), sign.SecretSize)
 	}
 	if err := checkItems(r.Items); err != nil {
 		return err
@@ -183,7 +186,7 @@ func checkRegistration(s *rules.Service, r *Registration) error {
 	}
 	for kind, value := range r.Lookup {
 		if !record.ValidID(kind) || value == "" || len(personID(r.Person, lookupID(kind, value))) > vault.MaxIDBytes {
-			return record.Refuse(CodeMalformed, "a lookup")
+			return malformed("lookup", "a lookup")
 		}
 	}
 	return nil

@@ -288,7 +288,7 @@ func (d *Desk) gather(st *store.State, h *handOver) error {
 			return record.Refuse(CodeItemAbsent, "%s", item)
 		}
 		if !utf8Valid(value) {
-			return record.Refuse(CodeMalformed, "a value")
+			return malformed("values", "a value")
 		}
 		if len(a.Brackets) > 0 && !slices.Contains(a.Brackets, value) {
 			return record.Refuse(record.CodeBracketUnknown, "%s", item)

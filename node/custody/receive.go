@@ -386,7 +386,7 @@ func (d *Desk) Undeliver(ctx context.Context, c Call, intent string, reason reco
 		return nil, record.Refuse(record.CodeReceiveWithout, "")
 	}
 	if !record.ValidCode(reason) {
-		return nil, record.Refuse(CodeMalformed, "the reason is not a code")
+		return nil, malformed("reason", "it is not a code")
 	}
 	to, _, err := d.addressee(st, c, id)
 	if err != nil {

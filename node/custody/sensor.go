@@ -120,7 +120,7 @@ func (d *Desk) CommitReadings(ctx context.Context, c Call, readings []Reading) (
 		return nil, err
 	}
 	if len(readings) == 0 || len(readings) > maxReadings {
-		return nil, record.Refuse(CodeMalformed, "%d readings, 1 to %d", len(readings), maxReadings)
+		return nil, malformed("readings", "%d readings, 1 to %d", len(readings), maxReadings)
 	}
 	body := d.bodyOf("readings", jsonOf(readings))
 	if c.Key != "" {
@@ -169,7 +169,7 @@ func (d *Desk) readingsAgain(c Call, party string, body [32]byte) (*readingsMemo
 // sensor's site.
 func (d *Desk) checkReading(st *store.State, party string, r *Reading) (p *ReadingPart, at string, err error) {
 	if !record.ValidID(r.Sensor) || len(r.Values) > maxReadingValues || r.TimeMs > record.MaxTimeMs {
-		return nil, "", record.Refuse(CodeMalformed, "a reading")
+		return nil, "", malformed("readings", "a reading")
 	}
 	s, err := rules.Load[rules.Sensor](st, rules.KeySensor(r.Sensor))
 	switch {
@@ -201,7 +201,7 @@ func (d *Desk) checkReading(st *store.State, party string, r *Reading) (p *Readi
 		size += len(text)
 	}
 	if size > maxReadingBytes {
-		return nil, "", record.Refuse(CodeMalformed, "a reading of %d bytes, at most %d", size, maxReadingBytes)
+		return nil, "", malformed("readings", "a reading of %d bytes, at most %d", size, maxReadingBytes)
 	}
 	return p, s.Site, nil
 }

@@ -56,7 +56,7 @@ func (n *Node) openEscrow([]byte) error {
 	if err != nil {
 		return err
 	}
-	if n.escrow.copies, err = vault.Open(slot, vaultBlobs{n.blobs, copiesPrefix}, vault.Options{}); err != nil {
+	if n.escrow.copies, err = vault.Open(slot, vaultBlobs{n.blobs, copiesPrefix}, vault.Options{OnStop: n.stop}); err != nil {
 		return err
 	}
 	n.escrow.keeper, err = escrow.NewKeeper(escrow.KeeperConfig{Self: n.Settings.Member, Vault: n.escrow.copies, State: n.FinalState,

@@ -218,7 +218,7 @@ func (n *Node) openBlobs([]byte) (err error) {
 	if err != nil {
 		return err
 	}
-	n.vault, err = vault.Open(slot, vaultBlobs{n.blobs, vaultPrefix}, vault.Options{})
+	n.vault, err = vault.Open(slot, vaultBlobs{n.blobs, vaultPrefix}, vault.Options{OnStop: n.stop})
 	return err
 }
 

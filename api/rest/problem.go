@@ -117,6 +117,7 @@ func codeOf(err error) *apiError {
 		box     *outbox.Error
 		refusal *record.Refusal
 		form    *canon.Error
+		sealed  *vault.Error
 	)
 	switch {
 	case errors.As(err, &api):
@@ -141,13 +142,12 @@ func codeOf(err error) *apiError {
 		return &apiError{code: string(record.CodeNotAuthorised)}
 	case errors.Is(err, forest.ErrClosed):
 		return &apiError{code: codeStopping}
-	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrStopped),
-		errors.Is(err, vault.ErrBlock), errors.Is(err, vault.ErrStopped):
-		return &apiError{code: codeStorage}
 	case errors.Is(err, vault.ErrFull):
 		return &apiError{code: codeFull}
-	case errors.Is(err, store.ErrClosed):
+	case errors.Is(err, store.ErrClosed), errors.Is(err, vault.ErrClosed):
 		return &apiError{code: codeStopping}
+	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrStopped), errors.As(err, &sealed):
+		return &apiError{code: codeStorage}
 	}
 	return &apiError{code: codeInternal}
 }

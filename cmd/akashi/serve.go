@@ -100,7 +100,7 @@ func serve(ctx context.Context, e *env, o serveOptions) error {
 
 	n, err := node.Start(o.dir, log)
 	if err != nil {
-		return notPossible(fmt.Errorf("the node does not start: %w", err))
+		return notPossible(fmt.Errorf("the node does not start: %w", err), vaultHints(err)...)
 	}
 	defer n.Close()
 	if err := takeTokens(o.dir, n.Blobs()); err != nil {

@@ -13,6 +13,9 @@ type Options struct {
 	// DropDamagedTail gives up the entries of the last put if its blob is damaged,
 	// for a repair after which they are fetched from another custodian.
 	DropDamagedTail bool
+	// OnStop is called once, with the reason, when a write failed and the vault stopped.
+	// It must not wait, and not call the vault.
+	OnStop func(error)
 
 	shape shape // zero means usual
 }
@@ -37,7 +40,7 @@ func Open(slot Slot, blobs Blobs, opts Options) (*Vault, error) {
 		slot.Close()
 		return nil, fmt.Errorf("open vault: %w", err)
 	}
-	return &Vault{slot: slot, blobs: blobs, maxEntries: opts.MaxEntries, shape: opts.shape, tree: t}, nil
+	return &Vault{slot: slot, blobs: blobs, maxEntries: opts.MaxEntries, shape: opts.shape, onStop: opts.OnStop, tree: t}, nil
 }
 
 func recoverTree(slot Slot, blobs Blobs, opts Options) (*tree, error) {

@@ -16,6 +16,7 @@ type Vault struct {
 	blobs      Blobs
 	maxEntries int
 	shape      shape
+	onStop     func(error)
 
 	mu    sync.RWMutex
 	tree  *tree // behind a pointer, so that fmt does not walk into it
@@ -232,5 +233,8 @@ func (v *Vault) Close() error {
 func (v *Vault) stop(doing string, err error) error {
 	v.tree.wipe()
 	v.ended = because(ErrStopped, "%s: %w", doing, err)
+	if v.onStop != nil {
+		v.onStop(v.ended)
+	}
 	return v.ended
 }

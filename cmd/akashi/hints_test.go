@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/akashi-ledger/akashi/crypto/vault"
+	"github.com/akashi-ledger/akashi/node"
+	"github.com/akashi-ledger/akashi/node/store"
+)
+
+// TestServeRefusesBadVaults: where the vault cannot be opened, serve says why with a
+// stable code and what to do, and changes nothing.
+func TestServeRefusesBadVaults(t *testing.T) {
+	o := devOptions{dir: t.TempDir(), members: 4}
+	var err error
+	if o.base, err = freePorts(4); err != nil {
+		t.Fatal(err)
+	}
+	if err := foundDev(o); err != nil {
+		t.Fatal(err)
+	}
+	dir := memberDir(o.dir, 0)
+	slot := filepath.Join(dir, slotFile)
+	blobs := func() *store.Blobs {
+		b, err := store.OpenBlobs(filepath.Join(dir, "blobs"), slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	older := makeVault(t, slot, blobs)
+	good, err := os.ReadFile(slot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(b []byte, mode os.FileMode) {
+		if err := os.WriteFile(slot, b, mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(slot, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name string
+		harm func() (mend func())
+		code vault.Code
+	}{
+		{"both slots damaged", func() func() {
+			b := bytes.Clone(good)
+			b[40] ^= 1
+			b[vault.SlotBytes+40] ^= 1
+			write(b, 0o600)
+			return nil
+		}, vault.ErrSlot.Code},
+		{"cut", func() func() { write(good[:5000], 0o600); return nil }, vault.ErrSlot.Code},
+		{"others may read it", func() func() { write(good, 0o644); return nil }, vault.ErrSlot.Code},
+		{"blank", func() func() { write(make([]byte, len(good)), 0o600); return nil }, vault.ErrSlotLost.Code},
+		{"of an older generation", func() func() { write(older, 0o600); return nil }, vault.ErrStale.Code},
+		{"of another version", func() func() {
+			b := bytes.Clone(good)
+			for i := range 2 {
+				half := b[i*vault.SlotBytes : (i+1)*vault.SlotBytes]
+				half[7] = 9
+				sum := sha256.Sum256(half[:vault.SlotBytes-sha256.Size])
+				copy(half[vault.SlotBytes-sha256.Size:], sum[:])
+			}
+			write(b, 0o600)
+			return nil
+		}, vault.ErrVersion.Code},
+		{"in use", func() func() {
+			s, err := vault.OpenFileSlot(slot)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return func() { s.Close() }
+		}, vault.ErrLocked.Code},
+		{"root block damaged", func() func() { return harmRoot(t, blobs) }, vault.ErrBlock.Code},
+	} {
+		mend := c.harm()
+		before, _ := os.ReadFile(slot)
+		var out bytes.Buffer
+		code := report(&out, run(t.Context(), []string{"serve", "--dir", dir}, strings.NewReader(""), &out, &out))
+		if code != exitNotNow || !strings.Contains(out.String(), "hint: "+string(c.code)+": ") {
+			t.Errorf("%s: exit %d: %s", c.name, code, out.String())
+		}
+		if after, _ := os.ReadFile(slot); !bytes.Equal(before, after) {
+			t.Errorf("%s: the slot was changed", c.name)
+		}
+		if mend != nil {
+			mend()
+		}
+		write(good, 0o600)
+	}
+	b := blobs()
+	defer b.Close()
+	s, err := vault.OpenFileSlot(slot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := vault.Open(s, node.VaultBlobs(b), vault.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	if ids, err := v.List(""); err != nil || len(ids) != 1 || v.Verify() != nil {
+		t.Errorf("after all this it holds %q, %v", ids, err)
+	}
+}
+
+// makeVault makes a vault of generation 3 with one entry left, and returns the slot
+// file of generation 2.
+func makeVault(t *testing.T, slot string, blobs func() *store.Blobs) (older []byte) {
+	t.Helper()
+	b := blobs()
+	defer b.Close()
+	s, err := vault.OpenFileSlot(slot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := vault.Open(s, node.VaultBlobs(b), vault.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	if err := v.Put(vault.Entry{ID: "a", Value: []byte("1")}, vault.Entry{ID: "b"}, vault.Entry{ID: "c"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"b", "c"} {
+		if older, err = os.ReadFile(slot); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Shred(id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return older
+}
+
+// harmRoot damages the root block.
+func harmRoot(t *testing.T, open func() *store.Blobs) (mend func()) {
+	t.Helper()
+	b := open()
+	defer b.Close()
+	keys, err := node.VaultBlobs(b).List("vault/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keys {
+		if !strings.Contains(key, "/root/") {
+			continue
+		}
+		value, err := node.VaultBlobs(b).Get(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		harmed := bytes.Clone(value)
+		harmed[100] ^= 1
+		if err := node.VaultBlobs(b).Put(vault.Blob{Key: key, Value: harmed}); err != nil {
+			t.Fatal(err)
+		}
+		return func() {
+			b := open()
+			defer b.Close()
+			if err := node.VaultBlobs(b).Put(vault.Blob{Key: key, Value: value}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Fatal("there is no root block")
+	return nil
+}

@@ -56,6 +56,27 @@ func (c *call) certificate() (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	return c.certificateOf(id)
+}
+
+// Certificate returns the akashi-erasure/v1 of an erasure, for the pages.
+func (s *server) Certificate(id string) ([]byte, error) {
+	rid, err := recordID("id", id)
+	if err != nil {
+		return nil, err
+	}
+	c := &call{server: s, final: s.Final()}
+	if c.final == nil {
+		return nil, fault(codeNotFinal)
+	}
+	f, err := c.certificateOf(rid)
+	if err != nil {
+		return nil, err
+	}
+	return f.(file).bytes, nil
+}
+
+func (c *call) certificateOf(id record.ID) (any, error) {
 	st := c.final.State
 	e, err := rules.Load[rules.Erasure](st, rules.KeyErasure(id))
 	if err != nil {

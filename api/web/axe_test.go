@@ -173,7 +173,8 @@ func TestBrowserAccessible(t *testing.T) {
 	accessibleAt(t, ctx, receipt, ready) // nobody has signed in
 	run(t, ctx, chromedp.Navigate(srv.URL+"/enter?code=once"))
 	accessibleAt(t, ctx, srv.URL+"/", seen(".cons"))
-	for address, ready := range map[string]step{"/services/alert/alert": seen(".ask"), "/history": seen(".flow"), "/receipts": seen(".rcs")} {
+	for address, ready := range map[string]step{"/services/alert/alert": seen(".ask"), "/history": seen(".flow"), "/receipts": seen(".rcs"),
+		"/requests": seen(".ask"), "/stops": seen(".bare"), "/services/coupon": seen(".ask")} {
 		accessibleAt(t, ctx, srv.URL+address, ready)
 	}
 	run(t, ctx, chromedp.Navigate(srv.URL+"/history"), chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach((d) => { d.open = true })`))

@@ -12,6 +12,8 @@ type Backend interface {
 	Sessions
 	Ledger
 	Desk
+	Rights
+	Erasures
 }
 
 // Sessions say who is looking (package session). A token is secret: a backend
@@ -24,6 +26,9 @@ type Sessions interface {
 	// Person returns the member's own reference of the person whose session a
 	// token is, or ErrNoSession.
 	Person(ctx context.Context, token string) (person string, err error)
+	// Strong reports whether the person lately showed who they are by more than a
+	// link or code, as what cannot be undone needs.
+	Strong(ctx context.Context, token string) (bool, error)
 	// Leave ends a session; one that has ended is no error.
 	Leave(ctx context.Context, token string) error
 }
@@ -55,6 +60,31 @@ type Desk interface {
 	// Complete returns the akashi-completeness/v1 of the person. It returns
 	// ErrNoSecret where no copy of the person's secret is kept.
 	Complete(ctx context.Context, person string) ([]byte, error)
+}
+
+// Rights are what a person asks the member for by right, and what they stop.
+type Rights interface {
+	// Requests returns the person's requests, newest first, and the services that
+	// one can be about.
+	Requests(ctx context.Context, person string) ([]Request, []Service, error)
+	FileRequest(ctx context.Context, person string, r NewRequest) error
+	// Stops returns the three stops. With signal, Global Privacy Control is heeded
+	// first.
+	Stops(ctx context.Context, person string, signal bool) ([]Stop, error)
+	SetStop(ctx context.Context, person, kind string, stopped bool) error
+}
+
+// Erasures are the ends of services and of what was held for them.
+type Erasures interface {
+	// Ending returns what ending a service would mean.
+	Ending(ctx context.Context, person, service string) (*Ending, error)
+	// End turns every purpose of a service off and, where erase is set, destroys
+	// what is held for it: then id names the erasure.
+	End(ctx context.Context, person, service string, erase bool, once string) (id string, final bool, err error)
+	// Erasure is how far an erasure has come. It is public: it names no person.
+	Erasure(ctx context.Context, id string) (*Erasure, error)
+	// Certificate returns its akashi-erasure/v1.
+	Certificate(ctx context.Context, id string) ([]byte, error)
 }
 
 // What a backend refuses with. Anything else is shown as a fault of the node.
@@ -216,4 +246,62 @@ type Withdrawal struct {
 	Service string
 	Purpose string
 	Once    string // idempotency key, drawn with the page
+}
+
+// Request is what a person asked for by right.
+type Request struct {
+	ID         string
+	Kind       string // disclosure, records, correction, stop-use, stop-provision
+	Service    record.Text
+	Note       string
+	FiledMs    int64
+	Due        string // last day in JST, 2006-01-02
+	Public     bool   // to a public body
+	Overdue    bool
+	State      string // open, done, partly, refused
+	Answer     string
+	AnsweredMs int64
+}
+
+// NewRequest is a request before it is filed.
+type NewRequest struct {
+	Kind    string
+	Service string
+	Note    string
+	Once    string
+}
+
+// Stop is one of the three: marketing, group, mail.
+type Stop struct {
+	Kind    string
+	Stopped bool
+	SinceMs int64  // 0: never set
+	By      string // person, desk, gpc
+}
+
+// Ending is what ending a service means.
+type Ending struct {
+	Service      Service
+	On           []record.Text // purposes that end
+	Withdrawal   record.Text   // what the terms say of it
+	Items        []record.Text // that are held for it
+	Erasable     bool          // what is held for it can be erased here
+	RecordsUntil string        // last day on which the law wants the records of hand-overs kept; "": there are none
+}
+
+// Erasure is how far an erasure has come.
+type Erasure struct {
+	ID      string
+	Index   uint64
+	TimeMs  int64
+	Done    []Holder
+	Pending []record.Text
+}
+
+// Holder has attested that it destroyed the keys.
+type Holder struct {
+	Name   record.Text
+	TimeMs int64
+	Class  string // of storage
+	Until  string // last day of records that it must keep, 2006-01-02; "": none
 }

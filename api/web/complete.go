@@ -8,6 +8,7 @@ import (
 const (
 	formReceipt  = "receipt"
 	formComplete = "completeness"
+	formErasure  = "erasure"
 )
 
 // steps are the steps of verifying a kind of file, in the order of
@@ -16,11 +17,11 @@ var steps = map[string][]string{
 	formReceipt:  {"form", "place", "signed", "state", "keys"},
 	formComplete: {"form", "place", "signed", "handles", "keys"},
 	"handle":     {"form", "place", "signed", "handle", "keys"},
-	"erasure":    {"form", "place", "signed", "erased", "keys"},
+	formErasure:  {"form", "place", "signed", "erased", "keys"},
 }
 
 // Forms are the kinds of files whose steps a page can show.
-func (p *page) Forms() []string { return []string{formReceipt, "handle", formComplete, "erasure"} }
+func (p *page) Forms() []string { return []string{formReceipt, "handle", formComplete, formErasure} }
 
 // Steps are the names of the steps of one kind of file.
 func (p *page) Steps(form string) []Step {

@@ -26,7 +26,7 @@ type pages map[string]*template.Template
 
 func parsePages() (pages, error) {
 	out := pages{}
-	for _, name := range []string{"public", "mine", "offer", "history", "receipts", "receipt", "all", "verify", "problem"} {
+	for _, name := range []string{"public", "mine", "offer", "ending", "erasure", "requests", "stops", "history", "receipts", "receipt", "all", "verify", "problem"} {
 		t, err := template.ParseFS(templates, "templates/frame.html", "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, err
@@ -56,6 +56,11 @@ type page struct {
 	Others  []Service
 	Offer   *Offer
 	History *history
+	Asked   *asked
+	Stops   []Stop
+	Signal  bool // the browser sends Global Privacy Control
+	Ending  *ending
+	Erasure *Erasure
 	Receipt *slip
 	Kind    string // of the file whose steps are shown at first
 }

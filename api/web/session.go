@@ -126,7 +126,7 @@ func (s *server) said(w http.ResponseWriter, r *http.Request) string {
 	}
 	http.SetCookie(w, s.cookie(cookieSaid, "", 0))
 	switch what {
-	case "stopped", "started", "refused", "waiting", "left":
+	case "stopped", "started", "refused", "waiting", "filed", "set", "left":
 		return "said." + what
 	}
 	return ""

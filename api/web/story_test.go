@@ -64,6 +64,7 @@ type story struct {
 	sessions map[string]string // tokens → person
 	stopped  []web.Withdrawal
 	granted  []web.Grant
+	rights
 	receipts map[uint64][]byte // by index; built when asked for
 	mangle   func([]byte) []byte
 	err      error // what every call answers

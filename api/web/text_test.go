@@ -60,10 +60,10 @@ func TestCatalogue(t *testing.T) {
 	rows, _ := assets.ReadFile("assets/rows.js")
 	b := append(page, rows...)
 	scan("page.js", string(b), modulePrefix, `\bt\("([^"]+)"`, `\bt\([\w.! |]+\? "([^"]+)"`, `\bt\([\w.! |&=]+\? "[^"]+" : "([^"]+)"`, `\? t\("([^"]+)"`, `\bt\([^()"]*"receipt" \? "([^"]+)" : "[^"]+"`, `\bt\([^()"]*"receipt" \? "[^"]+" : "([^"]+)"`)
-	for _, key := range []string{"error.notfound", "error.session", "error.signin", "error.link", "error.form", "error.erased", "error.nosecret", "error.notfinal", "error.busy", "error.node", "error.refused"} {
+	for _, key := range []string{"error.notfound", "error.session", "error.signin", "error.link", "error.form", "error.erased", "error.nosecret", "error.notfinal", "error.busy", "error.node", "error.refused", "error.request", "error.choose", "error.weak"} {
 		used[key+".title"], used[key+".p"] = true, true
 	}
-	for _, key := range []string{"public.title", "offer.title", "receipts.h", "said.stopped", "said.started", "said.refused", "said.waiting", "said.left", "flow.rest", "flow.says",
+	for _, key := range []string{"public.title", "offer.title", "receipts.h", "said.stopped", "said.started", "said.refused", "said.waiting", "said.filed", "said.set", "said.left", "req.h", "stop.h", "end.title", "er.h", "flow.rest", "flow.says",
 		"flow.says.without", "flow.total", "span.years", "span.months", "span.days"} {
 		used[key] = true
 	}

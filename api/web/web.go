@@ -40,6 +40,7 @@ import (
 type Options struct {
 	Log    *slog.Logger // required; gets no personal data
 	Secure bool         // the pages are reached over TLS: cookies are for TLS only
+	SignIn string       // path of the page on which people sign in, "" where there is none
 }
 
 // policy lets a page load its own parts and nothing else.
@@ -65,7 +66,7 @@ type file struct {
 
 // Paths are the patterns under which the pages' handler is to be mounted.
 func Paths() []string {
-	return []string{"/{$}", "/enter", "/leave", "/consents/", "/services/", "/history", "/receipts", "/receipts/", "/all", "/all" + receiptSuffix, "/verify", "/assets/"}
+	return []string{"/{$}", "/enter", "/leave", "/consents/", "/services/", "/erasures/", "/requests", "/stops", "/.well-known/gpc.json", "/history", "/receipts", "/receipts/", "/all", "/all" + receiptSuffix, "/verify", "/assets/"}
 }
 
 // New returns the pages' handler, for what Paths names.
@@ -88,6 +89,14 @@ func New(b Backend, o Options) (http.Handler, error) {
 	mux.HandleFunc("POST /consents/stop", s.stop)
 	mux.HandleFunc("POST /consents/start", s.start)
 	mux.HandleFunc("GET /services/{service}/{purpose}", s.offer)
+	mux.HandleFunc("GET /services/{service}", s.ending)
+	mux.HandleFunc("POST /services/{service}", s.end)
+	mux.HandleFunc("GET /erasures/{id}", s.erasure)
+	mux.HandleFunc("GET /requests", s.requests)
+	mux.HandleFunc("POST /requests", s.file)
+	mux.HandleFunc("GET /stops", s.stops)
+	mux.HandleFunc("POST /stops", s.setStop)
+	mux.HandleFunc("GET /.well-known/gpc.json", s.gpc)
 	mux.HandleFunc("GET /history", s.history)
 	mux.HandleFunc("GET /receipts", s.receipts)
 	mux.HandleFunc("GET /receipts/{id}", s.receipt)

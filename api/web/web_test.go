@@ -51,7 +51,9 @@ func TestPages(t *testing.T) {
 		"/": "わたしの同意", "/?lang=en": "My consents", "/verify": "控えを確かめる", "/verify?lang=en": "Check a receipt",
 		"/receipts/" + itoa(index): "同意の控え", "/receipts/" + itoa(index) + "?lang=en": "consent", "/nowhere": "見つかりません",
 		"/all": "これで全部ですか", "/all?lang=en": "Is this all?", "/history": "情報の流れ", "/history?lang=en": "Where it went",
-		"/receipts": "同意の控え", "/receipts?lang=en": "Withdrawal", "/services/alert/alert": "次の情報を", "/services/alert/alert?lang=en": "Nothing is handed over",
+		"/receipts": "同意の控え", "/receipts?lang=en": "Withdrawal", "/requests": "情報を見せてほしい", "/requests?lang=en": "Art. 33(5)", "/stops": "メールマガジン", "/stops?lang=en": "Newsletters",
+		"/services/coupon": "止めて、中身も消す", "/services/coupon?lang=en": "Only stop",
+		"/services/alert/alert": "次の情報を", "/services/alert/alert?lang=en": "Nothing is handed over",
 	} {
 		for _, who := range []string{cookie, ""} {
 			resp, body := visit(t, "GET", srv.URL+path, who, "")

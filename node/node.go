@@ -251,7 +251,7 @@ func (n *Node) openDesk([]byte) (err error) {
 		Self: n.Settings.Member, Origin: n.Founding.Origin, Hosted: n.hosted, Vault: n.vault, Blobs: n.blobs,
 		Poster: n.outbox, Network: deskLink{n}, Trees: n.forest, Copies: n.escrow.sender, State: n.FinalState, FreshAt: n.freshAt, Refresh: n.Refresh,
 		Now: n.Clock.Now, AutoReceive: n.Settings.AutoReceive, Log: n.Log,
-		Approve: n.approve,
+		Approve: n.approve, SignHold: n.signHold,
 	})
 	return err
 }

@@ -50,6 +50,18 @@ func find(keys []sign.Key, pub sign.PublicKey) (sign.Key, bool) {
 	return keys[i], true
 }
 
+// errNoKey says that the register names a key for this member that it has not.
+var errNoKey = errors.New("this member's key is not here")
+
+// signHold signs in the domain "hold" with this member's key.
+func (n *Node) signHold(b []byte) (sign.Signature, error) {
+	k, ok := n.key(n.Settings.Member)
+	if !ok {
+		return sign.Signature{}, errNoKey
+	}
+	return k.Sign(sign.DomainHold, n.Founding.Origin, b), nil
+}
+
 // approve signs with the second approver's key that the register has. Without
 // that key the signature is one that the desk refuses.
 func (n *Node) approve(b []byte) sign.Signature {

@@ -68,6 +68,7 @@ type Desk interface {
 	Evidence
 	Erasures
 	Rights
+	Retention
 	Sensors
 }
 
@@ -126,6 +127,22 @@ type Rights interface {
 	AnswerRight(ctx context.Context, id string, a custody.RightAnswer) (*custody.RightView, error)
 	Stops(ctx context.Context, ref custody.Ref) ([]custody.StopView, error)
 	SetStop(ctx context.Context, ref custody.Ref, kind string, stopped bool, by string) ([]custody.StopView, error)
+}
+
+// Retention is data with a deadline, and holds.
+type Retention interface {
+	Holds
+	Dates(ctx context.Context, ref custody.Ref) (*custody.Dates, error)
+	Collect(ctx context.Context, c custody.Call, r custody.Collection) (*custody.Dataset, error)
+	ReadDataset(ctx context.Context, c custody.Call, id, purpose string) (*custody.Dataset, error)
+	EraseDataset(ctx context.Context, c custody.Call, id string) (*custody.ErasureView, *custody.Done, error)
+}
+
+// Holds keep identities from being destroyed.
+type Holds interface {
+	PlaceHold(ctx context.Context, c custody.Call, r custody.HoldRequest) (*custody.HoldView, error)
+	Holds(ctx context.Context, ref custody.Ref) ([]custody.HoldView, error)
+	LiftHold(ctx context.Context, c custody.Call, id, reason string) (*custody.HoldView, error)
 }
 
 // Sensors commit readings.

@@ -124,5 +124,11 @@ var codesOfNode = map[string]entry{
 	"recipient.malformed":    row(http.StatusBadRequest, "age の受取人（公開鍵）ではありません。", "This is no age recipient (a public key).", Sentence{"age1… または age1pq1… で始まる公開鍵を渡してください。秘密鍵は渡さないでください。", "Give a public key that begins with age1… or age1pq1…, never a secret key."}),
 	"exception.open":         row(http.StatusConflict, "まだ決められていないか、確定していません。", "It was not approved yet, or the record is not final.", Sentence{"別の人の承認を待ってください。", "Wait until another person approves it."}),
 	"person.unknown":         row(http.StatusNotFound, "その参照番号の本人は登録されていません。", "Nobody is registered under this reference.", hintName),
+	"dataset.unknown":        row(http.StatusNotFound, "そのような保存データはありません。", "There is no such dataset.", hintName),
+	"dataset.full":           row(http.StatusConflict, "この本人の保存データが多すぎます。", "The person has too many datasets.", Sentence{"要らないものを消してください。", "Erase those that are not needed."}),
+	"retention.too-long":     row(http.StatusConflict, "規約か決まりより長い保存期間です。", "The terms or a parameter of the consortium allow less.", hintTime),
+	"hold.unknown":           row(http.StatusNotFound, "そのような保留はありません。", "There is no such hold.", hintName),
+	"hold.too-long":          row(http.StatusUnprocessableEntity, "保留が長すぎます。", "The hold would last too long.", hintTime),
+	"hold.nothing":           row(http.StatusConflict, "この種類の保留ができるものがありません。", "There is nothing that a hold of this kind may cover.", hintName),
 	"parcel.absent":          row(http.StatusConflict, "提供の中身がまだ届いていません。", "The hand-over has not arrived yet.", hintRetry),
 }

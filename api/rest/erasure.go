@@ -31,12 +31,16 @@ func (c *call) erasePerson(to custody.Call, r custody.EraseRequest) (any, error)
 	if err != nil {
 		return nil, err
 	}
+	return erasureDone(to, view, d), nil
+}
+
+func erasureDone(to custody.Call, view *custody.ErasureView, d *custody.Done) ErasureDone {
 	out := ErasureDone{Key: to.Key, Final: true, Records: []custody.Posted{}, Erasure: view}
 	if d != nil {
 		out.Key, out.Final = d.Key, d.Final
 		out.Records = append(out.Records, d.Records...)
 	}
-	return out, nil
+	return out
 }
 
 func (c *call) erasure() (any, error) {

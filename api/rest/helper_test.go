@@ -486,6 +486,41 @@ func (d *desk) Erasure(_ context.Context, id string) (*custody.ErasureView, erro
 	return &custody.ErasureView{ID: id, Pending: []string{}, Done: []custody.HolderErased{}}, nil
 }
 
+func (d *desk) Dates(_ context.Context, ref custody.Ref) (*custody.Dates, error) {
+	_, err := d.note("dates", custody.Call{}, ref)
+	return &custody.Dates{Person: ref, Content: []custody.ContentDate{}, Records: []custody.RecordDate{}, Holds: []custody.HoldView{}}, err
+}
+
+func (d *desk) Collect(_ context.Context, c custody.Call, r custody.Collection) (*custody.Dataset, error) {
+	_, err := d.note("collect", c, r)
+	return &custody.Dataset{ID: strings.Repeat("da", 16), Person: r.Person}, err
+}
+
+func (d *desk) ReadDataset(_ context.Context, c custody.Call, id, purpose string) (*custody.Dataset, error) {
+	_, err := d.note("dataset", c, id+" "+purpose)
+	return &custody.Dataset{ID: id}, err
+}
+
+func (d *desk) EraseDataset(_ context.Context, c custody.Call, id string) (*custody.ErasureView, *custody.Done, error) {
+	done, err := d.note("erase-dataset", c, id)
+	return &custody.ErasureView{ID: strings.Repeat("cd", 16), Pending: []string{}, Done: []custody.HolderErased{}}, done, err
+}
+
+func (d *desk) PlaceHold(_ context.Context, c custody.Call, r custody.HoldRequest) (*custody.HoldView, error) {
+	_, err := d.note("hold", c, r)
+	return &custody.HoldView{Person: r.Person, Covers: []string{}, Statement: []byte{1}, Signature: []byte{1}}, err
+}
+
+func (d *desk) Holds(_ context.Context, ref custody.Ref) ([]custody.HoldView, error) {
+	_, err := d.note("holds", custody.Call{}, ref)
+	return nil, err
+}
+
+func (d *desk) LiftHold(_ context.Context, c custody.Call, id, reason string) (*custody.HoldView, error) {
+	_, err := d.note("lift", c, id+" "+reason)
+	return &custody.HoldView{ID: id, Covers: []string{}, Statement: []byte{1}, Signature: []byte{1}}, err
+}
+
 func (d *desk) CommitReadings(_ context.Context, c custody.Call, readings []custody.Reading) (*custody.CommittedReadings, error) {
 	done, err := d.note("readings", c, readings)
 	return &custody.CommittedReadings{Done: done, Tree: 1 << 60, Size: uint64(len(readings))}, err

@@ -33,6 +33,9 @@ var good = map[string]string{
 	"provide-optout":    `{"person":"p01","service":"s","filing":"f-1","to":"b-sha","items":[],"purpose":"service"}`,
 	"ask-exception":     `{"person":"p01","service":"s","to":"x","items":[],"purpose":"x","date":"2027-05-01","ground":"law","reason":"x","necessity":"x"}`,
 	"approve-exception": `{}`,
+	"lift-hold":         `{"reason":"x"}`,
+	"collect":           `{"person":"p01","service":"s","purpose":"x","items":{"name":"x"}}`,
+	"place-hold":        `{"person":"p01","kind":"legal","reason":"x","until":"2027-05-01T00:00:00Z"}`,
 	"create-tree":       `{"name":"t","type":"log"}`, "append-leaves": `{"leaves":[{"value":"AA=="}]}`,
 }
 

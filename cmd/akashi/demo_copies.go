@@ -247,7 +247,8 @@ func openCopy(dir string) (desk *custody.Desk, stop func(), err error) {
 	desk, err = custody.New(custody.Config{Self: settings.Member, Origin: genesisOrigin(genesis), Hosted: func() []string { return hosted },
 		Vault: v, Blobs: blobs, Poster: nobody{}, Network: nobody{}, Trees: nobody{}, State: ledger.State, FreshAt: func() uint64 { return 0 },
 		Refresh: func(context.Context) error { return errCopy }, Now: func() time.Time { return now }, Log: quiet,
-		Approve: func([]byte) sign.Signature { return sign.Signature{} }})
+		Approve:  func([]byte) sign.Signature { return sign.Signature{} },
+		SignHold: func([]byte) (sign.Signature, error) { return sign.Signature{}, errCopy }})
 	if err == nil {
 		stops = append(stops, desk.Close)
 	}

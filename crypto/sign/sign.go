@@ -47,6 +47,7 @@ const (
 	DomainMark       Domain = "mark"       // a cosigner's own mark file
 	DomainAttest     Domain = "attest"     // a custodian destroyed keys
 	DomainApproval   Domain = "approval"   // a second approver of an exception
+	DomainHold       Domain = "hold"       // a member keeps identities from being destroyed
 	DomainTree       Domain = "tree"       // leaves of a commitment tree
 	DomainUndeliver  Domain = "undeliver"  // a recipient refuses a hand-over
 )

@@ -75,6 +75,9 @@ const (
 	CodeRequestMissing      Code = "request-missing"
 	CodeDisclosureFields    Code = "disclosure-fields-missing"
 	CodeNecessity           Code = "necessity-missing"
+	CodePurposeNotAllowed   Code = "purpose-not-allowed"
+	CodeReasonMissing       Code = "reason-missing"
+	CodeOnHold              Code = "on-hold"
 
 	CodeTermsUnknown     Code = "terms.unknown"
 	CodeTermsExpiry      Code = "terms.expiry"       // expiry missing, past, or longer than the screen said

@@ -78,3 +78,13 @@ func DayOf(ms uint64) int64 { return (int64(ms) + 9*3600_000) / 86400_000 }
 // DayEndMs returns the first instant after a day in JST, in Unix milliseconds:
 // its 24:00.
 func DayEndMs(day int64) uint64 { return uint64((day+1)*86400_000 - 9*3600_000) }
+
+// EndMs returns the first instant after a period that began at an instant, both
+// in Unix milliseconds: days are exact, 24 hours each; where there are years or
+// months, it is the 24:00 of LastDay.
+func (p Period) EndMs(fromMs uint64) uint64 {
+	if p.Years == 0 && p.Months == 0 {
+		return fromMs + uint64(p.Days)*86400_000
+	}
+	return DayEndMs(p.LastDay(DayOf(fromMs)))
+}

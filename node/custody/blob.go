@@ -22,6 +22,8 @@ import (
 //	desk/n/INTENT/PARTY approval of an onward hand-over
 //	desk/g/RECORD       disclosure on a legal ground that was asked for
 //	desk/e/ERASURE/STEP erasure under way
+//	desk/r/ERASURE      retention under way
+//	desk/h/HOLD         hold
 //	desk/a/TIME         access to openings
 //	desk/t/PARTY/…      commitment tree
 //	desk/u/CLASS/ID     what a person asks for by right
@@ -38,6 +40,8 @@ const (
 	kindOnward   = 'n'
 	kindAsked    = 'g'
 	kindErasure  = 'e'
+	kindRetire   = 'r'
+	kindHold     = 'h'
 	kindAccess   = 'a'
 	kindTree     = 't'
 	kindRight    = 'u'

@@ -21,7 +21,7 @@ type class struct {
 	number seal.Number
 	at     string // id of the vault entry
 	ref    Ref    // "" where it belongs to nobody, or to somebody who was erased
-	name   string // within the person: "c/SERVICE", "c/SERVICE@HOLDER" or "r/2026-12"
+	name   string // within the person: "c/SERVICE", "c/SERVICE@HOLDER", "d/…" (dated.go) or "r/2026-12"
 }
 
 const classBytes = 95 + 16
@@ -29,19 +29,31 @@ const classBytes = 95 + 16
 // newClass draws a class. Its wrapped data key must be durable before its vault
 // entry: a crash between them leaves a file that nothing opens.
 func newClass(at string, ref Ref, name string) (*class, vault.Entry, store.KV, error) {
+	c, key, entry, file, err := drawClass(at, ref, name)
+	if err == nil {
+		key.Wipe()
+	}
+	return c, entry, file, err
+}
+
+// drawClass is newClass for who seals under it at once. The caller wipes the key.
+func drawClass(at string, ref Ref, name string) (*class, seal.DataKey, vault.Entry, store.KV, error) {
 	identity, err := seal.NewIdentity()
 	if err != nil {
-		return nil, vault.Entry{}, store.KV{}, err
+		return nil, seal.DataKey{}, vault.Entry{}, store.KV{}, err
 	}
 	c := &class{number: identity.Number, at: at, ref: ref, name: name, id: [16]byte(newID())}
+	if isDataset(name) {
+		c.id = identity.Number
+	}
 	key := seal.NewDataKey()
-	defer key.Wipe()
 	file, err := key.Wrap(identity.Recipient())
 	if err != nil {
-		return nil, vault.Entry{}, store.KV{}, err
+		key.Wipe()
+		return nil, seal.DataKey{}, vault.Entry{}, store.KV{}, err
 	}
 	value := append(identity.Marshal(), c.id[:]...)
-	return c, vault.Entry{ID: at, Value: value}, store.KV{Key: blobKey(kindKey, c.id[:]), Value: file}, nil
+	return c, key, vault.Entry{ID: at, Value: value}, store.KV{Key: blobKey(kindKey, c.id[:]), Value: file}, nil
 }
 
 // readClass takes a vault entry apart.

@@ -30,20 +30,21 @@ type Blobs interface {
 // Config is what a Desk needs. All but Copies, MaxPeople, AutoReceive, CloseDelay
 // and Wall is required.
 type Config struct {
-	Self    string          // this member
-	Origin  string          // the log's name
-	Hosted  func() []string // parties whose keys this node keeps
-	Vault   *vault.Vault    // secrets; the caller closes it after the desk
-	Blobs   Blobs
-	Poster  Poster
-	Network Network
-	Trees   Trees
-	State   func() *store.State         // the newest final state, never an older one; nil before the first
-	FreshAt func() (unixSeconds uint64) // how fresh the final checkpoint is
-	Refresh func(context.Context) error // asks for fresh cosignatures
-	Now     func() time.Time            // the consortium's clock
-	Approve func([]byte) sign.Signature // with the second approver's key, in the domain "approval"
-	Log     *slog.Logger
+	Self     string          // this member
+	Origin   string          // the log's name
+	Hosted   func() []string // parties whose keys this node keeps
+	Vault    *vault.Vault    // secrets; the caller closes it after the desk
+	Blobs    Blobs
+	Poster   Poster
+	Network  Network
+	Trees    Trees
+	State    func() *store.State                  // the newest final state, never an older one; nil before the first
+	FreshAt  func() (unixSeconds uint64)          // how fresh the final checkpoint is
+	Refresh  func(context.Context) error          // asks for fresh cosignatures
+	Now      func() time.Time                     // the consortium's clock
+	Approve  func([]byte) sign.Signature          // with the second approver's key, in the domain "approval"
+	SignHold func([]byte) (sign.Signature, error) // with this member's key, in the domain "hold"
+	Log      *slog.Logger
 
 	Copies      Copies               // hears of what custodians are to be sent; nil for none
 	MaxPeople   int                  // registered or received; 0: a million
@@ -81,7 +82,10 @@ type Desk struct {
 	parcels parcelQueue
 	waiting waitingRoom
 	erasing erasures
-	duties  [4]sync.Mutex // one pass of each kind of duty at a time
+	duties  [5]sync.Mutex // one pass of each kind of duty at a time
+
+	retiring retirements
+	holds    holds
 
 	uncommitted atomic.Bool // leaves of readings may wait for their tree
 
@@ -95,7 +99,7 @@ type Desk struct {
 func New(c Config) (*Desk, error) {
 	for what, missing := range map[string]bool{"Self": c.Self == "", "Origin": c.Origin == "", "Hosted": c.Hosted == nil,
 		"Vault": c.Vault == nil, "Blobs": c.Blobs == nil, "Poster": c.Poster == nil, "Network": c.Network == nil, "Trees": c.Trees == nil, "State": c.State == nil,
-		"FreshAt": c.FreshAt == nil, "Refresh": c.Refresh == nil, "Now": c.Now == nil, "Approve": c.Approve == nil, "Log": c.Log == nil} {
+		"FreshAt": c.FreshAt == nil, "Refresh": c.Refresh == nil, "Now": c.Now == nil, "Approve": c.Approve == nil, "SignHold": c.SignHold == nil, "Log": c.Log == nil} {
 		if missing {
 			return nil, fmt.Errorf("custody: %s is required", what)
 		}
@@ -115,7 +119,8 @@ func New(c Config) (*Desk, error) {
 	for _, step := range []struct {
 		what string
 		do   func() error
-	}{{"vault", d.loadPeople}, {"desk key", d.loadMac}, {"parcels", d.loadParcels}, {"waiting parcels", d.loadWaiting}, {"erasures", d.loadErasures}} {
+	}{{"vault", d.loadPeople}, {"desk key", d.loadMac}, {"parcels", d.loadParcels}, {"waiting parcels", d.loadWaiting}, {"erasures", d.loadErasures},
+		{"retention", d.loadRetirements}, {"holds", d.loadHolds}} {
 		if err := step.do(); err != nil {
 			d.cancel()
 			return nil, fmt.Errorf("custody: read %s back: %w", step.what, err)
@@ -198,14 +203,20 @@ func (d *Desk) lock(name string) (unlock func()) {
 // CodeNotFinal says that the node's newest final checkpoint is missing or too
 // old to hand data out.
 const (
-	CodeNotFinal      record.Code = "final.stale"
-	CodeItemAbsent    record.Code = "item.absent"        // the member holds no value of the item
-	CodePersonUnknown record.Code = "person.unknown"     // nobody is registered under this reference
-	CodeParcelAbsent  record.Code = "parcel.absent"      // the hand-over has not arrived yet: try again
-	CodeRetention     record.Code = "retention-exceeded" // past the record's own deadline
-	CodeMalformed     record.Code = "request.malformed"
-	CodeAskedUnknown  record.Code = "exception.unknown" // no such disclosure was asked for, or it was too long ago
-	CodeAskedOpen     record.Code = "exception.open"    // not approved yet, or not final
+	CodeNotFinal       record.Code = "final.stale"
+	CodeItemAbsent     record.Code = "item.absent"        // the member holds no value of the item
+	CodePersonUnknown  record.Code = "person.unknown"     // nobody is registered under this reference
+	CodeParcelAbsent   record.Code = "parcel.absent"      // the hand-over has not arrived yet: try again
+	CodeRetention      record.Code = "retention-exceeded" // past the deadline of the record or dataset
+	CodeRetentionLong  record.Code = "retention.too-long" // longer than the terms or a parameter allow
+	CodeDatasetUnknown record.Code = "dataset.unknown"
+	CodeDatasetsFull   record.Code = "dataset.full" // the person has too many
+	CodeHoldUnknown    record.Code = "hold.unknown"
+	CodeHoldLong       record.Code = "hold.too-long" // a hold that would last too long
+	CodeHoldNothing    record.Code = "hold.nothing"  // nothing that a hold of this kind may cover
+	CodeMalformed      record.Code = "request.malformed"
+	CodeAskedUnknown   record.Code = "exception.unknown" // no such disclosure was asked for, or it was too long ago
+	CodeAskedOpen      record.Code = "exception.open"    // not approved yet, or not final
 )
 
 // malformed refuses a request for one of its fields.

@@ -204,7 +204,11 @@ func (d *Desk) Erase(ctx context.Context, c Call, r EraseRequest) (*ErasureView,
 	if err != nil {
 		return nil, nil, err
 	}
-	return view, &Done{Key: c.Key, Final: true, Records: []Posted{{ID: view.ID, Kind: record.KindErasure.String(), Index: view.Index, TimeMs: view.TimeMs}}}, nil
+	return view, doneErasing(c, view), nil
+}
+
+func doneErasing(c Call, view *ErasureView) *Done {
+	return &Done{Key: c.Key, Final: true, Records: []Posted{{ID: view.ID, Kind: record.KindErasure.String(), Index: view.Index, TimeMs: view.TimeMs}}}
 }
 
 func (d *Desk) eraseAgain(c Call, issuer string, body [32]byte) (record.ID, error) {
@@ -280,6 +284,9 @@ func (d *Desk) planErasure(ctx context.Context, c Call, issuer string, body [32]
 	}
 	only, err := d.erasedService(q, r.Service)
 	if err != nil {
+		return id, err
+	}
+	if err := d.freeOfHolds(q, only); err != nil {
 		return id, err
 	}
 	id = newID()

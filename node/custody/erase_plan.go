@@ -26,20 +26,35 @@ func (d *Desk) erasedService(q *person, service string) (string, error) {
 	return service, nil
 }
 
-// contentOf returns a person's content classes, of one service or ("") of all.
+// contentOf returns a person's content classes, those of datasets too, of one
+// service or ("") of all.
 func (d *Desk) contentOf(q *person, service string) []*class {
-	return slices.DeleteFunc(d.classesOf(q, "c/"), func(c *class) bool {
-		of, _, _ := strings.Cut(c.name[2:], "@")
+	all := append(d.classesOf(q, "c/"), d.classesOf(q, "d/")...)
+	return slices.DeleteFunc(all, func(c *class) bool {
+		of, _ := c.of()
 		return service != "" && of != service
 	})
 }
 
+// of returns the service of a content class, and who holds it where that is not
+// the service's owner.
+func (c *class) of() (service, holder string) {
+	if isDataset(c.name) {
+		service, _ = datedParts(c.name)
+		return service, ""
+	}
+	service, holder, _ = strings.Cut(c.name[2:], "@")
+	return service, holder
+}
+
 // numbers returns those of a person's content identities, in the order of their
 // classes' names, and where everything goes the person's own. The record identities
-// stay.
+// stay, and what is leaving is recorded already.
 func (d *Desk) numbers(q *person, service string) (out []record.KeyNumber, err error) {
 	for _, c := range d.contentOf(q, service) {
-		out = append(out, record.KeyNumber(c.number))
+		if !d.leaves(c.id) {
+			out = append(out, record.KeyNumber(c.number))
+		}
 	}
 	if service != "" {
 		return out, nil
@@ -60,8 +75,8 @@ func (d *Desk) plan(ctx context.Context, st *store.State, q *person, e planned) 
 	p := &erasurePlan{Erasure: e.id, Until: d.keptUntil(q), ByIssuer: true}
 	holders := []string{e.issuer}
 	for _, c := range d.contentOf(q, e.service) {
-		service, holder, received := strings.Cut(c.name[2:], "@")
-		if !received {
+		service, holder := c.of()
+		if holder == "" {
 			s, err := d.service(st, service)
 			if err != nil {
 				return nil, nil, err

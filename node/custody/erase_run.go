@@ -173,7 +173,11 @@ func (d *Desk) cancelErasure(p *erasurePlan, ref Ref) error {
 }
 
 // orphanRecords keeps a person's record classes under entries that name no person.
+// No retention runs beside it: between the old entry and the new one, it would
+// destroy the one that it knows.
 func (d *Desk) orphanRecords(q *person) error {
+	d.retiring.run.Lock()
+	defer d.retiring.run.Unlock()
 	for _, c := range d.classesOf(q, "r/") {
 		value, err := d.Vault.Get(personID(q.ref, c.name))
 		if errors.Is(err, vault.ErrNotFound) {
@@ -265,6 +269,7 @@ func (p *people) remove(ids []string) (gone [][16]byte, empty []*person, err err
 	}
 	for _, id := range gone {
 		delete(p.classes, id)
+		delete(p.dated.leaving, id)
 	}
 	for _, q := range people {
 		if q != nil && q.empty() {

@@ -293,7 +293,9 @@ func (d *Desk) toldEntries(p *erasurePlan, people []*person) (ids []string, err 
 	}
 	for _, q := range people {
 		rest := slices.DeleteFunc(d.entriesOf(q), func(id string) bool { return slices.Contains(ids, id) })
-		keeps := slices.ContainsFunc(rest, func(id string) bool { return strings.HasPrefix(id, "p/"+string(q.ref)+"/c/") })
+		keeps := slices.ContainsFunc(rest, func(id string) bool {
+			return strings.HasPrefix(id, "p/"+string(q.ref)+"/c/") || strings.HasPrefix(id, "p/"+string(q.ref)+"/d/")
+		})
 		if !keeps {
 			if err := d.orphanRecords(q); err != nil {
 				return nil, err

@@ -88,7 +88,12 @@ func (l *lockedBuffer) Bytes() []byte {
 
 func newWorld(t testing.TB, members ...string) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), c: ledgertest.New(t, ledgertest.Options{}), results: map[string]keyed{}, changed: make(chan struct{}), members: map[string]*member{},
+	return newWorldOf(t, ledgertest.Options{}, members...)
+}
+
+func newWorldOf(t testing.TB, o ledgertest.Options, members ...string) *world {
+	t.Helper()
+	w := &world{t: t, dir: t.TempDir(), c: ledgertest.New(t, o), results: map[string]keyed{}, changed: make(chan struct{}), members: map[string]*member{},
 		log: &lockedBuffer{}, hosted: map[string][]string{}}
 	log := slog.New(slog.NewTextHandler(w.log, nil))
 	var err error
@@ -136,6 +141,10 @@ func (w *world) open(m *member) {
 		Refresh: func(context.Context) error { return errors.New("nobody answers") }, Now: w.now, Log: log, AutoReceive: m.auto,
 		Approve: func(b []byte) sign.Signature {
 			return w.c.Member(m.id).Approver.Sign(sign.DomainApproval, w.c.Origin, b)
+		},
+		SignHold: func(b []byte) (sign.Signature, error) {
+			k, _ := w.keyOf(m.id)
+			return k.Sign(sign.DomainHold, w.c.Origin, b), nil
 		},
 		CloseDelay: func() time.Duration { return 30 * time.Minute }, Wall: w.now})
 	if err != nil {
@@ -406,6 +415,7 @@ func (w *world) duties() {
 			m.spendAt = time.Time{}
 			m.spentMu.Unlock()
 			m.destroyDue(ctx)
+			m.retireDue(ctx)
 		}
 	}
 }

@@ -22,6 +22,7 @@ import (
 //	desk/mac             key of memos and marks
 //	p/REF/ks             K_s (32 bytes), then 1 where the person brought it
 //	p/REF/c/SERVICE      content class, with @HOLDER where a party received it
+//	p/REF/d/…            class of one dataset, until its deadline (dated.go)
 //	p/REF/r/2026-12      record class of a month
 //	p/REF/l/KIND/VALUE   empty: there is such a lookup
 //	p/REF/h/HANDLE       what the handle is for
@@ -44,7 +45,7 @@ type people struct {
 	byRef   map[Ref]*person
 	count   int
 	classes map[[16]byte]spot // those of people, erased ones too
-	ends    map[uint64][]uint16
+	dated   dated
 	loose   map[string]*class // those that belong to nobody, by vault entry
 	looseBy map[[16]byte]*class
 	damaged error // a bucket could not be read: what is not found may be in it
@@ -57,7 +58,7 @@ type spot struct {
 }
 
 func newPeople(v *vault.Vault) *people {
-	p := &people{vault: v, byRef: map[Ref]*person{}, classes: map[[16]byte]spot{}, ends: map[uint64][]uint16{},
+	p := &people{vault: v, byRef: map[Ref]*person{}, classes: map[[16]byte]spot{}, dated: newDated(),
 		loose: map[string]*class{}, looseBy: map[[16]byte]*class{}}
 	p.changed = sync.NewCond(&p.mu)
 	return p
@@ -123,7 +124,9 @@ func (p *people) note(bucket int, id string, value []byte) error {
 }
 
 // isClass reports whether a class stands under a name of a person.
-func isClass(what string) bool { return strings.HasPrefix(what, "c/") || strings.HasPrefix(what, "r/") }
+func isClass(what string) bool {
+	return strings.HasPrefix(what, "c/") || strings.HasPrefix(what, "d/") || strings.HasPrefix(what, "r/")
+}
 
 // place notes where a class lies. Where an erasure has got half way it lies in two
 // places, and the one without the person is what stays.
@@ -135,44 +138,8 @@ func (p *people) place(s spot, name string, value []byte) error {
 	if s.orphan || !p.classes[c.id].orphan {
 		p.classes[c.id] = s
 	}
-	if end := classEnds(name); end != 0 {
-		p.ends[end] = append(p.ends[end], s.bucket)
-	}
+	p.dated.add(name, s.bucket)
 	return nil
-}
-
-// classEnds returns when a class is to be destroyed, by its name: 0 where only on
-// demand.
-func classEnds(name string) (ms uint64) {
-	if strings.HasPrefix(name, "r/") {
-		return record.DayEndMs(monthEnds(name))
-	}
-	return 0
-}
-
-// due returns the vault entries of the classes that have come to their end.
-func (p *people) due(nowMs uint64) (ids []string, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for end, buckets := range p.ends {
-		if end > nowMs {
-			continue
-		}
-		slices.Sort(buckets)
-		found := len(ids)
-		for _, b := range slices.Compact(buckets) {
-			err = errors.Join(err, p.vault.EachIn(int(b), func(id string, _ []byte) error {
-				if nameOf(id) != "" && classEnds(nameOf(id)) == end {
-					ids = append(ids, id)
-				}
-				return nil
-			}))
-		}
-		if len(ids) == found && err == nil {
-			delete(p.ends, end)
-		}
-	}
-	return ids, err
 }
 
 // nameOf returns the name of the class of a person that an entry holds, "" where

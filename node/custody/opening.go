@@ -18,6 +18,8 @@ type openings struct {
 	Kind  record.Kind     `cbor:"1,keyasint"`
 	Part  record.Opening  `cbor:"2,keyasint"`
 	Items *record.Opening `cbor:"3,keyasint,omitempty"` // second commitment of a hand-over
+
+	class [16]byte // under which they are sealed; not stored
 }
 
 // commit closes a part under a fresh nonce.
@@ -49,7 +51,7 @@ func (d *Desk) openRecord(id record.ID) (*openings, error) {
 		return nil, err
 	}
 	defer clear(plain)
-	o := new(openings)
+	o := &openings{class: b.Class}
 	return o, canon.Unmarshal(plain, o)
 }
 
@@ -59,9 +61,15 @@ func kept(k record.Kind) bool {
 	return k == record.KindProvision || k == record.KindReceived || k == record.KindOptOut || k == record.KindException
 }
 
-// pastKeep reports whether a record's own deadline has passed.
-func (d *Desk) pastKeep(k record.Kind, timeMs uint64) bool {
-	return kept(k) && d.nowMs() >= record.DayEndMs(recordKeep.LastDay(record.DayOf(timeMs)))
+// pastKeep reports whether the own deadline has passed of a record that was made at
+// a time, as holds on its month move it.
+func (d *Desk) pastKeep(o *openings, timeMs uint64) bool {
+	now, due := d.readingMs(), record.DayEndMs(recordKeep.LastDay(record.DayOf(timeMs)))
+	if !kept(o.Kind) || now < due {
+		return false
+	}
+	c, err := d.people.class(o.class)
+	return err != nil || c == nil || now >= d.holds.until(c.number, due)
 }
 
 // RecordOpening is what the member can still open of one record.
@@ -81,6 +89,8 @@ type Access struct {
 	To     uint64 `cbor:"4,keyasint" json:"to"`
 	Count  uint64 `cbor:"5,keyasint,omitempty" json:"count"` // openings handed out
 	Done   bool   `cbor:"6,keyasint,omitempty" json:"done"`  // false: broken off, Count is not known
+
+	Dataset string `cbor:"7,keyasint,omitempty" json:"dataset,omitempty"` // whose items were read
 }
 
 // Openings hands an auditor what this member can still open of the records with
@@ -137,7 +147,7 @@ func (d *Desk) eachOpening(ctx context.Context, st *store.State, from, to uint64
 			}
 			end = *e
 		}
-		if d.pastKeep(o.Kind, end.TimeMs) {
+		if d.pastKeep(o, end.TimeMs) {
 			return nil
 		}
 		if !yield(RecordOpening{Index: index, ID: id, Kind: o.Kind, Part: o.Part, Items: o.Items}) {

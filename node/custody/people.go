@@ -26,6 +26,7 @@ type (
 type sheet struct {
 	Items    []sheetItem `cbor:"1,keyasint,omitempty"` // ascending by code
 	Guardian string      `cbor:"2,keyasint,omitempty"`
+	About    *collected  `cbor:"3,keyasint,omitempty"` // of a dataset
 }
 
 type sheetItem struct {
@@ -62,6 +63,7 @@ const (
 	sealedAsked   = "asked"
 	sealedRight   = "right"
 	sealedStops   = "stops"
+	sealedHold    = "hold"
 )
 
 // maxSheetBytes leaves room for padding and the seal within one blob.
@@ -71,6 +73,9 @@ func (d *Desk) readSheet(c *class) (*sheet, error) {
 	s := new(sheet)
 	if c == nil {
 		return s, nil
+	}
+	if err := d.readable(c); err != nil {
+		return nil, err
 	}
 	sealed, found, err := d.Blobs.Get(blobKey(kindSheet, c.id[:]))
 	if err != nil || !found {
@@ -356,9 +361,13 @@ func (d *Desk) Find(_ context.Context, kind, value string) (Ref, bool, error) {
 
 // A Disclosure is everything that the member holds of a person.
 type Disclosure struct {
-	Person  Ref          `json:"person"`
-	Own     bool         `json:"ownSecret"` // K_s is the person's; else assisted: the member keeps it
-	Classes []HeldClass  `json:"classes"`
+	Person  Ref         `json:"person"`
+	Own     bool        `json:"ownSecret"` // K_s is the person's; else assisted: the member keeps it
+	Classes []HeldClass `json:"classes"`
+
+	// Datasets are what was collected with a deadline and may still be read.
+	Datasets []Dataset `json:"datasets,omitempty"`
+
 	Lookups []HeldLookup `json:"lookups,omitempty"`
 	Records []HeldMonth  `json:"records,omitempty"`
 }
@@ -413,7 +422,7 @@ func (d *Desk) Disclose(_ context.Context, ref Ref) (*Disclosure, error) {
 		if err != nil {
 			return nil, err
 		}
-		h := HeldClass{Guardian: Ref(sh.Guardian), Items: []HeldItem{}}
+		h := HeldClass{Guardian: Ref(sh.Guardian), Items: heldItems(sh)}
 		var received bool
 		h.Service, h.Holder, received = strings.Cut(c.name[2:], "@")
 		if s, err := d.service(st, h.Service); err != nil {
@@ -421,10 +430,10 @@ func (d *Desk) Disclose(_ context.Context, ref Ref) (*Disclosure, error) {
 		} else if !received {
 			h.Holder = s.Owner
 		}
-		for _, it := range sh.Items {
-			h.Items = append(h.Items, HeldItem{Code: it.Code, Value: it.Value, Since: time.UnixMilli(int64(it.SinceMs)), Source: it.Source})
-		}
 		out.Classes = append(out.Classes, h)
+	}
+	if out.Datasets, err = d.readableDatasets(q); err != nil {
+		return nil, err
 	}
 	for _, c := range d.classesOf(q, "r/") {
 		out.Records = append(out.Records, HeldMonth{Month: c.name[2:], Until: dayText(monthEnds(c.name[2:]))})

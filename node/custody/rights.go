@@ -146,7 +146,25 @@ func (d *Desk) FileRight(_ context.Context, c Call, r RightRequest) (*RightView,
 		return nil, err
 	}
 	v := &right{Kind: r.Kind, Items: r.Items, Note: r.Note, FiledMs: d.nowMs(), Due: record.DayOf(d.nowMs()) + n, Public: public, State: RightOpen}
+	if r.Kind == RightDisclosure {
+		if err := d.holdFor(id, &r, v.Due); err != nil {
+			return nil, err
+		}
+	}
 	return d.rightView(class, id, v), d.keepRight(class, id, v)
+}
+
+// holdFor holds what a person asks to see until the day on which the answer is due.
+// A hold without its request, which a crash may leave, ends by itself. What was
+// received from others is not held: it is erased with its provider's.
+func (d *Desk) holdFor(id record.ID, r *RightRequest, due int64) error {
+	name := hex.EncodeToString(id[:])
+	_, err := d.PlaceHold(d.ctx, Call{Client: ownClient, Key: "right/" + name}, HoldRequest{Person: r.Person, Kind: HoldDisclosure, Services: []string{r.Service},
+		Reason: "開示の請求 request for disclosure", Request: name, Until: timeOf(record.DayEndMs(due))})
+	if code := codeOf(err); code == CodeHoldNothing {
+		err = nil
+	}
+	return err
 }
 
 // rightDays is how many days this member has.
@@ -236,12 +254,26 @@ func (d *Desk) AnswerRight(_ context.Context, id string, a RightAnswer) (*RightV
 	case v == nil:
 		return nil, record.Refuse(CodeRightUnknown, "")
 	case v.State == a.State && v.Answer == a.Text:
-		return d.rightView(about, rid, v), nil
+		return d.rightView(about, rid, v), d.liftFor(rid, a.State)
 	case v.State != RightOpen:
 		return nil, record.Refuse(CodeRightAnswered, "")
 	}
 	v.State, v.Answer, v.AnsweredMs = a.State, a.Text, d.nowMs()
-	return d.rightView(about, rid, v), d.keepRight(about, rid, v)
+	if err := d.keepRight(about, rid, v); err != nil {
+		return nil, err
+	}
+	return d.rightView(about, rid, v), d.liftFor(rid, a.State)
+}
+
+// liftFor lifts the holds that name a request. After a crash before it they end by
+// themselves.
+func (d *Desk) liftFor(id record.ID, state string) error {
+	for _, x := range d.holds.pending(id, d.readingMs()) {
+		if _, err := d.lift(ownClient, x.id, "the request was answered: "+state); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // findRight returns a request and what it is sealed under, nil where it is gone.
@@ -331,7 +363,7 @@ func (d *Desk) rightView(c *class, id record.ID, v *right) *RightView {
 	if v == nil {
 		return nil
 	}
-	service, _, _ := strings.Cut(strings.TrimPrefix(c.name, "c/"), "@")
+	service, _ := c.of()
 	return &RightView{ID: hex.EncodeToString(id[:]), Person: c.ref, Kind: v.Kind, Service: service, Items: v.Items, Note: v.Note, FiledMs: v.FiledMs,
 		Due: dayText(v.Due), Public: v.Public, Overdue: v.State == RightOpen && d.nowMs() >= record.DayEndMs(v.Due), State: v.State, Answer: v.Answer, AnsweredMs: v.AnsweredMs}
 }

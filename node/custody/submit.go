@@ -42,6 +42,7 @@ type memo struct {
 	Erasure  []byte   `cbor:"4,keyasint,omitempty"`
 
 	Readings *readingsMemo `cbor:"5,keyasint,omitempty"`
+	Dataset  []byte        `cbor:"6,keyasint,omitempty"`
 }
 
 func (d *Desk) memoKey(c Call, issuer, suffix string) []byte {
@@ -60,10 +61,10 @@ func (d *Desk) again(ctx context.Context, c Call, issuer, suffix string, body [3
 		return nil, nil, nil
 	}
 	m, err := loadBlob[memo](d, d.memoKey(c, issuer, suffix))
-	if err == nil && m != nil && m.Readings != nil {
+	if err == nil && m != nil && len(m.Leaves) == 0 { // it stands for something else
 		err = outbox.ErrKeyReused
 	}
-	if err != nil || m == nil || len(m.Leaves) == 0 {
+	if err != nil || m == nil {
 		return nil, nil, err
 	}
 	p := posting{issuer: issuer, suffix: suffix, body: body, purposes: m.Purposes}

@@ -12,10 +12,10 @@ import (
 
 // Tick is called every second. It starts what is due and returns: parcels to be
 // sent, parcels to be received, erasures to go on with, keys to be destroyed,
-// readings to be committed. A
-// duty that still runs is not started twice.
+// readings to be committed, what is due by retention. A duty that still runs is not
+// started twice.
 func (d *Desk) Tick(context.Context) {
-	for i, f := range []func(context.Context){d.sendDue, d.receiveDue, d.destroyDue, d.commitDue} {
+	for i, f := range []func(context.Context){d.sendDue, d.receiveDue, d.destroyDue, d.commitDue, d.retireDue} {
 		if !d.duties[i].TryLock() {
 			continue
 		}
@@ -91,7 +91,9 @@ func (d *Desk) destroyDue(ctx context.Context) {
 	for _, job := range d.erasing.all() {
 		d.goOn(ctx, job.plan.Erasure)
 	}
-	d.spend(d.pastMonths()...)
+	if err := d.forgetHolds(); err != nil {
+		d.Log.Warn("holds are not cleared away", "err", safe(err))
+	}
 	if d.maySpend() {
 		d.shredSpent()
 	}
@@ -113,15 +115,6 @@ func (d *Desk) goOn(ctx context.Context, id record.ID) {
 	if err := d.runErasure(ctx, id); err != nil {
 		d.Log.Warn("an erasure does not go on", "err", safe(err))
 	}
-}
-
-// pastMonths returns the record identities whose month's last deadline has passed.
-func (d *Desk) pastMonths() []string {
-	ids, err := d.people.due(d.nowMs())
-	if err != nil {
-		d.Log.Error("some record keys that are due are not found", "err", err.Error())
-	}
-	return ids
 }
 
 func (d *Desk) takeSpent() []string {

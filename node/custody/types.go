@@ -247,6 +247,10 @@ type ErasureView struct {
 	// identities die that the law obliges this member to keep; told while the
 	// erasure is under way.
 	RecordsUntil []string `json:"recordsUntil,omitempty"`
+
+	// DueMs is when the period of the dataset had ended that was erased, or the last
+	// hold on it.
+	DueMs uint64 `json:"dueMs,omitempty"`
 }
 
 // HolderErased is one holder's attestation.

@@ -1,0 +1,89 @@
+package custody
+
+import (
+	"context"
+	"encoding/hex"
+
+	"github.com/akashi-ledger/akashi/crypto/canon"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/node/store"
+)
+
+// EraseDataset destroys one dataset on demand, before its deadline or after.
+func (d *Desk) EraseDataset(ctx context.Context, c Call, id string) (*ErasureView, *Done, error) {
+	st, err := d.state()
+	if err != nil {
+		return nil, nil, err
+	}
+	issuer, err := d.actor(c, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	body := d.bodyOf("erase-dataset", id)
+	job, err := d.eraseAgain(c, issuer, body)
+	if err != nil {
+		return nil, nil, err
+	}
+	var due uint64
+	if job == (record.ID{}) {
+		if job, due, err = d.planDataset(st, c, issuer, body, id); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := d.runPlan(ctx, job); err != nil {
+		return nil, nil, err
+	}
+	view, err := d.Erasure(ctx, hex.EncodeToString(job[:]))
+	if err != nil {
+		return nil, nil, err
+	}
+	view.DueMs = due
+	return view, doneErasing(c, view), nil
+}
+
+// planDataset marks a dataset as leaving and stores the plan with the memo.
+func (d *Desk) planDataset(st *store.State, c Call, issuer string, body [32]byte, id string) (job record.ID, due uint64, err error) {
+	k, err := d.ownDataset(st, c, id)
+	if err != nil {
+		return job, 0, err
+	}
+	now := d.readingMs()
+	if err := d.leave(k, now); err != nil {
+		return job, 0, err
+	}
+	due = d.dueMs(k)
+	cause := "request"
+	if now >= due {
+		cause = "retention"
+	}
+	owner, err := d.issuerFor(st, k)
+	var p *retirement
+	if err == nil {
+		p, err = newRetirement(owner, cause, k)
+	}
+	if err == nil {
+		var more []store.KV
+		if c.Key != "" {
+			more = append(more, store.KV{Key: d.memoKey(c, issuer, ""), Value: canon.Must(&memo{Body: body, Erasure: p.rec.ID[:]}), TTL: memoFor})
+		}
+		err = d.storeRetirement(p, more...)
+	}
+	if err != nil {
+		d.stay(k)
+		return job, 0, err
+	}
+	return p.rec.ID, due, nil
+}
+
+// runPlan runs one plan, unless it is done.
+func (d *Desk) runPlan(ctx context.Context, id record.ID) error {
+	d.retiring.run.Lock()
+	defer d.retiring.run.Unlock()
+	d.retiring.mu.Lock()
+	p := d.retiring.plans[id]
+	d.retiring.mu.Unlock()
+	if p == nil {
+		return nil
+	}
+	return d.runRetirements(ctx, []*retirement{p})
+}

@@ -105,7 +105,8 @@ func TestBrowserVerifyBundles(t *testing.T) {
 	}
 	run(t, ctx, upload("#policyfile", path("receipt-consent.policy")))
 	for _, c := range [][2]string{{"completeness.akashi.json", "一件も欠けていない"}, {"handle.akashi.json", "鍵の状態と記録は、そのとおり"},
-		{"handle-state.akashi.json", "鍵の状態は、そのとおり"}, {"erasure.akashi.json", "消した者の証明"}, {"completeness-empty.akashi.json", "記録0件"}, {"receipt-consent.akashi.json", "記録のとおり"}} {
+		{"handle-state.akashi.json", "鍵の状態は、そのとおり"}, {"erasure.akashi.json", "消した者の証明"}, {"completeness-empty.akashi.json", "記録0件"},
+		{"evidence-advance.json", "署名した者：c-sha"}, {"evidence-fork.json", "だれの誤りかは"}, {"receipt-consent.akashi.json", "記録のとおり"}} {
 		run(t, ctx, upload("#file", path(c[0])), chromedp.WaitVisible(chromedp.CSS(`#check[data-state="ok"]`)))
 		eventually(t, ctx, "#check", c[1])
 	}
@@ -130,6 +131,31 @@ func TestBrowserVerifyBundles(t *testing.T) {
 		eventually(t, ctx, "#check", c.Code+map[bool]string{true: " · " + c.For}[c.For != ""])
 	}
 	w.check(t, srv.URL)
+}
+
+// A receipt of a later policy epoch verifies under the reader's old list of keys
+// and the chain; without the chain the page says what is missing.
+func TestBrowserChain(t *testing.T) {
+	ctx := browser(t)
+	s := newStory(t)
+	srv := serve(t, s, s.c.Policy())
+	path := func(name string) string {
+		p, err := filepath.Abs(filepath.Join(vectors, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	run(t, ctx, chromedp.Navigate(srv.URL+"/verify"), chromedp.WaitEnabled(chromedp.CSS("#file")),
+		upload("#policyfile", path("policy-chain.first")), upload("#file", path("policy-chain-new.akashi.json")), settled("ng"))
+	eventually(t, ctx, "#check", "鎖（/log/policy/chain のファイル）も選んでください")
+	run(t, ctx, upload("#policyfile", path("policy-chain.json")), settled("ok"))
+	eventually(t, ctx, "#check", "鍵の替わりをたどって導きました")
+	accessible(t, ctx, "a file of a later policy epoch")
+	run(t, ctx, upload("#policyfile", path("receipt-consent.policy")), settled("un"))
+	eventually(t, ctx, "#check", "鍵の替わりを、たどれませんでした")
+	run(t, ctx, upload("#policyfile", path("policy-chain.first")), settled("ok"), upload("#file", path("policy-chain-old.akashi.json")))
+	eventually(t, ctx, "#words", "記録の時刻")
 }
 
 // eventually waits until an element says something.

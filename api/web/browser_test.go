@@ -295,7 +295,7 @@ func TestVerifierInBrowser(t *testing.T) {
 		run(t, ctx, chromedp.Navigate(srv.URL+"/verify"))
 		faults := get(t, ctx, chromedp.Evaluate[[]string](fmt.Sprintf(`(async () => { %s %s
 			const { cases, signatures } = %s;
-			return run(await import("/assets/verify.js"), await import("/assets/ed25519.js"), cases, signatures) })()`, without, script, input), chromedp.EvalAwaitPromise))
+			return run(await import("/assets/verify.js"), await import("/assets/ed25519.js"), await import("/assets/chain.js"), cases, signatures) })()`, without, script, input), chromedp.EvalAwaitPromise))
 		for _, f := range faults {
 			t.Errorf("%s %s", without, f)
 		}

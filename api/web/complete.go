@@ -12,16 +12,19 @@ const (
 )
 
 // steps are the steps of verifying a kind of file, in the order of
-// assets/verify.js and assets/complete.js.
+// assets/verify.js, complete.js and evidence.js.
 var steps = map[string][]string{
 	formReceipt:  {"form", "place", "signed", "state", "keys"},
 	formComplete: {"form", "place", "signed", "handles", "keys"},
 	"handle":     {"form", "place", "signed", "handle", "keys"},
 	formErasure:  {"form", "place", "signed", "erased", "keys"},
+	"evidence":   {"form", "conflict", "named", "keys"},
 }
 
 // Forms are the kinds of files whose steps a page can show.
-func (p *page) Forms() []string { return []string{formReceipt, "handle", formComplete, formErasure} }
+func (p *page) Forms() []string {
+	return []string{formReceipt, "handle", formComplete, formErasure, "evidence"}
+}
 
 // Steps are the names of the steps of one kind of file.
 func (p *page) Steps(form string) []Step {

@@ -28,6 +28,8 @@ type jsCase struct {
 	Name   string `json:"name"`
 	File   []byte `json:"file"`
 	Policy string `json:"policy"`
+	Chain  []byte `json:"chain,omitempty"` // policy chain that leads on from the policy
+	Last   string `json:"last,omitempty"`  // policy to which it leads
 	Result string `json:"result"`
 	Step   string `json:"step,omitempty"`
 	Code   string `json:"code,omitempty"`
@@ -96,6 +98,7 @@ func jsCases(t testing.TB) []jsCase {
 		jsCase{Name: "empty", Policy: policy, Result: "unread", Step: "form"}, jsCase{Name: "picture", File: []byte("\x89PNG\r\n"), Policy: policy, Result: "unread"},
 		jsCase{Name: "no object", File: []byte("[]\n"), Policy: policy, Result: "unread"})
 	out = append(append(out, bundleCases(t, policy)...), epochCases(t)...)
+	out = append(append(out, evidenceCases(t, policy)...), chainCases(t)...)
 	return append(append(out, witnessCases(t, file, policy)...), storyCases(t)...)
 }
 
@@ -352,9 +355,10 @@ func TestVerifierInNode(t *testing.T) {
 	inNode(t, string(input), `import fs from "node:fs";
 import * as verify from "./verify.js";
 import * as ed from "./ed25519.js";
+import * as chain from "./chain.js";
 import { run } from "./cases.mjs";
 const { cases, signatures } = JSON.parse(fs.readFileSync("input.json", "utf8"));
-for (const f of await run(verify, ed, cases, signatures)) console.log(f);
+for (const f of await run(verify, ed, chain, cases, signatures)) console.log(f);
 `)
 }
 

@@ -70,6 +70,8 @@ const RECEIPT = {
   optional: ["storyTime", "opening", "items", "screen", "key", "state", "status"],
 };
 const some = (f) => (v) => (need(v?.length !== 0, "an empty list is left out"), list(f)(v));
+const past = object({ size: whole, edge: list(base64), path: list(base64) });
+const nested = (v) => ({ ...object(RECEIPT.fields, RECEIPT.optional)(v), source: v, form: "receipt" });
 const FORMATS = {
   "akashi-receipt/v1": RECEIPT,
   "akashi-handle/v1": {
@@ -97,6 +99,28 @@ const FORMATS = {
     fields: { format: string, human, storyTime: always, leaf: base64, proof: string, attestations: some(object(proven)), state: object(proven), register: facts },
     optional: ["storyTime", "attestations"],
   },
+  "akashi-evidence/v1": {
+    name: "evidence",
+    max: 64 << 20,
+    fields: {
+      format: string,
+      kind: string,
+      human,
+      signers: list(string),
+      headers: some(base64),
+      checkpoints: some(string),
+      receipts: some(nested),
+      past,
+      extraPast: past,
+      previous: object({ size: whole, edge: list(base64), leaf: base64, path: list(base64) }),
+      entry: filled,
+      seal: filled,
+      state: object(proven),
+      register: some(object({ key: base64, proof: base64 })),
+      neighbours: some(base64),
+    },
+    optional: ["headers", "checkpoints", "receipts", "past", "extraPast", "previous", "entry", "seal", "state", "register", "neighbours"],
+  },
 };
 
 // formatOf returns the format that a file claims; where it claims none that is
@@ -104,7 +128,7 @@ const FORMATS = {
 function formatOf(text, v) {
   if (v === undefined) return Object.entries(FORMATS).find(([claim]) => text.slice(0, 200).includes(claim))?.[1] ?? RECEIPT;
   if (FORMATS[v?.format]) return FORMATS[v.format];
-  const fits = v?.handles ? "completeness" : v?.handle ? "handle" : v?.submission ? "receipt" : "erasure";
+  const fits = v?.signers ? "evidence" : v?.handles ? "completeness" : v?.handle ? "handle" : v?.submission ? "receipt" : "erasure";
   return Object.values(FORMATS).find((f) => f.name === fits);
 }
 
@@ -176,4 +200,15 @@ export function read(bytes) {
   if (Object.keys(v).join() !== order.join()) throw fault("file", "unknown fields, or out of order");
   if (FORMATS[out.format] !== format) throw fault("format", `"${out.format}"`);
   return out;
+}
+
+// readChain returns the links of a policy chain.
+export function readChain(bytes) {
+  const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  need(bytes.length <= 16 << 20, "too large");
+  const v = JSON.parse(text);
+  const links = list(object({ epoch: whole, leaf: base64, proof: string, seal: object(proven) }));
+  const f = object({ format: string, links })(v);
+  need(f.format === "akashi-policy-chain/v1" && render(v) === text, "no policy chain in its one spelling");
+  return f.links;
 }

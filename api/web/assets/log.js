@@ -6,6 +6,7 @@ import { verify } from "./ed25519.js";
 import { need } from "./form.js";
 
 export const leafHash = (leaf) => sha256(concat(Uint8Array.of(0), leaf));
+export const emptyRoot = sha256(new Uint8Array(0));
 export const nodeHash = (l, r) => sha256(concat(Uint8Array.of(1), l, r));
 
 // rootOf walks an inclusion path from a leaf hash to the root of a tree.
@@ -40,7 +41,7 @@ export function parseProof(s) {
   return { index: +digits, path, note: s.slice(cut + 2) };
 }
 
-const keyID = (name, key) => hex(sha256(concat(utf8(name + "\n"), key))).slice(0, 8);
+export const keyID = (name, key) => hex(sha256(concat(utf8(name + "\n"), key))).slice(0, 8);
 
 function parseKey(s, alg) {
   const [, name, id, key64] = /^([^+]+)\+([0-9a-f]{8})\+(.+)$/.exec(s) ?? [];
@@ -178,14 +179,22 @@ export async function verifyNote(note, policies) {
 
 async function verifyUnder(note, policy) {
   note.policy = policy;
-  note.signed = [];
   const [own, ...lines] = note.lines.map(parseLine);
   need(own.name === policy.log.name && own.id === policy.log.id, "the log's own line does not come first");
   need(own.sig.length === 64 && (await verify(policy.log.key, utf8(note.body), own.sig)), "the log's own signature does not verify");
+  const witnessed = await verifyLines(note, lines, policy, policy.witnesses);
+  need(note.signed.length >= policy.k && witnessed >= policy.witnessK, NOT_FINAL);
+  note.timeMs = note.signed.map((s) => s.time).sort((a, b) => b - a)[policy.k - 1] * 1000;
+}
+
+// verifyLines checks each line of a note, of members and of witnesses in the order
+// of their names, notes who signed, and returns how many witnesses did.
+export async function verifyLines(note, lines, policy, witnesses) {
+  note.signed = [];
   let witnessed = 0;
   for (let i = 0; i < lines.length; i++) {
     const { name, id, sig } = lines[i];
-    const m = [...policy.members, ...policy.witnesses].find((x) => x.name === name && x.id === id);
+    const m = [...policy.members, ...witnesses].find((x) => x.name === name && x.id === id);
     need(m && sig.length === 72, "a line of nobody in the policy");
     need(i === 0 || compare(utf8(lines[i - 1].name), utf8(name)) < 0, "lines out of order");
     const time = new DataView(sig.buffer, sig.byteOffset).getBigUint64(0);
@@ -193,14 +202,13 @@ async function verifyUnder(note, policy) {
     if (m.member) note.signed.push({ member: m.member, time: Number(time) });
     else witnessed++;
   }
-  need(note.signed.length >= policy.k && witnessed >= policy.witnessK, NOT_FINAL);
-  note.timeMs = note.signed.map((s) => s.time).sort((a, b) => b - a)[policy.k - 1] * 1000;
+  return witnessed;
 }
 
 export const NO_POLICY = "none of the policies is for this log, or for this part of it";
 export const NOT_FINAL = "fewer members or witnesses signed than the policy needs";
 
-function parseLine(l) {
+export function parseLine(l) {
   const [, name, sig64] = /^— ([^ ]+) ([A-Za-z0-9+/=]+)$/.exec(l) ?? [];
   need(name, "a malformed signature line");
   const b = fromBase64(sig64);

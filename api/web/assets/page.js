@@ -1,6 +1,6 @@
 // The page around verify.js: it draws each step as it is computed, and is the
 // only thing that ever says that something matches.
-import { parsePolicy, policyEpochs, verify } from "./verify.js";
+import { keyNumber, parsePolicy, policyEpochs, verify } from "./verify.js";
 import { clock } from "./words.js";
 
 const lang = document.documentElement.lang === "en" ? "en" : "ja";
@@ -86,6 +86,12 @@ const draw = {
     const [h] = v.handles;
     step("handle", "ok", t(h.kinds || !h.present ? "handle.ok" : "handle.state"), el("p", "", t("handle.p", { e: h.events })));
   },
+  conflict() {
+    step("conflict", "ok", t("conflict.ok"), el("p", "", t("conflict.p")));
+  },
+  named(v) {
+    step("named", "ok", t("named.ok"), el("p", "", v.signers.length ? t("named.p", { who: v.signers.join(lang === "en" ? ", " : "、") }) : t("named.nobody")));
+  },
   erased(v) {
     step("erased", "ok", t("erased.ok"), el("p", "", t("erased.p", { n: v.done.length, m: v.done.length + v.pending.length, k: v.numbers })));
   },
@@ -95,16 +101,18 @@ function chips(members) {
   return el("ul", "cos", ...members.map((m) => el("li", m.time ? "ok" : "no", icon(m.time ? "ok" : "un"), el("span", "", m.member + (m.time ? "" : t("signed.no"))))));
 }
 
-function keys(v, fromServer, seconds) {
+// keys asks the reader to compare: where the keys came from (server, given, or
+// given with a chain that leads on from them), and their number.
+function keys(number, source, seconds) {
   const same = el("button", "btn sm", t("keys.same"));
   same.type = "button";
   same.addEventListener("click", () => {
-    step("keys", "ok", t("keys.compared"), el("p", "code", v.number));
+    step("keys", "ok", t("keys.compared"), el("p", "code", number));
     result("ok", t("genuine"), t("genuine.p"), t("took", { s: seconds }));
     items("keys").querySelector("h3").tabIndex = -1;
     items("keys").querySelector("h3").focus();
   });
-  step("keys", "un", t("keys.ok"), el("p", "", t(fromServer ? "keys.server" : "keys.given")), el("p", "code", v.number), same);
+  step("keys", "un", t("keys.ok"), el("p", "", t("keys." + source)), el("p", "code", number), same);
 }
 
 const shipped = [...document.querySelectorAll("#nc>li")];
@@ -128,7 +136,7 @@ function reset() {
 }
 
 // run verifies and draws; it returns the verdict.
-async function run(bytes, policies, fromServer, secret) {
+async function run(bytes, policies, source, secret) {
   reset();
   result("running", t("running"));
   const began = performance.now();
@@ -141,7 +149,7 @@ async function run(bytes, policies, fromServer, secret) {
   if (v.form !== shown) useSteps(v.form);
   const seconds = ((performance.now() - began) / 1000).toFixed(2);
   if (v.result === "match") {
-    keys(v.steps.keys, fromServer, seconds);
+    keys(source === "chain" ? keyNumber(policies[0]) : v.steps.keys.number, source, seconds);
     result("ok", t("match"), t(v.form === "receipt" ? "match.p" : "match.file"), t("took", { s: seconds }));
     notChecked(v);
     if (v.handles) (await import("./rows.js")).drawHandles($("#rows"), v, { t, pick, el });
@@ -152,7 +160,8 @@ async function run(bytes, policies, fromServer, secret) {
   const code = el("p", "small", el("span", "mono", t("code", { code: v.about ? `${v.code} · ${v.about}` : v.code })));
   if (v.result === "differ") {
     const why = v.about ? t("differ.at", { name: v.name ? pick(v.name) : v.about }) : t("differ");
-    step(v.step, "ng", h, el("p", "", why), code);
+    const later = v.step === "signed" && source !== "server" ? [el("p", "", t("later"))] : [];
+    step(v.step, "ng", h, el("p", "", why), ...later, code);
     result("ng", t("differ"), v.about ? why : t("differ.p", { n }));
   } else {
     step(v.step, "un", h, el("p", "", t(v.result)), ...(v.result === "notfinal" ? [chips(v.members)] : []), code);
@@ -209,7 +218,7 @@ async function receiptPage(path) {
   if (!policies.every(Boolean)) return;
   const again = async () => {
     const secret = secretOf();
-    if (secret !== null) settle(await run(bytes, policies, true, secret), claim);
+    if (secret !== null) settle(await run(bytes, policies, "server", secret), claim);
   };
   $("#own")?.addEventListener("submit", (e) => {
     e.preventDefault();
@@ -249,12 +258,16 @@ function sameWords(lines) {
 
 function verifyPage(form) {
   import("./complete.js"); // now, since this page goes on working without a network
+  import("./evidence.js");
   import("./rows.js");
+  const chained = import("./chain.js");
   const file = $("#file");
   const policy = $("#policy");
   const words = $("#words");
   let bytes = null;
+  let chain = null;
   let fromServer = false;
+  const isChain = (b) => /^\s*\{\s*"format":\s*"akashi-policy-chain\//.test(new TextDecoder().decode(b.subarray(0, 200)));
   for (const e of form.querySelectorAll("[disabled]")) e.disabled = false;
 
   const choose = async (f) => {
@@ -263,6 +276,8 @@ function verifyPage(form) {
     if (/^\s*(#|log |witness |group )/.test(head)) {
       policy.value = new TextDecoder().decode(b);
       fromServer = false;
+    } else if (isChain(b)) {
+      chain = b;
     } else {
       bytes = b;
     }
@@ -275,7 +290,15 @@ function verifyPage(form) {
     if (!p) return;
     const secret = secretOf();
     if (secret === null) return;
-    const v = await run(bytes, [p], fromServer, secret);
+    let policies = [p];
+    if (chain) {
+      try {
+        policies = await (await chained).followChain(chain, policies);
+      } catch {
+        return result("un", t("badchain"), t("badchain.p"));
+      }
+    }
+    const v = await run(bytes, policies, chain ? "chain" : fromServer ? "server" : "given", secret);
     if (v.result !== "match") return;
     words.hidden = false;
     words.querySelector("ul").replaceChildren(...v.human[lang].map((line) => el("li", "", line)));
@@ -283,8 +306,12 @@ function verifyPage(form) {
   file.addEventListener("change", () => file.files[0] && choose(file.files[0]));
   $("#policyfile").addEventListener("change", async (e) => {
     if (!e.target.files[0]) return;
-    policy.value = await e.target.files[0].text();
-    fromServer = false;
+    const b = new Uint8Array(await e.target.files[0].arrayBuffer());
+    if (isChain(b)) chain = b;
+    else {
+      policy.value = new TextDecoder().decode(b);
+      fromServer = false;
+    }
     if (bytes) await go();
   });
   policy.addEventListener("input", () => (fromServer = false));

@@ -57,6 +57,7 @@ const KINDS = new Map([
   [18, ["provision.exception", as("1 handle, 2 sig"), handOver]],
   [19, ["denial", as("1 handle, 2 reason"), note]],
   [20, ["erasure", as("1 numbers, 2 holders, 3 cause"), note]],
+  [24, ["tree.advance", as("1 tree, 2 size, 3 root, 4 extra")]],
   [21, ["erasure.attestation", as("1 erasure, 2 class, 3 generation, 4 numbers, 5 for, 6 kept, 7 onward", { kept: as("1 records") })]],
 ]);
 
@@ -87,6 +88,8 @@ const seal = as("1 version, 2 kind, 3 height, 5 policyEpoch, 8 header, 9 submiss
   submissions: each(submission),
   refusals: each(as("1 sub, 2 all, 3 pos, 4 leaf, 5 code")),
 });
+
+export const parseHeader = (b) => header(decode(b));
 
 export function parseSeal(leaf) {
   const s = seal(decode(leaf));
@@ -124,8 +127,15 @@ export function leafIndex(s, sealIndex, sub, pos) {
 
 const keyChange = as("1 key");
 const partyBody = as("1 id, 6 key, 7 leave");
-const change = as("3 member, 4 keys", { keys: each(as("1 role, 2 key")) });
+const change = as("1 action, 2 epoch, 3 member, 4 keys, 5 info", { keys: each(as("1 role, 2 key")), info: as("1 id, 7 cosigner, 8 key") });
 const founding = as("4 members", { members: each(as("1 id, 6 key")) });
+
+// memberChange reads the record that ends a policy epoch.
+export function memberChange(leaf) {
+  const e = open(leaf);
+  need(e.kind === 3, "a record that ends no epoch");
+  return change(e.body);
+}
 
 // keyGiven returns the signing key that a leaf of the log gave to a party.
 export function keyGiven(leaf, party) {

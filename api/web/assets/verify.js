@@ -233,8 +233,16 @@ const receipt = { steps: ["form", "place", "signed", "state", "keys"], form, pla
 // loaded when they are needed.
 async function runOf(form) {
   if (form === "receipt") return receipt;
-  const others = await import("./complete.js");
+  const others = await import(form === "evidence" ? "./evidence.js" : "./complete.js");
   return { ...others[form], signed, keys };
+}
+
+// verifyReceipt checks a receipt that stands in another file (form.js has read it);
+// it returns what was derived, or throws the Fault.
+export async function verifyReceipt(file, policies) {
+  const c = { file, policies };
+  for (const name of receipt.steps) await receipt[name](c);
+  return c;
 }
 
 // policyEpochs names the policy epochs of a file's checkpoints, as the file says:
@@ -255,7 +263,7 @@ export function policyEpochs(bytes) {
 // the verdict:
 //
 //   result   "match", or "differ", "notfinal", "nopolicy", "unread"
-//   form     receipt, handle, completeness or erasure; its steps as order
+//   form     receipt, handle, completeness, erasure or evidence; its steps as order
 //   step     the step that does not hold; code and reason say why, about where
 //   human, kind, note, status, opened, hasStatus …   what was derived
 export async function verify(bytes, policies, onStep = () => {}, secret = undefined) {
@@ -284,11 +292,11 @@ export async function verify(bytes, policies, onStep = () => {}, secret = undefi
     }
     await onStep(name, steps[name], form);
   }
-  return { result: "match", form, order: run.steps, steps, human: c.human, status: c.status, handles: c.handles, ...about(c) };
+  return { result: "match", form, order: run.steps, steps, human: c.human, status: c.status, handles: c.handles, signers: c.signers, ...about(c) };
 }
 
 function resultOf(c, fault) {
-  if (!c.file && !/"akashi-(receipt|handle|completeness|erasure)\//.test(new TextDecoder().decode(c.bytes.subarray(0, 200)))) return "unread";
+  if (!c.file && !/"akashi-(receipt|handle|completeness|erasure|evidence)\//.test(new TextDecoder().decode(c.bytes.subarray(0, 200)))) return "unread";
   if (/that this page can read$/.test(fault.message)) return "unread";
   if (fault.message === NO_POLICY) return "nopolicy";
   return fault.message === NOT_FINAL && c.noteFault ? "notfinal" : "differ";

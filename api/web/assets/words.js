@@ -17,6 +17,7 @@ const KIND = {
   "provision.exception": ["法令による提供", "hand-over on a legal ground"],
   denial: ["提供を断った記録", "refused hand-over"],
   erasure: ["消去", "erasure"],
+  "tree.advance": ["センサー記録の要約", "anchor of a commitment tree"],
   "erasure.attestation": ["消去の証明", "attestation of an erasure"],
 };
 
@@ -182,7 +183,7 @@ export function human(r, f) {
       l.add(`鍵${b.numbers.length}個の消去を、${b.holders.length}者に求めました。`, `The destruction of ${b.numbers.length} keys was asked of ${b.holders.length} holders.`),
     "erasure.attestation": () => l.add(`鍵を消去したと証明しました（保管の種類：${b.class}）。`, `Keys were destroyed (storage class: ${b.class}).`),
   };
-  byKind[r.kind]();
+  byKind[r.kind]?.();
   l.named("記録の時刻", "Recorded at", clock(r.timeMs, f.policy.storyTime));
   l.add("記録番号：" + hex(r.id), "Record: " + hex(r.id));
   return { ja: l.ja, en: l.en };

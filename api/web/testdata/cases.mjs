@@ -1,13 +1,17 @@
-// Runs cases of verify.js: [{name, file, policy, result, step, code}], with the
-// file in base64 and policies with form feeds between them. It returns what went wrong, as texts. The same code runs in
-// Chromium and, where there is one, in node.
-export async function run({ verify, parsePolicy }, { verifyPlain, verify: any }, cases, signatures) {
+// Runs cases of verify.js: [{name, file, policy, chain, result, step, code}], with
+// file and policy chain in base64 and policies with form feeds between them. It
+// returns what went wrong, as texts. The same code runs in Chromium and, where
+// there is one, in node.
+export async function run({ verify, parsePolicy, formatPolicy }, { verifyPlain, verify: any }, { followChain }, cases, signatures) {
   const bytes = (s) => Uint8Array.from(atob(s), (c) => c.charCodeAt(0));
   const faults = [];
   for (const c of cases) {
     let got;
     try {
-      got = await verify(bytes(c.file), c.policy.split("\f").map(parsePolicy), undefined, c.secret && bytes(c.secret));
+      let policies = c.policy.split("\f").map(parsePolicy);
+      if (c.chain) policies = await followChain(bytes(c.chain), policies);
+      if (c.last && formatPolicy(policies.at(-1)) !== formatPolicy(parsePolicy(c.last))) faults.push(`${c.name}: the chain leads to another policy`);
+      got = await verify(bytes(c.file), policies, undefined, c.secret && bytes(c.secret));
     } catch (e) {
       got = { result: "threw", reason: String(e) };
     }

@@ -304,6 +304,9 @@ func (n *Node) founders() (map[string]raft.ServerID, error) {
 	return out, nil
 }
 
+// Seats returns the members of the network.
+func (n *Node) Seats() []Seat { return n.peers.Load().seats }
+
 // servers returns who belongs to the cluster, nil while the newest change of
 // members is not final here, or not derived.
 func (n *Node) servers() map[string]raft.ServerID {

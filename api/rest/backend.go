@@ -33,6 +33,8 @@ type Backend struct {
 	Witnesses func() []witness.Status                                                   // how external witnesses stand; nil where there are none
 	Host      func(party string) (sign.PublicKey, error)                                // makes a party's signing key
 	Sign      func(d sign.Domain, payload []byte) (sign.Signature, error)               // with the member's record key
+	Candidate func(*record.MemberInfo) error                                            // refuses who could not join the network
+	Network   func() Network                                                            // who belongs to the network
 	Prepare   func(role string) (sign.PublicKey, error)                                 // makes the member's next key in a role
 	Prove     func(role string, k sign.PublicKey, ballot []byte) (sign.Signature, bool) // with a key that was prepared
 }

@@ -98,8 +98,6 @@ func governRoutes() []*route {
 			roles: admin, body: ScreenForm{}, result: TermsDone{}, limit: 256 << 10, writes: true, explain: true, handle: (*call).publishTerms},
 		{method: "POST", path: "/v1/votes", name: "vote", tag: "consortium", text: Sentence{"投票で決める", "Decide parameters by vote"},
 			roles: admin, body: VoteForm{}, result: VoteDone{}, writes: true, explain: true, handle: (*call).vote},
-		{method: "POST", path: "/v1/members/{id}/keys", name: "rotate-keys", tag: "consortium", text: Sentence{"加盟企業の鍵を替える", "Replace keys of a member"},
-			roles: admin, body: KeysForm{}, result: KeysDone{}, writes: true, explain: true, handle: (*call).rotateKeys},
 		{method: "POST", path: "/v1/ticks", name: "tick", tag: "consortium", text: Sentence{"時間が過ぎたことを記録", "Record that time has passed"},
 			roles: admin | app, body: TickForm{}, result: custody.Done{}, writes: true, explain: true, handle: (*call).tick},
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/akashi-ledger/akashi/ledger/ledgertest"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
+	"github.com/akashi-ledger/akashi/node"
 	"github.com/akashi-ledger/akashi/node/custody"
 	"github.com/akashi-ledger/akashi/node/evidence"
 	"github.com/akashi-ledger/akashi/node/forest"
@@ -116,6 +117,15 @@ func newMember(t *testing.T) *member {
 		Host:    func(id string) (sign.PublicKey, error) { return m.c.Key("sign/" + id).Public(), nil },
 		Sign: func(d sign.Domain, b []byte) (sign.Signature, error) {
 			return m.c.Keys["a-sha"].Sign(d, m.c.Origin, b), nil
+		},
+		Candidate: func(i *record.MemberInfo) error {
+			if i.Addr == "" {
+				return record.Refuse(record.CodeRecordMalformed, "no address")
+			}
+			return nil
+		},
+		Network: func() Network {
+			return Network{Seats: []node.Seat{{Member: "b-sha", Key: []byte("key"), Address: "b.example:7000"}}, Vote: []string{"a-sha"}, Follow: []string{"b-sha"}}
 		},
 		Prepare: func(role string) (sign.PublicKey, error) { return m.c.Key("next/" + role).Public(), nil },
 		Prove: func(role string, k sign.PublicKey, ballot []byte) (sign.Signature, bool) {

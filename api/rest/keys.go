@@ -52,28 +52,18 @@ func (c *call) rotateKeys() (any, error) {
 	if to.As != "" && to.As != c.Self { // only members vote
 		return nil, fault(codeRole)
 	}
-	rec, err := c.rotation(to, &f)
+	id, b, err := c.rotation(to, &f)
 	if err != nil {
 		return nil, err
 	}
-	b := rec.Body.(*record.MemberChange)
-	leaf, err := rec.Leaf() // nothing malformed is signed for, or handed back
+	d, err := c.voteFor(to, id, b, f.Votes, f.Submit)
 	if err != nil {
 		return nil, err
 	}
-	out := KeysDone{ID: hex.EncodeToString(rec.ID[:]), Epoch: b.Epoch, Keys: []KeyOf{}, Votes: votesOf(b.Votes)}
+	out := KeysDone{ID: hex.EncodeToString(id[:]), Epoch: b.Epoch, Keys: []KeyOf{}, Votes: votesOf(b.Votes), Key: d.Key, Final: d.Final, Records: d.Records}
 	for _, k := range b.Keys {
 		out.Keys = append(out.Keys, KeyOf{k.Role, k.Key[:], k.Proof[:]})
 	}
-	if !f.Submit {
-		return out, nil
-	}
-	d, err := c.postRecord(to, rec, leaf)
-	if err != nil {
-		return nil, err
-	}
-	out.Key, out.Final, out.Records = d.Key, d.Final, d.Records
-	c.beginEpoch()
 	return out, nil
 }
 
@@ -87,42 +77,38 @@ func (c *call) beginEpoch() {
 	}
 }
 
-// rotation builds the record with this member's vote, and at the member's own
-// node with the keys.
-func (c *call) rotation(to custody.Call, f *KeysForm) (rec *record.Record, err error) {
-	id := c.newID(to, "keys")
+// rotation builds the change without votes, at the member's own node with the keys.
+func (c *call) rotation(to custody.Call, f *KeysForm) (id record.ID, b *record.MemberChange, err error) {
+	id = c.newID(to, "keys")
 	if f.ID != "" {
 		if id, err = recordID("id", f.ID); err != nil {
-			return nil, faultAt(codeInvalid, "id")
+			return id, nil, faultAt(codeInvalid, "id")
 		}
 	}
 	policy, err := rules.Load[rules.Policy](c.final.State, rules.KeyPolicy)
 	if err != nil {
-		return nil, err
+		return id, nil, err
 	}
-	b := &record.MemberChange{Action: record.ActionRotate, Epoch: policy.Epoch, Member: c.r.PathValue("id")}
+	b = &record.MemberChange{Action: record.ActionRotate, Epoch: policy.Epoch, Member: c.r.PathValue("id")}
 	if f.Epoch != nil {
 		b.Epoch = *f.Epoch
 	}
 	if b.Keys, err = c.nextKeys(b.Member, f); err != nil {
-		return nil, err
+		return id, nil, err
 	}
 	ballot := b.Ballot(id)
 	for i := range b.Keys {
 		if b.Member == c.Self { // ours are made again: a changed ballot needs them anew
 			proof, ok := c.Prove(b.Keys[i].Role, b.Keys[i].Key, ballot)
 			if !ok {
-				return nil, faultAt(codeInvalid, "keys")
+				return id, nil, faultAt(codeInvalid, "keys")
 			}
 			b.Keys[i].Proof = proof
 		} else if sign.Verify(b.Keys[i].Key, sign.DomainGovernance, c.Founding.Origin, ballot, b.Keys[i].Proof) != nil {
-			return nil, record.Refuse(record.CodeSignature, "the proof of the %s key", b.Keys[i].Role)
+			return id, nil, record.Refuse(record.CodeSignature, "the proof of the %s key", b.Keys[i].Role)
 		}
 	}
-	if b.Votes, err = c.voted(f.Votes, ballot); err != nil {
-		return nil, err
-	}
-	return &record.Record{Kind: record.KindMember, ID: id, Issuer: c.Self, Body: b}, nil
+	return id, b, nil
 }
 
 // nextKeys reads the keys of a form, or prepares them.

@@ -22,7 +22,8 @@ var good = map[string]string{
 	"clock":          `{"now":"2027-05-01T00:00:00Z"}`, "admit-party": `{"id":"shop","name":{"ja":"店"},"regime":"ch4","country":"JP"}`,
 	"open-service":  `{"id":"s","name":{"ja":"店"},"contact":{"ja":"窓口"}}`,
 	"publish-terms": `{"service":"s","version":"1","effective":"2027-05-01T00:00:00Z","text":{"ja":"文"},"withdrawal":{"ja":"文"},"scopes":[{"purpose":"service"}]}`,
-	"vote":          `{"topic":"t"}`, "rotate-keys": `{"roles":["cosigner"]}`, "tick": `{}`, "register-person": `{"person":"p01","service":"s","items":{},"source":"self"}`,
+	"vote":          `{"topic":"t"}`, "rotate-keys": `{"roles":["cosigner"]}`, "remove-member": `{}`,
+	"admit-member": admitting, "tick": `{}`, "register-person": `{"person":"p01","service":"s","items":{},"source":"self"}`,
 	"put-items": `{"service":"s","items":{}}`, "erase-person": `{"cause":"request"}`, "export-person": `{"recipient":"age1x"}`, "link": `{}`,
 	"consent": `{"person":"p01","service":"s","version":"1","items":[],"purposes":[]}`, "revoke": `{"person":"p01","service":"s"}`,
 	"stop": `{"person":"p01","service":"s"}`, "provide": `{"person":"p01","service":"s","to":"b-sha","items":[],"purpose":"service"}`,
@@ -38,6 +39,15 @@ var good = map[string]string{
 	"place-hold":        `{"person":"p01","kind":"legal","reason":"x","until":"2027-05-01T00:00:00Z"}`,
 	"create-tree":       `{"name":"t","type":"log"}`, "append-leaves": `{"leaves":[{"value":"AA=="}]}`,
 }
+
+// admitting is a form of the right shape, whose proofs are none.
+var admitting = func() string {
+	proof := func(role string) string {
+		return `{"role":"` + role + `","key":"` + strings.Repeat("A", 43) + `=","proof":"` + strings.Repeat("A", 86) + `=="}`
+	}
+	return `{"id":"` + strings.Repeat("ab", 16) + `","epoch":0,"candidate":{"id":"d-sha","name":{"ja":"D社"},"regime":"ch4","country":"JP","cosigner":"d","address":"d:1"},"keys":[` +
+		proof("approver") + "," + proof("cosigner") + "," + proof("network") + "," + proof("record") + `]}`
+}()
 
 type malformed struct {
 	what, path, body string
@@ -145,8 +155,8 @@ func TestMalformed(t *testing.T) {
 		if rt.name == "end-party" {
 			path = "/v1/parties/b-sha"
 		}
-		if rt.name == "rotate-keys" {
-			path = "/v1/members/a-sha/keys"
+		if rt.name == "rotate-keys" || rt.name == "remove-member" {
+			path = strings.Replace(rt.path, "{id}", "a-sha", 1)
 		}
 		ok, has := good[rt.name]
 		if has != (rt.body != nil) {
@@ -240,6 +250,7 @@ func TestOverload(t *testing.T) {
 	h, err := NewHandler(Backend{Self: "a-sha", Founding: &m.c.Founding, Clock: m.clock, Desk: m.desk, Outbox: m, Kept: m.kept, Final: m.Final, Changed: m.Changed,
 		Closing: m.closing, Leader: func() string { return "" }, Ready: func() error { return nil }, Refresh: m.srv.Config.Handler.(*server).Refresh,
 		Host: m.srv.Config.Handler.(*server).Host, Sign: m.srv.Config.Handler.(*server).Sign,
+		Candidate: m.srv.Config.Handler.(*server).Candidate, Network: m.srv.Config.Handler.(*server).Network,
 		Prepare: m.srv.Config.Handler.(*server).Prepare, Prove: m.srv.Config.Handler.(*server).Prove},
 		Options{Tokens: m.tokens, Log: m.srv.Config.Handler.(*server).Log, MaxBodyBytes: 100})
 	if err != nil {

@@ -29,6 +29,7 @@ func New(n *node.Node, o Options) (*API, error) {
 		Self: n.Self(), Founding: n.Founding, Clock: n.Clock, Desk: n.Desk(), Outbox: n.Outbox(), Trees: n.Forest(), Kept: n.Evidence(),
 		Final: func() *Final { return finalOf(n) }, Changed: n.FinalChanged, Closing: n.Done(),
 		Leader: n.Leader, Ready: n.Ready, Refresh: n.Refresh, Witnesses: n.Witnesses, Host: n.Host, Sign: n.Sign,
+		Candidate: n.CheckCandidate, Network: func() Network { return networkOf(n) },
 		Prepare: n.Prepare, Prove: n.Prove,
 	}, o)
 	if err != nil {
@@ -85,3 +86,9 @@ func (l logOf) Final() (note []byte, st *store.State, ok bool) {
 
 // Cited implements tiles.Source.
 func (l logOf) Cited(p *rules.Policy, c *record.Cited) ([]byte, error) { return l.n.NoteOf(p, c) }
+
+func networkOf(n *node.Node) (net Network) {
+	net.Seats = n.Seats()
+	net.Vote, net.Follow = n.Voters()
+	return net
+}

@@ -105,7 +105,10 @@ func startFleet(dir string, base, n int, died func(i int, err error)) (*fleet, e
 	return f, nil
 }
 
-func startMember(home string) (*process, error) {
+func startMember(home string) (*process, error) { return startProcess(home, "serve") }
+
+// startProcess runs a command of this program on a member's directory.
+func startProcess(home, command string, more ...string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -114,7 +117,7 @@ func startMember(home string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := &exec.Cmd{Path: self, Args: []string{"akashi", "serve", "--dir", home, "--leash"}, Stdout: log, Stderr: log,
+	cmd := &exec.Cmd{Path: self, Args: append([]string{"akashi", command, "--dir", home, "--leash"}, more...), Stdout: log, Stderr: log,
 		Env: append(os.Environ(), "GOMEMLIMIT=400MiB", "GOGC=200"), SysProcAttr: ownGroup()}
 	leash, err := cmd.StdinPipe()
 	if err != nil {

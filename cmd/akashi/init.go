@@ -43,13 +43,14 @@ func initCommand(e *env) *cobra.Command {
 	var o initOptions
 	cmd := &cobra.Command{
 		Use:     "init --dir DIR --member ID --origin NAME --address HOST:PORT",
-		Short:   "Make a member's keys and the public file for the founding",
+		Short:   "Make a member's keys and its public file",
 		GroupID: groupRun,
 		Long: `init makes a member's data directory: keys (DIR/keys, mode 0600), settings
-(DIR/config.json) and the public member file DIR/ID.member.json, which goes to
-the other founders. It prints an admin token for the API, once.
+(DIR/config.json) and the public member file DIR/ID.member.json. It prints an
+admin token for the API, once.
 
-Next: akashi genesis (see akashi genesis --help).`,
+Next: to found a consortium, the member file goes to the other founders (see
+akashi genesis --help); to join one that runs, see akashi join --help.`,
 		Example: `  akashi init --dir a-sha --member a-sha --origin ledger.example \
     --name-ja A社 --name-en "Company A" --address a.example:7000`,
 		Args: args(cobra.NoArgs),
@@ -135,7 +136,7 @@ func initMember(e *env, o initOptions) error {
 	s.line("%s  %s", s.paint(bold, o.file.Member), o.file.Name.Ja)
 	s.line("  member file  %s", public)
 	s.line("  admin token  %s", admin)
-	s.line("  %s", s.paint(faint, "the token is shown this once; next: give the member file to who collects them for akashi genesis"))
+	s.line("  %s", s.paint(faint, "the token is shown this once; next: give the member file to who collects them for akashi genesis, or sign akashi join request"))
 	return nil
 }
 

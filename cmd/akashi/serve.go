@@ -39,13 +39,29 @@ loopback give a certificate, or let a proxy on this machine end TLS.`,
 			return serve(cmd.Context(), e, o)
 		},
 	}
+	o.flags(cmd)
+	return cmd
+}
+
+func (o *serveOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.dir, "dir", "", "data `DIR`ectory of the member")
 	cmd.Flags().StringVar(&o.cert, "tls-cert", "", "certificate `FILE` (PEM)")
 	cmd.Flags().StringVar(&o.key, "tls-key", "", "key `FILE` of the certificate (PEM)")
 	cmd.Flags().BoolVar(&o.verbose, "verbose", false, "log more")
 	cmd.Flags().BoolVar(&o.leash, "leash", false, "stop when standard input ends")
 	cmd.Flags().Lookup("leash").Hidden = true // of a consortium on one machine: no node outlives it
-	return cmd
+}
+
+// leashed ends a context when standard input ends, where that is asked for.
+func leashed(ctx context.Context, e *env, leash bool) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if leash {
+		go func() {
+			io.Copy(io.Discard, e.stdin)
+			cancel()
+		}()
+	}
+	return ctx, cancel
 }
 
 type serveOptions struct {
@@ -73,7 +89,7 @@ func serve(ctx context.Context, e *env, o serveOptions) error {
 		return wrongUse(err, "akashi init --dir DIR writes config.json")
 	}
 	if _, err := os.Stat(filepath.Join(o.dir, node.GenesisFile)); err != nil {
-		return wrongUse(err, "akashi genesis makes it from all members' files; akashi genesis accept puts it here")
+		return wrongUse(err, "akashi genesis accept puts it here for a founder, akashi join for who joins later")
 	}
 	secure, err := tlsOf(o)
 	if err != nil {
@@ -89,14 +105,8 @@ func serve(ctx context.Context, e *env, o serveOptions) error {
 	if err := noCoreDumps(); err != nil {
 		log.Warn("core dumps are not forbidden", "error", err.Error())
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := leashed(ctx, e, o.leash)
 	defer cancel()
-	if o.leash {
-		go func() {
-			io.Copy(io.Discard, e.stdin)
-			cancel()
-		}()
-	}
 
 	n, err := node.Start(o.dir, log)
 	if err != nil {

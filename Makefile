@@ -59,8 +59,8 @@ bench: build ## micro-benchmarks, then the figures of docs/performance.md (RECOR
 	.ci/bench $(RECORDS)
 	.ci/bench-trillian
 
-sim: go-version ## long runs: 100 rounds of the kill loop, 250 of the vault's, the stories
-	AKASHI_SIM=long go test -count=1 -timeout 60m $(ARGS) ./simulations/... ./cmd/akashi ./crypto/vault -run 'Test(Kill|Everything|Story|Replay|Stories)'
+sim: go-version ## long runs: 100 rounds of the kill loop, 250 of the vault's, 300 of erasures that race, the stories
+	AKASHI_SIM=long go test -count=1 -timeout 60m $(ARGS) ./simulations/... ./cmd/akashi ./crypto/vault ./node/custody -run 'Test(Kill|Everything|Story|Replay|Stories|EraseRaces)'
 
 clean: ## remove what make has built
 	rm -rf bin build

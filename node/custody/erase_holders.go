@@ -71,13 +71,13 @@ func (p *erasurePlan) kept() *record.Kept {
 	return k
 }
 
-func (p *erasurePlan) numbersOf(holder string) []record.KeyNumber {
+func (p *erasurePlan) numbersOf(holder string) (numbers []record.KeyNumber) {
 	for _, n := range p.Numbers {
 		if n.Holder == holder {
-			return n.Numbers
+			numbers = append(numbers, n.Numbers...)
 		}
 	}
-	return nil
+	return numbers
 }
 
 // times counts a holder's attestations.

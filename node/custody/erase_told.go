@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"slices"
-	"strings"
 
 	"github.com/akashi-ledger/akashi/crypto/canon"
 	"github.com/akashi-ledger/akashi/crypto/sign"
@@ -275,11 +274,45 @@ func (d *Desk) noteHeld(job *erasureJob, people []*person) error {
 	}
 	for _, q := range people {
 		next.Until = set(slices.Concat(next.Until, d.keptUntil(q)))
+		if err := d.noteWhole(&next, q); err != nil {
+			return err
+		}
 	}
 	if slices.Equal(canon.Must(&next), canon.Must(job.plan)) {
 		return nil
 	}
 	return d.replan(job, func(p *erasurePlan) error { *p = next; return nil })
+}
+
+// noteWhole adds the number of a person who goes altogether to those of a holder
+// of this node.
+func (d *Desk) noteWhole(p *erasurePlan, q *person) error {
+	if other, err := d.holdsOther(p, q); err != nil || other {
+		return err
+	}
+	own, err := d.personNumber(q.ref)
+	if err != nil {
+		return err
+	}
+	for _, n := range p.Numbers {
+		if slices.Contains(n.Numbers, own) {
+			return nil
+		}
+	}
+	p.Numbers = append(p.Numbers, holderNumbers{Holder: p.Own[0], Numbers: []record.KeyNumber{own}})
+	return nil
+}
+
+// holdsOther reports whether content is held of a person that an erasure is not
+// about.
+func (d *Desk) holdsOther(p *erasurePlan, q *person) (bool, error) {
+	told, err := d.toldClasses(p.Told, p.Own)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(d.contentOf(q, ""), func(c *class) bool {
+		return !slices.ContainsFunc(told, func(t *class) bool { return t.id == c.id })
+	}), nil
 }
 
 // toldEntries returns the vault entries that go.
@@ -292,16 +325,16 @@ func (d *Desk) toldEntries(p *erasurePlan, people []*person) (ids []string, err 
 		ids = append(ids, c.at)
 	}
 	for _, q := range people {
-		rest := slices.DeleteFunc(d.entriesOf(q), func(id string) bool { return slices.Contains(ids, id) })
-		keeps := slices.ContainsFunc(rest, func(id string) bool {
-			return strings.HasPrefix(id, "p/"+string(q.ref)+"/c/") || strings.HasPrefix(id, "p/"+string(q.ref)+"/d/")
-		})
-		if !keeps {
-			if err := d.orphanRecords(q); err != nil {
+		if other, err := d.holdsOther(p, q); err != nil || other {
+			if err != nil {
 				return nil, err
 			}
-			ids = append(ids, rest...)
+			continue
 		}
+		if err := d.orphanRecords(q); err != nil {
+			return nil, err
+		}
+		ids = append(ids, d.entriesOf(q)...)
 	}
 	return ids, nil
 }

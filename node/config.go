@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 
@@ -24,6 +25,44 @@ type Settings struct {
 	OpenEntries bool              `json:"openEntries"`         // entry bundles and Trillian's protocol without a token (loopback only)
 	EscrowFor   []string          `json:"escrowFor,omitempty"` // members of whose keys this node agrees to keep copies
 	Witnesses   []WitnessSetting  `json:"witnesses,omitempty"` // external witnesses beside those of the founding
+	PublicURL   string            `json:"publicURL,omitempty"` // origin by which browsers and apps reach HTTP; "": on loopback http://localhost:PORT, else no authorization server
+	Codes       CodeSetting       `json:"codes,omitzero"`      // how one-time codes reach people
+}
+
+// CodeSetting says how one-time codes for signing in reach people: by a webhook of
+// the operator, or, on one machine, by a file in the data directory.
+type CodeSetting struct {
+	Webhook string `json:"webhook,omitempty"`
+	Token   string `json:"token,omitempty"` // of the webhook, sent as Authorization: Bearer
+	File    string `json:"file,omitempty"`  // name of the file; only where HTTP is on loopback
+}
+
+// Public returns the origin by which browsers reach the node, "" where the settings
+// name none and HTTP is reached from elsewhere.
+func (s *Settings) Public() string {
+	host, port, err := net.SplitHostPort(s.HTTP)
+	switch {
+	case s.PublicURL != "":
+		return s.PublicURL
+	case err == nil && loopback(host):
+		return "http://localhost:" + port
+	}
+	return ""
+}
+
+func (s *Settings) checkPublic() error {
+	var errs []error
+	if u, err := url.Parse(s.PublicURL); s.PublicURL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil) {
+		errs = append(errs, fmt.Errorf("publicURL: %q is not an origin such as https://id.example.jp", s.PublicURL))
+	}
+	host, _, err := net.SplitHostPort(s.HTTP)
+	if s.Codes.File != "" && (err != nil || !loopback(host)) {
+		errs = append(errs, errors.New("codes: a file is for loopback only"))
+	}
+	if s.Codes.File != "" && (s.Codes.Webhook != "" || filepath.Base(s.Codes.File) != s.Codes.File) {
+		errs = append(errs, errors.New("codes: a webhook, or the name of a file in the data directory"))
+	}
+	return errors.Join(errs...)
 }
 
 // LoadSettings reads the settings and reports everything that is wrong at once.
@@ -56,6 +95,7 @@ func (s *Settings) check() error {
 			errs = append(errs, fmt.Errorf("escrowFor: %q is not another member", id))
 		}
 	}
+	errs = append(errs, s.checkPublic())
 	for _, w := range s.Witnesses {
 		errs = append(errs, w.check())
 	}

@@ -16,10 +16,11 @@ const marker = "hanako-yamada-09012345678"
 
 // good is a well-formed body of each route that takes one.
 var good = map[string]string{
-	"file-request":   `{"kind":"records","service":"a-portal"}`,
-	"answer-request": `{"state":"done"}`,
-	"set-stop":       `{"state":"on"}`,
-	"clock":          `{"now":"2027-05-01T00:00:00Z"}`, "admit-party": `{"id":"shop","name":{"ja":"店"},"regime":"ch4","country":"JP"}`,
+	"register-client": `{"service":"s","party":"p","name":{"ja":"x"},"redirectUris":["https://app.example/"],"authentication":"none"}`,
+	"file-request":    `{"kind":"records","service":"a-portal"}`,
+	"answer-request":  `{"state":"done"}`,
+	"set-stop":        `{"state":"on"}`,
+	"clock":           `{"now":"2027-05-01T00:00:00Z"}`, "admit-party": `{"id":"shop","name":{"ja":"店"},"regime":"ch4","country":"JP"}`,
 	"open-service":  `{"id":"s","name":{"ja":"店"},"contact":{"ja":"窓口"}}`,
 	"publish-terms": `{"service":"s","version":"1","effective":"2027-05-01T00:00:00Z","text":{"ja":"文"},"withdrawal":{"ja":"文"},"scopes":[{"purpose":"service"}]}`,
 	"vote":          `{"topic":"t"}`, "rotate-keys": `{"roles":["cosigner"]}`, "remove-member": `{}`,

@@ -104,6 +104,7 @@ const (
 	codeNoStatus        = "receipt.no-status"
 	codeNoHandle        = "handle.none"
 	codeRealClock       = "clock.real"
+	codeNoClients       = "clients.none"
 	codeClockBack       = "clock.backwards"
 	codeNotFresh        = "final.stale"
 	codeSlow            = "stream.slow"

@@ -21,6 +21,7 @@ type Options struct {
 	Log      *slog.Logger
 	Version  string               // of the program, for /openapi.json and /v1/status
 	Registry *prometheus.Registry // of /metrics; an own one where nil
+	Clients  Clients              // nil: no app asks people here
 
 	WriteWait    time.Duration // how long a write waits for its outcome
 	MaxRequests  int           // under way at once

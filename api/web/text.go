@@ -71,24 +71,8 @@ func (l Language) text(key string, values ...any) string {
 	return s
 }
 
-// choose takes ?lang=, then the cookie, then Accept-Language.
 func (s *server) choose(w http.ResponseWriter, r *http.Request) Language {
-	if l := Language(r.URL.Query().Get("lang")); known(l) {
-		http.SetCookie(w, s.cookie(cookieLang, string(l), 365*24*time.Hour))
-		return l
-	}
-	if l := Language(s.read(r, cookieLang)); known(l) {
-		return l
-	}
-	// The order of the header is the order of preference in practice.
-	for _, part := range strings.Split(r.Header.Get("Accept-Language"), ",") {
-		tag, q, _ := strings.Cut(strings.TrimSpace(part), ";")
-		primary, _, _ := strings.Cut(strings.ToLower(tag), "-")
-		if l := Language(primary); known(l) && strings.TrimSpace(q) != "q=0" {
-			return l
-		}
-	}
-	return Japanese
+	return Choose(w, r, s.cookies())
 }
 
 func known(l Language) bool { return l == Japanese || l == English }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node"
@@ -25,6 +26,9 @@ one process per member, on this machine only, with the real clock.
   DIR/policy       whose signatures count (tlog-policy)
   DIR/tokens.json  API tokens by role: admin, app, manager, auditor,
                    subject:NAME; valid at every member
+  DIR/member-i/codes.log
+                   one-time codes for signing in, in clear: only here, where
+                   nobody has to own a telephone
 
 Member i has HTTP on P+10i, Trillian's protocol (gRPC) on P+10i+1 and the
 consortium's network on P+10i+2. A member that is killed stays down; akashi serve
@@ -148,6 +152,7 @@ func movePorts(o devOptions) error {
 		settings[i], members[i] = s, s.Member
 	}
 	for i, s := range settings {
+		s.PublicURL = strings.TrimSuffix(browserURL(o.base, i), "/")
 		s.HTTP, s.GRPC, s.P2P = address(o.base, i, portHTTP), address(o.base, i, portGRPC), address(o.base, i, portP2P)
 		s.Peers = map[string]string{}
 		for j, id := range members {

@@ -40,6 +40,10 @@ func browserURL(base, member int) string {
 	return fmt.Sprintf("http://member-%d.localhost:%d/", member, base+portStep*member)
 }
 
+// codesFile is where a local consortium leaves one-time codes, in each member's
+// directory: nobody has to own a telephone to try it.
+const codesFile = "codes.log"
+
 func memberDir(dir string, i int) string { return filepath.Join(dir, fmt.Sprintf("member-%d", i)) }
 func policyFile(dir string) string       { return filepath.Join(dir, "policy") }
 func tokensFile(dir string) string       { return filepath.Join(dir, "tokens.json") }

@@ -125,7 +125,8 @@ func localConsortium(dir string, base int, f record.Founding) error {
 			return err
 		}
 		s := node.Settings{Member: f.Members[i].ID, HTTP: address(base, i, portHTTP), GRPC: address(base, i, portGRPC),
-			P2P: address(base, i, portP2P), OpenEntries: true}
+			P2P: address(base, i, portP2P), OpenEntries: true, PublicURL: strings.TrimSuffix(browserURL(base, i), "/"),
+			Codes: node.CodeSetting{File: codesFile}}
 		if err := errors.Join(k.Save(home), s.Save(home), node.SaveGenesis(home, leaf)); err != nil {
 			return err
 		}

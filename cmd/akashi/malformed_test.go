@@ -87,10 +87,11 @@ func startRaw(t *testing.T) *rawNode {
 	if err := takeTokens(home, n.Blobs()); err != nil {
 		t.Fatal(err)
 	}
-	handler, err := handlerOf(n, shared{tokens: token.New(n.Blobs()), metrics: prometheus.NewRegistry(), log: log})
+	handler, stop, err := handlerOf(n, shared{tokens: token.New(n.Blobs()), metrics: prometheus.NewRegistry(), log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(stop)
 	l, err := net.Listen("tcp", s.HTTP)
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/akashi-ledger/akashi/api/oauth"
 	"github.com/akashi-ledger/akashi/api/rest"
 	"github.com/akashi-ledger/akashi/api/session"
 	"github.com/akashi-ledger/akashi/api/token"
@@ -50,22 +51,34 @@ func startParts(n *node.Node, o shared) (stop func(), err error) {
 // idleSession is how long a person's session lives unused.
 const idleSession = time.Hour
 
-// handlerOf puts the HTTP interface of a node together.
-func handlerOf(n *node.Node, with shared) (http.Handler, error) {
+// handlerOf puts the HTTP interface of a node together; stop ends what runs beside
+// it, after which it answers nothing useful.
+func handlerOf(n *node.Node, with shared) (h http.Handler, stop func(), err error) {
 	o := rest.Options{Tokens: with.tokens, Registry: with.metrics, Log: with.log, Version: version()}
-	api, err := rest.New(n, o)
-	if err != nil {
-		return nil, err
-	}
 	mux := http.NewServeMux()
-	mux.Handle("/", api)
 	sessions, err := session.New(n.Blobs(), n.Desk().KeyFor("sessions"), idleSession, time.Now)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	apps, err := authorizationServer(n, with, sessions)
+	if err != nil {
+		return nil, nil, err
+	}
+	stop = func() {}
+	if apps != nil {
+		o.Clients, stop = apps, apps.Close
+		for _, path := range oauth.Patterns() {
+			mux.Handle(path, apps)
+		}
+	}
+	api, err := rest.New(n, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	mux.Handle("/", api)
 	if err := mountPages(mux, n, api, with, sessions); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	mux.Handle("/log/", rest.Tiles(n, o))
-	return mux, nil
+	return mux, stop, nil
 }

@@ -117,10 +117,12 @@ func serve(ctx context.Context, e *env, o serveOptions) error {
 		return err
 	}
 	with := shared{tokens: token.New(n.Blobs()), tls: secure, metrics: prometheus.NewRegistry(), log: log}
-	handler, err := handlerOf(n, with)
+	handler, stopHandler, err := handlerOf(n, with)
 	if err != nil {
 		return err
 	}
+	stopHandler = sync.OnceFunc(stopHandler)
+	defer stopHandler()
 	stopParts, err := startParts(n, with)
 	if err != nil {
 		return err
@@ -152,6 +154,7 @@ func serve(ctx context.Context, e *env, o serveOptions) error {
 	if server.Shutdown(grace) != nil {
 		server.Close() // streams do not end by themselves
 	}
+	stopHandler()
 	stopParts()
 	if reason := errors.Join(err, n.Close()); reason != nil && !errors.Is(reason, http.ErrServerClosed) {
 		return notPossible(fmt.Errorf("the node stopped: %w", reason))

@@ -44,8 +44,7 @@ func human(r *opened, f *facts) Human {
 	case *record.Exception:
 		l.exception(r, f)
 	case *record.Denial:
-		l.add("あなたの情報を渡すことを断りました。", "A hand-over of your data was refused.")
-		l.add("理由："+string(b.Reason), "Reason: "+string(b.Reason))
+		l.denial(b)
 	case *record.HandleOpen:
 		l.add("同意によらず、あなたの情報を持ち始めました（法令の定めなど）。",
 			"Your data is held without consent (a legal duty, or an opt-out regime).")
@@ -64,6 +63,19 @@ func human(r *opened, f *facts) Human {
 	id := hex.EncodeToString(r.rec.ID[:])
 	l.add("記録番号："+id, "Record: "+id)
 	return l.Human
+}
+
+// denial is a refusal of the member's, or the person's own on a consent screen.
+func (l *lines) denial(b *record.Denial) {
+	switch b.Reason {
+	case record.CodeDeclined:
+		l.add("あなたは、示された同意に「同意しない」と答えました。", "You did not agree to the consent that you were shown.")
+	case record.CodeDeferred:
+		l.add("あなたは、示された同意を「あとで決める」としました。", "You put off the consent that you were shown.")
+	default:
+		l.add("あなたの情報を渡すことを断りました。", "A hand-over of your data was refused.")
+		l.add("理由："+string(b.Reason), "Reason: "+string(b.Reason))
+	}
 }
 
 func (l *lines) consent(r *opened, f *facts, b *record.Consent) {

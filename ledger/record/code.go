@@ -79,6 +79,8 @@ const (
 	CodeReasonMissing       Code = "reason-missing"
 	CodeOnHold              Code = "on-hold"
 
+	CodeDeclined         Code = "declined" // the person saw the screen and did not agree
+	CodeDeferred         Code = "deferred" // the person put the decision off
 	CodeTermsUnknown     Code = "terms.unknown"
 	CodeTermsExpiry      Code = "terms.expiry"       // expiry missing, past, or longer than the screen said
 	CodeScopeRange       Code = "scope.out-of-range" // no such scope in these terms

@@ -27,6 +27,7 @@ type ConsentPart struct {
 	Evidence []byte   `cbor:"8,keyasint,omitempty" json:"evidence,omitempty"`   // such as a passkey's assertion
 	Foreign  bool     `cbor:"9,keyasint,omitempty" json:"foreign,omitempty"`    // the country's information was shown
 	Clear    bool     `cbor:"10,keyasint,omitempty" json:"sensitive,omitempty"` // explicit for sensitive items
+	Screen   []byte   `cbor:"11,keyasint,omitempty" json:"screen,omitempty"`    // SHA-256 of the bytes of the screen that was shown
 }
 
 // HandOverPart is behind a provision, an opt-out hand-over and an exception.

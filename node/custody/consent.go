@@ -2,6 +2,7 @@ package custody
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -131,6 +132,9 @@ func (d *Desk) checkChoice(st *store.State, s *rules.Service, q *person, c *choi
 	if len(c.Purposes) == 0 {
 		return record.Refuse(record.CodePurposeNotOnScreen, "no purpose")
 	}
+	if len(c.Screen) != 0 && len(c.Screen) != sha256.Size {
+		return record.Refuse(CodeMalformed, "hash of the screen")
+	}
 	for _, purpose := range c.Purposes {
 		n := slices.IndexFunc(c.screen.Scopes, func(sc record.Scope) bool { return sc.Purpose == purpose })
 		if n < 0 {
@@ -138,7 +142,10 @@ func (d *Desk) checkChoice(st *store.State, s *rules.Service, q *person, c *choi
 		}
 		c.scopes = append(c.scopes, n)
 	}
-	for _, item := range c.Items {
+	if err := c.checkChosen(); err != nil {
+		return err
+	}
+	for _, item := range c.all() {
 		if !slices.ContainsFunc(c.scopes, func(n int) bool { return c.screen.Scopes[n].Has(item) }) {
 			return record.Refuse(record.CodeItemNotOnScreen, "%s", item)
 		}
@@ -152,7 +159,7 @@ func (d *Desk) checkChoice(st *store.State, s *rules.Service, q *person, c *choi
 	}
 	for _, n := range c.scopes {
 		for _, item := range c.screen.Scopes[n].Required {
-			if !slices.Contains(c.Items, item) {
+			if !slices.Contains(c.items(c.screen.Scopes[n].Purpose), item) {
 				return record.Refuse(record.CodeRequiredItemMissing, "%s", item)
 			}
 		}
@@ -166,6 +173,45 @@ func (d *Desk) checkChoice(st *store.State, s *rules.Service, q *person, c *choi
 		return record.Refuse(record.CodeForeignInfo, "")
 	}
 	return d.checkGuardian(q, c.Guardian)
+}
+
+// items are those that were chosen for a purpose.
+func (c *choice) items(purpose string) []string {
+	if c.Chosen != nil {
+		return c.Chosen[purpose]
+	}
+	return c.Items
+}
+
+func (c *choice) all() []string {
+	out := c.Items
+	for _, purpose := range c.Purposes {
+		out = append(out[:len(out):len(out)], c.Chosen[purpose]...)
+	}
+	return set(out)
+}
+
+// checkChosen wants items for each purpose, or for all, and only those that the
+// screen shows for it.
+func (c *choice) checkChosen() error {
+	if c.Chosen == nil {
+		return nil
+	}
+	if len(c.Items) > 0 {
+		return record.Refuse(CodeMalformed, "items for all purposes and for each")
+	}
+	for purpose, items := range c.Chosen {
+		if !slices.Contains(c.Purposes, purpose) {
+			return record.Refuse(record.CodePurposeNotOnScreen, "items of a purpose that was not chosen")
+		}
+		n := slices.IndexFunc(c.screen.Scopes, func(sc record.Scope) bool { return sc.Purpose == purpose })
+		for _, item := range items {
+			if !c.screen.Scopes[n].Has(item) {
+				return record.Refuse(record.CodeItemNotOnScreen, "%s", item)
+			}
+		}
+	}
+	return nil
 }
 
 // expiryOf returns a consent's last day: the one asked for, or as long as the
@@ -268,11 +314,11 @@ func (d *Desk) grants(st *store.State, s *rules.Service, q *person, c *choice) (
 
 func (c *choice) part(sc *record.Scope, nowMs uint64, own bool) *record.ConsentPart {
 	p := &record.ConsentPart{Items: []string{}, Person: string(c.Person), TimeMs: nowMs, Button: c.Button, Language: c.Language,
-		Guardian: string(c.Guardian), Keys: "assisted", Foreign: c.Foreign, Clear: c.Sensitive}
+		Guardian: string(c.Guardian), Keys: "assisted", Foreign: c.Foreign, Clear: c.Sensitive, Screen: c.Screen}
 	if own {
 		p.Keys = "own"
 	}
-	for _, item := range c.Items {
+	for _, item := range set(c.items(sc.Purpose)) {
 		if sc.Has(item) {
 			p.Items = append(p.Items, item)
 		}

@@ -50,17 +50,27 @@ func (d *Desk) Provide(ctx context.Context, c Call, r ProvideRequest) (*Done, er
 		}
 		return done, err
 	}
-	if st, err = d.freshState(ctx); err != nil {
-		return nil, err
-	}
 	h := &handOver{ProvideRequest: r, from: from, service: s}
-	p, err := d.prepare(ctx, st, h)
+	p, err := d.checked(ctx, c, h)
 	if err != nil {
-		d.deny(ctx, c, h, err)
 		return nil, err
 	}
 	p.body = body
 	return d.dispatch(ctx, c, h, p)
+}
+
+// checked makes the intent of a hand-over that passes the checks at a fresh final
+// state, or records why it does not.
+func (d *Desk) checked(ctx context.Context, c Call, h *handOver) (*posting, error) {
+	st, err := d.freshState(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p, err := d.prepare(ctx, st, h)
+	if err != nil {
+		d.deny(ctx, c, h, err)
+	}
+	return p, err
 }
 
 // dispatch posts the intent of a hand-over that passed the checks, and sends its

@@ -65,7 +65,7 @@ func (d *Desk) receiveDue(ctx context.Context) {
 		}
 		if err != nil {
 			d.Log.Warn("a parcel is not cleared away", "err", safe(err))
-		} else if !gone && d.AutoReceive {
+		} else if !gone && (d.AutoReceive || d.waiting.unasked(id)) {
 			d.autoReceive(ctx, id)
 		}
 	}

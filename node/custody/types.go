@@ -85,6 +85,19 @@ type ConsentRequest struct {
 	Guardian  Ref      `json:"guardian,omitempty"`
 	Foreign   bool     `json:"foreignInfoShown,omitempty"`
 	Sensitive bool     `json:"sensitiveAgreed,omitempty"`
+	Screen    []byte   `json:"screen,omitempty"` // SHA-256 of the bytes of the screen that was shown
+
+	// Chosen are the items for each purpose, where they differ: Items is then empty.
+	Chosen map[string][]string `json:"chosen,omitempty"`
+}
+
+// DeclineRequest is a person who saw a screen and did not agree.
+type DeclineRequest struct {
+	Person  Ref    `json:"person"`
+	Service string `json:"service"`
+	Version string `json:"version"`
+	Screen  []byte `json:"screen"` // SHA-256 of the bytes of the screen that was shown
+	Later   bool   `json:"later"`  // the person put the decision off
 }
 
 // WithdrawRequest turns scopes of a service off: those of some purposes, or

@@ -24,22 +24,27 @@ type waitingBlob struct {
 	Sealed []byte         `cbor:"2,keyasint"`
 	Parcel []byte         `cbor:"3,keyasint"`
 	Handle sign.PublicKey `cbor:"4,keyasint"`
+	Read   bool           `cbor:"5,keyasint,omitempty"` // its items were read already: received without being asked
 }
 
 // waitingRoom is the parcels that wait, in memory.
 type waitingRoom struct {
 	mu      sync.Mutex
 	handles map[record.ID]sign.PublicKey
-	arrived chan struct{} // closed when a parcel comes
+	read    map[record.ID]bool // received without being asked
+	arrived chan struct{}      // closed when a parcel comes
 }
 
-func (w *waitingRoom) add(id record.ID, h sign.PublicKey) {
+func (w *waitingRoom) add(id record.ID, h sign.PublicKey, read bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.handles == nil {
-		w.handles = map[record.ID]sign.PublicKey{}
+		w.handles, w.read = map[record.ID]sign.PublicKey{}, map[record.ID]bool{}
 	}
 	w.handles[id] = h
+	if read {
+		w.read[id] = true
+	}
 	if w.arrived != nil {
 		close(w.arrived)
 		w.arrived = nil
@@ -61,7 +66,15 @@ func (w *waitingRoom) has(id record.ID) (bool, <-chan struct{}) {
 func (w *waitingRoom) remove(id record.ID) {
 	w.mu.Lock()
 	delete(w.handles, id)
+	delete(w.read, id)
 	w.mu.Unlock()
+}
+
+// unasked reports whether the items of a parcel were read already.
+func (w *waitingRoom) unasked(id record.ID) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.read[id]
 }
 
 func (w *waitingRoom) all() []record.ID {
@@ -94,7 +107,7 @@ func (d *Desk) loadWaiting() error {
 		if err := canon.UnmarshalMax(value, maxBlobBytes, b); err != nil {
 			return err
 		}
-		d.waiting.add(id, b.Handle)
+		d.waiting.add(id, b.Handle, b.Read)
 		return nil
 	})
 	if err != nil {
@@ -204,7 +217,7 @@ func (d *Desk) serveDeliver(st *store.State, from string, r *deliverRequest) ([]
 	if err := d.storeParcel(in, rec.Kind, r); err != nil {
 		return nil, err
 	}
-	if d.AutoReceive {
+	if d.AutoReceive || d.waiting.unasked(r.Intent) {
 		d.spawn(func(ctx context.Context) { d.autoReceive(ctx, r.Intent) })
 	}
 	return nil, nil
@@ -233,14 +246,15 @@ func (d *Desk) storeParcel(in *rules.Intent, kind record.Kind, r *deliverRequest
 	if err != nil {
 		return err
 	}
-	b := canon.Must(&waitingBlob{Class: c.id, Sealed: sealed, Parcel: r.Parcel, Handle: in.Handle})
+	read := readNow(kind, r.Part.Part)
+	b := canon.Must(&waitingBlob{Class: c.id, Sealed: sealed, Parcel: r.Parcel, Handle: in.Handle, Read: read})
 	if len(b) > maxBlobBytes {
 		return record.Refuse(record.CodeRecordOversize, "a parcel of %d bytes", len(r.Parcel))
 	}
 	if err := d.Blobs.PutMany([]store.KV{{Key: blobKey(kindWaiting, r.Intent[:]), Value: b}}); err != nil {
 		return err
 	}
-	d.waiting.add(r.Intent, in.Handle)
+	d.waiting.add(r.Intent, in.Handle, read)
 	return nil
 }
 

@@ -173,6 +173,8 @@ export function human(r, f) {
     },
     "provision.exception": () => l.exception(r, f),
     denial: () => {
+      if (b.reason === "declined") return l.add("あなたは、示された同意に「同意しない」と答えました。", "You did not agree to the consent that you were shown.");
+      if (b.reason === "deferred") return l.add("あなたは、示された同意を「あとで決める」としました。", "You put off the consent that you were shown.");
       l.add("あなたの情報を渡すことを断りました。", "A hand-over of your data was refused.");
       l.add("理由：" + b.reason, "Reason: " + b.reason);
     },

@@ -1,0 +1,341 @@
+package oauth
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/akashi-ledger/akashi/api/session"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
+	"github.com/akashi-ledger/akashi/node/custody"
+	"github.com/luikyv/go-oidc/pkg/goidc"
+)
+
+// consentWait is how long a page waits for records to become final.
+const consentWait = 8 * time.Second
+
+// pushed refuses a pushed request that could never be granted, before a person
+// sees anything of it.
+func (s *Server) pushed(ctx context.Context, as *goidc.AuthnSession, c *goidc.Client) error {
+	_, err := s.asked(ctx, as, c)
+	return err
+}
+
+// An ask is what an app asks a person for, held against terms and register.
+type ask struct {
+	detail
+	client *client
+	shown  *custody.Shown
+	scopes []int // of the terms, in their order
+}
+
+// asked reads the one authorization detail of a request and holds it against the
+// client, the terms in force and who may receive.
+func (s *Server) asked(ctx context.Context, as *goidc.AuthnSession, c *goidc.Client) (*ask, error) {
+	if len(as.AuthDetails) != 1 {
+		return nil, badDetail("exactly one authorization detail is needed")
+	}
+	d, err := parseDetail(as.AuthDetails[0], false)
+	if err != nil {
+		return nil, err
+	}
+	k, err := s.storage.client(c.ID)
+	if err != nil {
+		return nil, err
+	}
+	if k.Service != d.Service {
+		return nil, badDetail("the client was not registered for this service")
+	}
+	shown, err := s.Desk.Screen(ctx, d.Service, d.Version)
+	if code := codeOf(err); oneOf(code, record.CodeTermsNotEffective, record.CodeServiceUnknown, record.CodeTermsUnknown, record.CodeTermsSuperseded) {
+		return nil, badDetail("%s", string(code))
+	}
+	if err != nil {
+		return nil, err
+	}
+	a := &ask{detail: *d, client: k, shown: shown}
+	a.Version, a.Terms = shown.Version, hex.EncodeToString(shown.Hash[:])
+	to, err := load[rules.Party](s.State(), rules.KeyParty(k.Party), k.Party)
+	if err != nil {
+		return nil, err
+	}
+	for i, sc := range shown.Screen.Scopes {
+		if len(d.Purposes) > 0 && !slices.Contains(d.Purposes, sc.Purpose) {
+			continue
+		}
+		if to == nil || !shown.Lists(i, to) {
+			if len(d.Purposes) == 0 {
+				continue
+			}
+			return nil, badDetail("%s", string(record.CodeRecipientNotListed))
+		}
+		a.scopes = append(a.scopes, i)
+	}
+	if len(a.scopes) == 0 || len(d.Purposes) > 0 && len(a.scopes) != len(d.Purposes) {
+		return nil, badDetail("%s", string(record.CodePurposeNotOnScreen))
+	}
+	a.Purposes = nil
+	for _, i := range a.scopes {
+		a.Purposes = append(a.Purposes, shown.Screen.Scopes[i].Purpose)
+	}
+	if slices.ContainsFunc(d.Required, func(p string) bool { return !slices.Contains(a.Purposes, p) }) {
+		return nil, badDetail("required")
+	}
+	if len(a.Purposes) == 1 {
+		a.Required = a.Purposes
+	}
+	return a, nil
+}
+
+// decide is the policy of every authorization: it signs the person in, shows the
+// screen, and takes the answer.
+func (s *Server) decide(w http.ResponseWriter, r *http.Request, as *goidc.AuthnSession, c *goidc.Client) (goidc.Status, error) {
+	a, err := s.asked(r.Context(), as, c)
+	if err != nil {
+		return goidc.StatusFailure, err
+	}
+	token := s.cookies.Read(r, session.CookieSession)
+	who, err := s.Sessions.Lookup(token)
+	if err != nil && !errors.Is(err, session.ErrUnknown) {
+		return goidc.StatusFailure, err
+	}
+	silent := as.Prompt == goidc.PromptTypeNone
+	if err != nil || mustShowAgain(as, who) {
+		if silent {
+			return goidc.StatusFailure, goidc.NewError(goidc.ErrorCodeLoginRequired, "the person has to sign in")
+		}
+		http.Redirect(w, r, "/signin?next="+url.QueryEscape(pathAuthorize+"/"+as.ID), http.StatusSeeOther)
+		return goidc.StatusPending, nil
+	}
+	stands, err := s.Desk.ScopesNow(r.Context(), custody.Ref(who.Person), a.Service)
+	if err != nil {
+		return s.cannot(w, r, err)
+	}
+	if s.settled(as, a, stands) {
+		return s.grantTo(as, a, who, stands)
+	}
+	if silent {
+		return goidc.StatusFailure, goidc.NewError("consent_required", "the person has to decide")
+	}
+	if r.Method == http.MethodPost && r.PathValue("callback") != "" {
+		return s.answer(w, r, as, a, who, token)
+	}
+	s.showScreen(w, r, as, a, token, stands, http.StatusOK, "")
+	return goidc.StatusPending, nil
+}
+
+// mustShowAgain reports whether the request wants a newer sign-in.
+func mustShowAgain(as *goidc.AuthnSession, who *session.Session) bool {
+	last := who.Last()
+	if as.Prompt == goidc.PromptTypeLogin && last.Unix() < int64(as.CreatedAt) {
+		return true
+	}
+	return as.MaxAuthnAgeSecs != nil && int64(as.CreatedAt)-last.Unix() > int64(*as.MaxAuthnAgeSecs)
+}
+
+// settled reports whether everything that is asked for is consented to already,
+// under these terms: then nobody is asked twice.
+func (s *Server) settled(as *goidc.AuthnSession, a *ask, stands []custody.ScopeNow) bool {
+	if as.Prompt == goidc.PromptTypeConsent {
+		return false
+	}
+	for _, p := range a.Purposes {
+		if !slices.ContainsFunc(stands, func(sc custody.ScopeNow) bool { return sc.On && sc.Purpose == p && sc.Version == a.Version }) {
+			return false
+		}
+	}
+	return true
+}
+
+// grantTo ends an authorization: what is granted is what stands now.
+func (s *Server) grantTo(as *goidc.AuthnSession, a *ask, who *session.Session, stands []custody.ScopeNow) (goidc.Status, error) {
+	g := a.detail
+	g.Purposes, g.Items, g.Required = nil, nil, nil
+	handle := ""
+	for _, sc := range stands {
+		if sc.On && slices.Contains(a.Purposes, sc.Purpose) && sc.Version == a.Version {
+			g.Purposes, g.Items = append(g.Purposes, sc.Purpose), append(g.Items, sc.Items...)
+			handle = hex.EncodeToString(sc.Handle[:])
+		}
+	}
+	if len(g.Purposes) == 0 {
+		return goidc.StatusFailure, errDead
+	}
+	g.Purposes, g.Items = set(g.Purposes), set(g.Items)
+	as.Subject, as.GrantedAuthDetails = who.Person, []goidc.AuthDetail{g.granted()}
+	if slices.Contains(strings.Fields(as.Scopes), goidc.ScopeOpenID.ID) {
+		as.GrantedScopes = goidc.ScopeOpenID.ID
+	}
+	if as.Store == nil {
+		as.Store = map[string]any{}
+	}
+	as.Store[storeService], as.Store[storeHandle] = a.Service, handle
+	as.Store[storeSince], as.Store[storeMethods] = who.Last().Unix(), methods(who)
+	return goidc.StatusSuccess, nil
+}
+
+// methods are RFC 8176's names of how a person signed in.
+func methods(who *session.Session) []string {
+	names := map[session.Method]string{session.Link: "otp", session.Code: "otp", session.Passkey: "hwk", session.Upstream: "fed"}
+	var out []string
+	for _, p := range who.Methods {
+		if n := names[p.Method]; !slices.Contains(out, n) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// answer takes what a person decided on the screen.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, as *goidc.AuthnSession, a *ask, who *session.Session, token string) (goidc.Status, error) {
+	if !session.Posted(w, r, token) {
+		s.problem(w, r, http.StatusForbidden, "error.form")
+		return goidc.StatusPending, nil
+	}
+	lang := s.language(w, r)
+	sheet, err := s.sheet(a, lang)
+	if err != nil {
+		return s.cannot(w, r, err)
+	}
+	hash := sha256.Sum256(sheet)
+	if r.PostForm.Get("screen") != hex.EncodeToString(hash[:]) {
+		s.again(w, r, as, a, who, token, "error.changed", http.StatusConflict)
+		return goidc.StatusPending, nil
+	}
+	if err := s.keepScreen(hash, sheet); err != nil {
+		return s.cannot(w, r, err)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), consentWait)
+	defer cancel()
+	// One key for each answer of one authorization: however often it is posted it
+	// happens once.
+	call := custody.Call{Client: "consent:screen", Key: hex.EncodeToString(hashed("a", as.ID)[len(root)+2:][:32]) + "/" + r.PostForm.Get("act")}
+	switch act := r.PostForm.Get("act"); act {
+	case "refuse", "later":
+		_, err := s.Desk.Decline(ctx, call, custody.DeclineRequest{Person: custody.Ref(who.Person), Service: a.Service, Version: a.Version,
+			Screen: hash[:], Later: act == "later"})
+		if err != nil {
+			return s.cannot(w, r, err)
+		}
+		return goidc.StatusFailure, goidc.NewError(goidc.ErrorCodeAccessDenied, act)
+	case "give":
+	default:
+		s.problem(w, r, http.StatusBadRequest, "error.request")
+		return goidc.StatusPending, nil
+	}
+	choice, problem := a.choice(r.PostForm)
+	if problem != "" {
+		s.again(w, r, as, a, who, token, problem, http.StatusUnprocessableEntity)
+		return goidc.StatusPending, nil
+	}
+	choice.Person, choice.Screen, choice.Button, choice.Language = custody.Ref(who.Person), hash[:], lang.text("consent.give"), string(lang)
+	call.Key += "/" + a.fingerprint(choice)
+	done, err := s.Desk.Consent(ctx, call, *choice)
+	if err == nil && !done.Final {
+		err = errNotYet
+	}
+	if codeOf(err) == record.CodeSensitive {
+		s.again(w, r, as, a, who, token, "error.sensitive", http.StatusUnprocessableEntity)
+		return goidc.StatusPending, nil
+	}
+	if err != nil {
+		return s.cannot(w, r, err)
+	}
+	for _, rec := range done.Records {
+		if rec.Code != "" {
+			return s.cannot(w, r, record.Refuse(rec.Code, ""))
+		}
+	}
+	stands, err := s.Desk.ScopesNow(r.Context(), custody.Ref(who.Person), a.Service)
+	if err != nil {
+		return s.cannot(w, r, err)
+	}
+	a.Purposes = choice.Purposes
+	return s.grantTo(as, a, who, stands)
+}
+
+var errNotYet = errors.New("not final yet")
+
+// choice reads which purposes and items were ticked. Required ones follow from the
+// screen, not from the form.
+func (a *ask) choice(form url.Values) (*custody.ConsentRequest, string) {
+	r := &custody.ConsentRequest{Service: a.Service, Version: a.Version, Chosen: map[string][]string{},
+		Foreign: a.shown.Screen.Foreign != "", Sensitive: form.Get("sensitive") == "yes"}
+	ticked := form["purpose"]
+	if slices.ContainsFunc(ticked, func(p string) bool { return !slices.Contains(a.Purposes, p) }) {
+		return nil, "error.request"
+	}
+	items := map[string]bool{}
+	for _, it := range form["item"] {
+		items[it] = true
+	}
+	for _, i := range a.scopes {
+		sc := &a.shown.Screen.Scopes[i]
+		on := slices.Contains(a.Required, sc.Purpose) || slices.Contains(ticked, sc.Purpose)
+		chosen := slices.Clone(sc.Required)
+		for _, it := range sc.Optional {
+			if name := itemName(sc.Purpose, it); items[name] {
+				delete(items, name)
+				chosen = append(chosen, it)
+			}
+		}
+		if on {
+			r.Purposes, r.Chosen[sc.Purpose] = append(r.Purposes, sc.Purpose), chosen
+		}
+	}
+	switch {
+	case len(items) > 0:
+		return nil, "error.request"
+	case len(r.Purposes) == 0:
+		return nil, "error.nopurpose"
+	}
+	return r, ""
+}
+
+func itemName(purpose, item string) string { return purpose + "/" + item }
+
+func (a *ask) fingerprint(r *custody.ConsentRequest) string {
+	h := sha256.New()
+	for _, p := range r.Purposes {
+		h.Write([]byte(p + "\n" + strings.Join(r.Chosen[p], ",") + "\n"))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// again shows the screen once more, with what is to be done.
+func (s *Server) again(w http.ResponseWriter, r *http.Request, as *goidc.AuthnSession, a *ask, who *session.Session, token, problem string, status int) {
+	stands, err := s.Desk.ScopesNow(r.Context(), custody.Ref(who.Person), a.Service)
+	if err != nil {
+		s.cannot(w, r, err)
+		return
+	}
+	s.showScreen(w, r, as, a, token, stands, status, problem)
+}
+
+// cannot shows why a decision could not be carried out; the authorization stays
+// open, so that the person can try again.
+func (s *Server) cannot(w http.ResponseWriter, r *http.Request, err error) (goidc.Status, error) {
+	switch code := codeOf(err); {
+	case errors.Is(err, errNotYet) || oneOf(code, "outcome.unknown", custody.CodeNotFinal, CodeNotFinal):
+		s.problem(w, r, http.StatusServiceUnavailable, "error.notfinal")
+	case oneOf(code, "outbox.busy", "outbox.no-leader", "outbox.storage", "outbox.closed"):
+		s.problem(w, r, http.StatusServiceUnavailable, "error.busy")
+	case oneOf(code, record.CodeErased, custody.CodePersonUnknown):
+		s.problem(w, r, http.StatusGone, "error.erased")
+	case code == record.CodeGuardianMissing:
+		s.problem(w, r, http.StatusForbidden, "error.guardian")
+	case oneOf(code, record.CodeTermsNotEffective, record.CodeTermsSuperseded):
+		s.problem(w, r, http.StatusConflict, "error.changed")
+	default:
+		s.Log.Error("consent screen", "err", err)
+		s.problem(w, r, http.StatusInternalServerError, "error.node")
+	}
+	return goidc.StatusPending, nil
+}

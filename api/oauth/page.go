@@ -1,0 +1,209 @@
+package oauth
+
+import (
+	"bytes"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/akashi-ledger/akashi/api/web"
+	"github.com/akashi-ledger/akashi/ledger/record"
+)
+
+//go:embed templates
+var templates embed.FS
+
+//go:embed assets
+var assets embed.FS
+
+//go:embed catalogue.json
+var catalogueJSON []byte
+
+// catalogue holds every text of the pages, by key.
+var catalogue = func() map[string]map[web.Language]string {
+	var c map[string]map[web.Language]string
+	if err := json.Unmarshal(catalogueJSON, &c); err != nil {
+		panic("oauth: catalogue: " + err.Error())
+	}
+	return c
+}()
+
+// language is the language of a page.
+type language string
+
+// T returns a text with {name} replaced; values come in pairs.
+func (l language) T(key string, values ...any) string { return l.text(key, values...) }
+
+func (l language) text(key string, values ...any) string {
+	s, ok := catalogue[key][web.Language(l)]
+	if !ok {
+		return "‹" + key + "›" // a test fails on this
+	}
+	for i := 0; i+1 < len(values); i += 2 {
+		s = strings.ReplaceAll(s, "{"+fmt.Sprint(values[i])+"}", fmt.Sprint(values[i+1]))
+	}
+	return s
+}
+
+func (l language) Has(key string) bool                  { return catalogue[key] != nil }
+func (l language) Name(t record.Text) template.HTML     { return web.Language(l).Name(t) }
+func (l language) Names(ts []record.Text) template.HTML { return web.Language(l).Names(ts) }
+func (l language) Until(day string) string              { return web.Language(l).Until(day) }
+func (l language) Clock(t time.Time) string             { return web.Language(l).Clock(t.UnixMilli()) }
+func (l language) Initial(t record.Text) (first string) {
+	for _, r := range t.Ja {
+		return string(r)
+	}
+	return "・"
+}
+
+// period writes an ISO 8601 duration in words, "" for none.
+func (l language) period(text string) string {
+	p, err := record.ParsePeriod(text)
+	if text == "" || err != nil {
+		return ""
+	}
+	var parts []string
+	for _, u := range []struct {
+		n   int
+		key string
+	}{{int(p.Years), "years"}, {int(p.Months), "months"}, {int(p.Days), "days"}} {
+		if u.n > 0 {
+			parts = append(parts, l.text("period."+u.key, "n", u.n))
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
+// languages that the catalogue has. A language of other pages falls back to the
+// source.
+func (s *Server) language(w http.ResponseWriter, r *http.Request) language {
+	if l := web.Choose(w, r, s.cookies); l == web.English {
+		return language(l)
+	}
+	return language(web.Japanese)
+}
+
+// frame is what every page has.
+type frame struct {
+	language
+	Title, Path string
+	Member      record.Text
+}
+
+func (f frame) Lang() string { return string(f.language) }
+
+func (s *Server) frame(w http.ResponseWriter, r *http.Request) frame {
+	f := frame{language: s.language(w, r), Path: r.URL.Path}
+	if st := s.State(); st != nil {
+		f.Member = (&names{st: st}).party(s.Member)
+	}
+	return f
+}
+
+type pages map[string]*template.Template
+
+func parsePages() (pages, error) {
+	out := pages{}
+	for _, name := range []string{"consent", "signin", "code", "sessions", "problem"} {
+		t, err := template.ParseFS(templates, "templates/frame.html", "templates/"+name+".html")
+		if err != nil {
+			return nil, fmt.Errorf("oauth: templates: %w", err)
+		}
+		out[name] = t
+	}
+	t, err := template.ParseFS(templates, "templates/sheet.html")
+	if err != nil {
+		return nil, fmt.Errorf("oauth: templates: %w", err)
+	}
+	out["sheet"] = t
+	return out, nil
+}
+
+// policy lets a page load its own parts, and send forms here and to one more
+// origin.
+func policy(formTo string) string {
+	return strings.TrimSuffix("default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "+
+		"base-uri 'none'; frame-ancestors 'none'; form-action 'self' "+formTo, " ")
+}
+
+// page puts the headers of pages around a handler and refuses forms of other
+// origins.
+func (s *Server) page(h http.HandlerFunc) http.Handler {
+	origin := http.NewCrossOriginProtection()
+	origin.AddInsecureBypassPattern("POST " + pathAuthorize) // an app may send its request as a form (RFC 6749 §3.1): it changes nothing
+	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.problem(w, r, http.StatusForbidden, "error.form")
+	}))
+	inner := origin.Handler(h)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		k := w.Header()
+		k.Set("Content-Security-Policy", policy(""))
+		k.Set("X-Content-Type-Options", "nosniff")
+		k.Set("X-Frame-Options", "DENY")
+		k.Set("Referrer-Policy", "no-referrer")
+		k.Set("Cross-Origin-Opener-Policy", "same-origin")
+		k.Set("Cross-Origin-Resource-Policy", "same-origin")
+		k.Set("Cache-Control", "no-store")
+		inner.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) show(w http.ResponseWriter, status int, name string, data any) {
+	var b bytes.Buffer
+	if err := s.pages[name].ExecuteTemplate(&b, "frame", data); err != nil {
+		s.Log.Error("page: template", "page", name, "err", err)
+		http.Error(w, "akashi: this page could not be drawn", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Add("Vary", "Accept-Language, Cookie")
+	w.WriteHeader(status)
+	b.WriteTo(w)
+}
+
+// problemPage says what happened, what stayed safe and what to do.
+type problemPage struct {
+	frame
+	Problem string
+	Again   string // where to try again, "" for nowhere
+}
+
+func (s *Server) problem(w http.ResponseWriter, r *http.Request, status int, key string) {
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "3")
+	}
+	p := problemPage{frame: s.frame(w, r), Problem: key}
+	p.Title = p.text(key + ".title")
+	if strings.HasPrefix(r.URL.Path, pathAuthorize+"/") && status != http.StatusGone {
+		p.Again = r.URL.Path
+	}
+	s.show(w, status, "problem", p)
+}
+
+// showError is what a person sees of a request that cannot be answered to the app:
+// its client or redirect URI is not known, so that nothing is sent there.
+func (s *Server) showError(w http.ResponseWriter, r *http.Request, _ error) error {
+	s.problem(w, r, http.StatusBadRequest, "error.request")
+	return nil
+}
+
+func (s *Server) asset(w http.ResponseWriter, r *http.Request) {
+	bare(w)
+	name := r.PathValue("name")
+	kind, ok := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}[path.Ext(name)]
+	b, err := fs.ReadFile(assets, "assets/"+name)
+	if !ok || err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Cache-Control", "no-cache")
+	w.Write(b)
+}

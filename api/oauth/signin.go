@@ -1,0 +1,229 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/mail"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/akashi-ledger/akashi/api/session"
+)
+
+// signInPage is what the templates of signing in get.
+type signInPage struct {
+	frame
+	Form, Next, Problem string
+	Codes               bool
+}
+
+// next is where a sign-in leads to: a path of this host, never another's.
+func next(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || !strings.HasPrefix(text, "/") || strings.HasPrefix(text, "//") || u.Host != "" || u.Scheme != "" ||
+		strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) || r == '\\' }) || len(text) > 512 {
+		return "/"
+	}
+	return text
+}
+
+// browser returns the secret of a browser that is about to sign in, made where
+// there is none: forms before a session carry its token.
+func (s *Server) browser(w http.ResponseWriter, r *http.Request) string {
+	if v := s.cookies.Read(r, session.CookieSignIn); v != "" {
+		return v
+	}
+	v := session.NewSecret()
+	s.cookies.Set(w, session.CookieSignIn, v, session.CodeLife)
+	return v
+}
+
+func (s *Server) signIn(w http.ResponseWriter, r *http.Request) {
+	s.showSignIn(w, r, http.StatusOK, next(r.URL.Query().Get("next")), "")
+}
+
+func (s *Server) showSignIn(w http.ResponseWriter, r *http.Request, status int, to, problem string) {
+	p := signInPage{frame: s.frame(w, r), Form: session.FormToken(s.browser(w, r)), Next: to, Problem: problem, Codes: s.Sender != nil}
+	p.Title = p.text("signin.title")
+	s.show(w, status, "signin", p)
+}
+
+// sendCode sends a code where the address is known, and says the same in either
+// case.
+func (s *Server) sendCode(w http.ResponseWriter, r *http.Request) {
+	if !session.Posted(w, r, s.cookies.Read(r, session.CookieSignIn)) || s.Sender == nil {
+		s.problem(w, r, http.StatusForbidden, "error.form")
+		return
+	}
+	to := next(r.PostForm.Get("next"))
+	kind, address := addressOf(r.PostForm.Get("address"))
+	person := ""
+	if kind != "" {
+		ref, found, err := s.Desk.Find(r.Context(), kind, address)
+		if err != nil {
+			s.cannot(w, r, err)
+			return
+		}
+		if found {
+			person = string(ref)
+		}
+	}
+	secret, code, err := s.Sessions.NewCode(person, kind, address)
+	if errors.Is(err, session.ErrTooMany) {
+		s.showSignIn(w, r, http.StatusTooManyRequests, to, "error.toomany")
+		return
+	}
+	if err != nil {
+		s.cannot(w, r, err)
+		return
+	}
+	if person != "" {
+		m := session.Message{Kind: kind, To: address, Code: code, Language: string(s.language(w, r)), Member: s.Member, Minutes: int(session.CodeLife / time.Minute)}
+		s.wg.Go(func() { // not waited for: how long it takes would tell whether the address is known
+			ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+			defer cancel()
+			if err := s.Sender.Send(ctx, m); err != nil {
+				s.Log.Warn("a one-time code was not sent", "err", err)
+			}
+		})
+	}
+	s.cookies.Set(w, session.CookieSignIn, secret, session.CodeLife)
+	http.Redirect(w, r, "/signin/code?next="+url.QueryEscape(to), http.StatusSeeOther)
+}
+
+// addressOf tells an e-mail address from a phone number, and writes it as lookups
+// have it: without blanks, a phone number without hyphens too.
+func addressOf(text string) (kind, address string) {
+	text = strings.TrimSpace(text)
+	if a, err := mail.ParseAddress(text); err == nil && a.Address == text && len(text) <= 254 {
+		return "email", text
+	}
+	digits := strings.Map(func(r rune) rune {
+		switch {
+		case r >= '０' && r <= '９':
+			return '0' + r - '０'
+		case r == '-' || r == ' ' || r == '−' || r == '－' || r == 'ー' || r == '　':
+			return -1
+		}
+		return r
+	}, text)
+	if len(digits) < 8 || len(digits) > 16 || strings.Trim(strings.TrimPrefix(digits, "+"), "0123456789") != "" {
+		return "", ""
+	}
+	return "phone", digits
+}
+
+func (s *Server) askCode(w http.ResponseWriter, r *http.Request) {
+	s.showCode(w, r, http.StatusOK, next(r.URL.Query().Get("next")), "")
+}
+
+func (s *Server) showCode(w http.ResponseWriter, r *http.Request, status int, to, problem string) {
+	p := signInPage{frame: s.frame(w, r), Form: session.FormToken(s.browser(w, r)), Next: to, Problem: problem}
+	p.Title = p.text("code.title")
+	s.show(w, status, "code", p)
+}
+
+func (s *Server) takeCode(w http.ResponseWriter, r *http.Request) {
+	secret := s.cookies.Read(r, session.CookieSignIn)
+	if !session.Posted(w, r, secret) {
+		s.problem(w, r, http.StatusForbidden, "error.form")
+		return
+	}
+	to := next(r.PostForm.Get("next"))
+	person, err := s.Sessions.Redeem(secret, strings.TrimSpace(r.PostForm.Get("code")))
+	if errors.Is(err, session.ErrCode) {
+		s.showCode(w, r, http.StatusUnprocessableEntity, to, "error.code")
+		return
+	}
+	if err == nil {
+		err = s.begin(w, r, person, session.Code)
+	}
+	if err != nil {
+		s.cannot(w, r, err)
+		return
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// begin starts the session of a person who has shown who they are; for the person
+// of a session that there is it is a further proof.
+func (s *Server) begin(w http.ResponseWriter, r *http.Request, person string, m session.Method) error {
+	token := s.cookies.Read(r, session.CookieSession)
+	if v, err := s.Sessions.Lookup(token); err == nil && v.Person == person {
+		token, _, err = s.Sessions.Add(token, m)
+		if err != nil {
+			return err
+		}
+	} else {
+		if err := s.Sessions.End(token); err != nil { // another person's: this browser leaves it
+			return err
+		}
+		if token, _, err = s.Sessions.Start(person, m, r.UserAgent()); err != nil {
+			return err
+		}
+	}
+	s.cookies.Set(w, session.CookieSession, token, session.MaxLife)
+	s.cookies.Set(w, session.CookieSignIn, "", 0)
+	return nil
+}
+
+// sessionsPage is what the template sessions.html gets.
+type sessionsPage struct {
+	frame
+	Problem  string
+	Form     string
+	Mine     string
+	Sessions []session.Session
+}
+
+func (s *Server) listSessions(w http.ResponseWriter, r *http.Request) {
+	token := s.cookies.Read(r, session.CookieSession)
+	mine, err := s.Sessions.Lookup(token)
+	if errors.Is(err, session.ErrUnknown) {
+		http.Redirect(w, r, "/signin?next=/signin/sessions", http.StatusSeeOther)
+		return
+	}
+	if err != nil {
+		s.cannot(w, r, err)
+		return
+	}
+	p := sessionsPage{frame: s.frame(w, r), Form: session.FormToken(token), Mine: mine.ID}
+	if p.Sessions, err = s.Sessions.List(mine.Person); err != nil {
+		s.cannot(w, r, err)
+		return
+	}
+	p.Title = p.text("sessions.title")
+	s.show(w, http.StatusOK, "sessions", p)
+}
+
+func (s *Server) endSession(w http.ResponseWriter, r *http.Request) {
+	token := s.cookies.Read(r, session.CookieSession)
+	mine, err := s.Sessions.Lookup(token)
+	if errors.Is(err, session.ErrUnknown) {
+		s.problem(w, r, http.StatusUnauthorized, "error.session")
+		return
+	}
+	if err == nil && !session.Posted(w, r, token) {
+		s.problem(w, r, http.StatusForbidden, "error.form")
+		return
+	}
+	id := r.PostForm.Get("id")
+	if id == "" {
+		s.problem(w, r, http.StatusBadRequest, "error.form")
+		return
+	}
+	if id == "all" {
+		id = ""
+	}
+	if err == nil {
+		_, err = s.Sessions.Revoke(mine.Person, id)
+	}
+	if err != nil {
+		s.cannot(w, r, err)
+		return
+	}
+	http.Redirect(w, r, "/signin/sessions", http.StatusSeeOther)
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"path/filepath"
+	"time"
+
+	"github.com/akashi-ledger/akashi/api/oauth"
+	"github.com/akashi-ledger/akashi/api/session"
+	"github.com/akashi-ledger/akashi/node"
+)
+
+// authorizationServer makes the part of a node by which apps ask people for consent;
+// nil where no origin is known by which browsers reach it.
+func authorizationServer(n *node.Node, with shared, sessions *session.Store) (*oauth.Server, error) {
+	issuer := n.Settings.Public()
+	if issuer == "" {
+		with.log.Warn("no authorization server: publicURL is not set")
+		return nil, nil
+	}
+	sender, err := codeSender(n)
+	if err != nil {
+		return nil, err
+	}
+	return oauth.New(oauth.Options{Issuer: issuer, Member: n.Self(), Key: n.Desk().KeyFor("authorization server"), Blobs: n.Blobs(), Sessions: sessions,
+		Desk: n.Desk(), State: n.FinalState, Changed: n.FinalChanged, Now: time.Now, Log: with.log, Sender: sender})
+}
+
+// codeSender is how one-time codes reach people, nil where they do not.
+func codeSender(n *node.Node) (session.Sender, error) {
+	switch c := n.Settings.Codes; {
+	case c.Webhook != "":
+		return session.NewWebhook(c.Webhook, c.Token)
+	case c.File != "":
+		return &session.File{Path: filepath.Join(n.Dir, c.File)}, nil
+	}
+	return nil, nil
+}

@@ -7,6 +7,7 @@ export GOTOOLCHAIN := local
 ARGS     ?=
 FUZZTIME ?= 30s
 RECORDS ?= 1000000
+PEOPLE  ?= 1000000
 # Two packages at a time suits a machine of two cores; set P for a bigger one.
 P        ?= 2
 GOTEST   := go test -p $(P) -timeout 10m
@@ -54,8 +55,9 @@ race: go-version race-ready ## race detector over crypto, ledger and one cluster
 fuzz: go-version ## every fuzz target for FUZZTIME (30s)
 	.ci/fuzz each $(FUZZTIME)
 
-bench: build ## micro-benchmarks, then the figures of docs/performance.md (RECORDS=1000000)
+bench: build ## micro-benchmarks, then the figures of docs/performance.md (RECORDS=1000000 PEOPLE=1000000)
 	go test -run '^$$' -bench . -benchmem ./crypto/... ./ledger/...
+	.ci/bench-vault $(PEOPLE)
 	.ci/bench $(RECORDS)
 	.ci/bench-trillian
 

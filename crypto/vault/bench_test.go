@@ -4,16 +4,13 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
-	"flag"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -246,87 +243,4 @@ func TestCallsTouchLittle(t *testing.T) {
 	if _, err := v.Shred(idsOf(9)...); err != nil || blobs.wrote.Load() > 60<<10 {
 		t.Errorf("the next, which carries the same, writes %d bytes", blobs.wrote.Load())
 	}
-}
-
-var people = flag.Int("people", 20_000, "people in BenchmarkPeople")
-
-// BenchmarkPeople measures every call on one vault in a Badger; once is enough:
-//
-//	go test -run '^$' -bench People -benchtime 1x -timeout 1h ./crypto/vault -people 1000000
-func BenchmarkPeople(b *testing.B) {
-	dir := b.TempDir()
-	blobs := &counting{Blobs: openBadger(b, filepath.Join(dir, "db"))}
-	v := peopleVault(b, blobs, *people)
-	n := 0
-	next := func() int { n += 7919; return n % *people }
-	b.ReportMetric(0, "ns/op")
-	measure := func(what string, times int, do func()) {
-		took := make([]time.Duration, times)
-		before := blobs.wrote.Load()
-		for i := range took {
-			start := time.Now()
-			do()
-			took[i] = time.Since(start)
-		}
-		slices.Sort(took)
-		ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-		b.ReportMetric(ms(took[times-1]), what+"-max-ms")
-		if times == 1 {
-			return
-		}
-		b.ReportMetric(ms(took[times/2]), what+"-p50-ms")
-		b.ReportMetric(ms(took[(times-1)*99/100]), what+"-p99-ms")
-		b.ReportMetric(float64((blobs.wrote.Load()-before)/int64(times)), what+"-B")
-	}
-	measure("list", 1, func() { v.List("") })
-	measure("verify", 1, func() {
-		if err := v.Verify(); err != nil {
-			b.Fatal(err)
-		}
-	})
-	measure("read", 5000, func() {
-		if ids, err := v.List(fmt.Sprintf("p/%07d/", next())); err != nil || len(ids) != 5 {
-			b.Fatal(len(ids), err)
-		}
-	})
-	shred := func(persons int) func() {
-		return func() {
-			var ids []string
-			for range persons {
-				ids = append(ids, idsOf(next())...)
-			}
-			if got, err := v.Shred(ids...); err != nil || got.Count != len(ids) {
-				b.Fatal(got.Count, err)
-			}
-		}
-	}
-	measure("shred", 500, shred(1))
-	measure("shred1000", 3, shred(1000))
-	added := 1_000_000
-	measure("put", 2000, func() { added++; mustPut(b, v, entriesOf(added)...) })
-	measure("shred-carrying", 100, func() {
-		added++
-		mustPut(b, v, entriesOf(added)...)
-		shred(1)()
-	})
-	measure("open", 1, func() {
-		v.Close()
-		slot, err := OpenFileSlot(v.slot.(*FileSlot).file.(*os.File).Name())
-		if err != nil {
-			b.Fatal(err)
-		}
-		if v, err = Open(slot, blobs, Options{}); err != nil {
-			b.Fatal(err)
-		}
-	})
-	heap := func() float64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return float64(m.HeapAlloc) / (1 << 20)
-	}
-	open := heap()
-	v.Close()
-	v.tree = nil
-	b.ReportMetric(open-heap(), "vault-MiB")
 }

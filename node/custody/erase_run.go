@@ -212,19 +212,21 @@ func (d *Desk) entriesOf(q *person) []string {
 }
 
 // shred destroys vault entries: out of the index, out of memory, then out of the
-// vault. What their classes sealed is deleted for tidiness.
+// vault. What their classes sealed is deleted for tidiness. Where a bucket of theirs
+// is damaged nothing changes: all of them are in the index again.
 func (d *Desk) shred(ids ...string) error {
-	gone, empty, err := d.people.remove(ids)
+	r, err := d.people.remove(ids)
 	if err != nil {
 		return err
 	}
-	d.keys.wipe(gone...)
+	d.keys.wipe(r.gone...)
 	if _, err := d.Vault.Shred(ids...); err != nil {
+		d.people.restore(r)
 		return err
 	}
-	d.people.drop(empty)
+	d.people.drop(r.empty)
 	var keys [][]byte
-	for _, id := range gone {
+	for _, id := range r.gone {
 		keys = append(keys, blobKey(kindKey, id[:]), blobKey(kindSheet, id[:]))
 	}
 	if len(keys) == 0 {
@@ -233,51 +235,85 @@ func (d *Desk) shred(ids ...string) error {
 	return d.Blobs.Delete(keys...)
 }
 
-// remove takes vault entries out of the index and returns the classes that no
-// other entry keeps, and the people of whom nothing is left: they are closed to
-// every operation until drop, since the vault still has them. Errors: ErrBlock,
-// with nothing changed; else I/O.
-func (p *people) remove(ids []string) (gone [][16]byte, empty []*person, err error) {
+// removed is what remove took out of the index.
+type removed struct {
+	gone  [][16]byte // classes that no other entry keeps
+	empty []*person  // people of whom nothing is left
+	undo  []func()
+}
+
+// remove takes vault entries out of the index. People of whom nothing is left are
+// closed to every operation until drop, since the vault still has them. Errors:
+// ErrBlock, with nothing changed; else I/O.
+func (p *people) remove(ids []string) (*removed, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	people := map[Ref]*person{}
 	for _, id := range ids {
 		if ref, _, ok := personEntry(id); ok && people[ref] == nil {
-			if people[ref], err = p.person(ref); err != nil {
-				return nil, nil, err
+			q, err := p.person(ref)
+			if err != nil {
+				return nil, err
 			}
+			people[ref] = q
 		}
 	}
+	r := new(removed)
 	for _, id := range ids {
 		ref, what, of := personEntry(id)
 		if q := people[ref]; of && q != nil {
-			if c := q.remove(what); c != nil && !p.classes[c.id].orphan {
-				gone = append(gone, c.id)
+			c, undo := q.remove(what)
+			r.undo = append(r.undo, undo)
+			if c != nil && !p.classes[c.id].orphan {
+				r.gone = append(r.gone, c.id)
 			}
 			continue
 		}
 		if hexID, _, ok := strings.Cut(strings.TrimPrefix(id, "z/"), "/"); ok && id[0] == 'z' {
 			if c, err := parseID(hexID); err == nil {
-				gone = append(gone, [16]byte(c))
+				r.gone = append(r.gone, [16]byte(c))
 			}
 		}
 		if c := p.loose[id]; c != nil {
 			delete(p.loose, id)
 			delete(p.looseBy, c.id)
-			gone = append(gone, c.id)
+			r.undo = append(r.undo, func() { p.loose[id], p.looseBy[c.id] = c, c })
+			r.gone = append(r.gone, c.id)
 		}
 	}
-	for _, id := range gone {
-		delete(p.classes, id)
-		delete(p.dated.leaving, id)
+	for _, id := range r.gone {
+		p.forgetClass(id, r)
 	}
 	for _, q := range people {
 		if q != nil && q.empty() {
+			was := q.erasing
 			q.erasing = true
-			empty = append(empty, q)
+			r.undo = append(r.undo, func() { q.erasing = was })
+			r.empty = append(r.empty, q)
 		}
 	}
-	return gone, empty, nil
+	return r, nil
+}
+
+func (p *people) forgetClass(id [16]byte, r *removed) {
+	if s, there := p.classes[id]; there {
+		delete(p.classes, id)
+		r.undo = append(r.undo, func() { p.classes[id] = s })
+	}
+	if p.dated.leaving[id] {
+		delete(p.dated.leaving, id)
+		r.undo = append(r.undo, func() { p.dated.leaving[id] = true })
+	}
+}
+
+// restore undoes remove, of which nothing took effect in the vault: without it a
+// repeated erasure would find less to destroy, and attest to it.
+func (p *people) restore(r *removed) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := len(r.undo) - 1; i >= 0; i-- {
+		r.undo[i]()
+	}
 }
 
 // drop forgets people of whom nothing is held.

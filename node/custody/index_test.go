@@ -3,6 +3,7 @@ package custody
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -155,6 +156,52 @@ func TestDamagedBucketStopsNobodyElse(t *testing.T) {
 	noErr(t, err)
 	_, err = a.Disclose(ctx, ref)
 	wantCode(t, err, record.CodeErased)
+}
+
+// TestDamagedLookupKeepsTheErasureGoing: where one of a person's buckets cannot be
+// read nothing of the person is destroyed, and nothing attested, however often it is
+// tried; once it is whole again everything goes.
+func TestDamagedLookupKeepsTheErasureGoing(t *testing.T) {
+	w := newWorld(t, "a-sha")
+	a := w.members["a-sha"]
+	ref := w.standard()
+	w.consent(ref, "service")
+	noErr(t, a.vault.Compact())
+	before, err := a.vault.List("p/")
+	noErr(t, err)
+	mend := harmBucketOf(t, a, lookupID("phone", phoneMarker))
+	for range 3 {
+		if _, _, err := a.Erase(ctx, Call{Client: "app", Key: "forget"}, EraseRequest{Person: ref, Cause: "request"}); !errors.Is(err, vault.ErrBlock) {
+			t.Fatalf("it is erased: %v", err)
+		}
+	}
+	w.duties()
+	jobs := a.erasing.all()
+	if len(jobs) != 1 {
+		t.Fatalf("%d erasures under way", len(jobs))
+	}
+	id := hex.EncodeToString(jobs[0].plan.Erasure[:])
+	if view, err := a.Erasure(ctx, id); err != nil || len(view.Done) != 0 {
+		t.Errorf("it attested: %+v, %v", view, err)
+	}
+	for _, id := range before {
+		if has, err := a.vault.Has(id); err != nil || !has {
+			t.Errorf("%.20q is gone, %v", id, err)
+		}
+	}
+	mend()
+	w.duties()
+	if ids, _ := a.vault.List("p/"); len(ids) != 0 {
+		t.Errorf("left: %q", ids)
+	}
+	if view, err := a.Erasure(ctx, id); err != nil || len(view.Done) != 1 {
+		t.Errorf("it did not attest: %+v, %v", view, err)
+	}
+	for _, at := range []string{lookupID("phone", phoneMarker)} {
+		if has, err := a.vault.Has(at); err != nil || has {
+			t.Errorf("%q is there: %t, %v", at, has, err)
+		}
+	}
 }
 
 func classOfPerson(t *testing.T, m *member, ref Ref) [16]byte {

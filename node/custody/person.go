@@ -91,21 +91,36 @@ func (q *person) add(what string, value []byte) error {
 }
 
 // remove takes what the vault holds of q under a name out, and returns the class
-// that it was.
-func (q *person) remove(what string) *class {
+// that it was and what undoes it.
+func (q *person) remove(what string) (c *class, undo func()) {
 	kind, rest, _ := strings.Cut(what, "/")
-	c := q.classes[what]
 	switch kind {
 	case "ks":
+		was := q.secret
 		q.secret = false
+		return nil, func() { q.secret = was }
 	case "l":
+		if !q.lookups[what] {
+			break
+		}
 		delete(q.lookups, what)
+		return nil, func() { q.lookups[what] = true }
 	case "h":
-		delete(q.handles, sign.PublicKey([]byte(rest)))
+		h := sign.PublicKey([]byte(rest))
+		is, known := q.handles[h]
+		if !known {
+			break
+		}
+		delete(q.handles, h)
+		return nil, func() { q.handles[h] = is }
 	default:
+		if c = q.classes[what]; c == nil {
+			break
+		}
 		delete(q.classes, what)
+		return c, func() { q.classes[what] = c }
 	}
-	return c
+	return nil, func() {}
 }
 
 // use begins an operation on a person, who must be here and not on the way out.

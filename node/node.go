@@ -115,7 +115,7 @@ func (n *Node) start() error {
 		what string
 		do   func([]byte) error
 	}{
-		{"ledger", n.openLedger}, {"blobs", n.openBlobs}, {"network", n.openNetwork}, {"outbox", n.openOutbox},
+		{"stores", n.openStores}, {"network", n.openNetwork}, {"outbox", n.openOutbox},
 		{"witnesses", n.openWitnesses}, {"cosigner", n.openCosigner}, {"commitment trees", n.openForest}, {"custody of keys", n.openEscrow}, {"desk", n.openDesk}, {"raft", n.openRaft},
 	} {
 		if err := step.do(genesis); err != nil {
@@ -167,6 +167,15 @@ func (n *Node) read() (genesis []byte, err error) {
 	return nil, fmt.Errorf("member %q is not in the genesis file: akashi join is for who joins later", n.Settings.Member)
 }
 
+// openStores opens the ledger state and the blobs at the same time: each reads much
+// and needs a core.
+func (n *Node) openStores(genesis []byte) error {
+	blobs := make(chan error, 1)
+	go func() { blobs <- n.openBlobs() }()
+	err := n.openLedger(genesis)
+	return errors.Join(err, <-blobs)
+}
+
 func (n *Node) openLedger(genesis []byte) error {
 	err := n.repair()
 	if err == nil {
@@ -209,7 +218,7 @@ func (n *Node) setAside(why error) error {
 	return os.Rename(filepath.Join(n.Dir, "state"), aside)
 }
 
-func (n *Node) openBlobs([]byte) (err error) {
+func (n *Node) openBlobs() (err error) {
 	if n.blobs, err = store.OpenBlobs(filepath.Join(n.Dir, "blobs"), n.Log); err != nil {
 		return err
 	}

@@ -125,7 +125,12 @@ func (cl *cluster) start(id string) *member {
 		},
 		Differs:  func(_ *sign.Policy, member string, _ receipt.Cosigned) { cl.t.Errorf("%s differs from %s", member, id) },
 		Evidence: func(file []byte) { cl.t.Errorf("evidence at %s: %s", id, file) },
-		Final:    func(f *cosign.Final) { m.ledger.Final(f.End.Height) }})
+		Final: func(f *cosign.Final) {
+			m.ledger.Final(f.End.Height)
+			if r := m.replica.Load(); r != nil {
+				r.Advanced()
+			}
+		}})
 	must(err)
 	must(m.host.Handle("cosign", transport.Limits{MaxRequest: 1 << 20, MaxResponse: 1 << 10, Concurrency: 8},
 		func(_ context.Context, _ peer.ID, b []byte) ([]byte, error) { return nil, m.cosign.Receive(b) }))

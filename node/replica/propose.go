@@ -68,11 +68,11 @@ func (r *Replica) lead() (again bool) {
 			r.Log.Warn("an entry failed: no more headers in this term", "term", term)
 			return r.resign()
 		}
-		ready := r.queue.ready
-		if held != nil || !r.mayPropose(c) {
+		ready, may := r.queue.ready, r.mayPropose(c)
+		if held != nil || !may || !r.worthwhile(c) {
 			ready = nil
 		}
-		if held != nil && r.mayPropose(c) {
+		if held != nil && may {
 			if held = r.entry(c, held); held == nil {
 				continue
 			}
@@ -161,7 +161,15 @@ func (r *Replica) mayPropose(c *chain) bool {
 		return false
 	}
 	f := r.Final()
-	return f != nil && r.open.Load() < depth && c.height-f.End.Height < maxOpen && f.End.Height+1 >= c.first && !r.awaitsWitnesses(c)
+	return f != nil && r.open.Load() < depth && c.height < f.End.Height+maxOpen && f.End.Height+1 >= c.first && !r.awaitsWitnesses(c)
+}
+
+// worthwhile reports whether an entry is due: with company batches on their way to
+// finality it waits until it is half full. Each batch costs every node signatures
+// and a round, so under load fewer and larger ones are more records a second; a
+// record that comes alone waits for nothing.
+func (r *Replica) worthwhile(c *chain) bool {
+	return c.height < r.Final().End.Height+company || r.queue.waiting() >= room/2
 }
 
 // passed reports whether everything proposed is applied, and reads what epoch

@@ -16,6 +16,7 @@ type queue struct {
 	mu    sync.Mutex
 	lines map[string]*line
 	turn  []string // members of whom something waits, the next one first
+	total int      // bytes of all lines
 }
 
 // line is what waits of one member.
@@ -50,7 +51,7 @@ func (q *queue) add(from string, s *record.Submitted, urgent bool) bool {
 	if waiting == 0 {
 		q.turn = append(q.turn, from)
 	}
-	l.bytes += size
+	l.bytes, q.total = l.bytes+size, q.total+size
 	if urgent {
 		l.urgent = append(l.urgent, s)
 	} else {
@@ -78,7 +79,7 @@ func (q *queue) next() *record.Submitted {
 	(*list)[0] = nil
 	*list = (*list)[1:]
 	size, _ := sizeOf(s)
-	l.bytes -= size
+	l.bytes, q.total = l.bytes-size, q.total-size
 	if len(l.urgent)+len(l.bulk) > 0 {
 		q.turn = append(q.turn, from)
 	} else {
@@ -94,7 +95,14 @@ func (q *queue) next() *record.Submitted {
 func (q *queue) clear() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.lines, q.turn = map[string]*line{}, nil
+	q.lines, q.turn, q.total = map[string]*line{}, nil, 0
+}
+
+// waiting returns how many bytes wait.
+func (q *queue) waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.total
 }
 
 // poke wakes the leader. q.mu is held.

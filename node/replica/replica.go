@@ -51,6 +51,7 @@ import (
 const (
 	logCache     = 16                     // entries of up to 512 KiB in memory for followers
 	depth        = 2                      // entries proposed and not yet applied
+	company      = 2                      // batches not final behind which an entry waits until it is half full
 	queueLen     = 4096                   // submissions waiting at the leader, of all members
 	queueBytes   = 64 << 20               // that these take
 	maxOpen      = record.CitedWindow - 2 // batches that may be not final before proposing stops
@@ -106,7 +107,7 @@ type Replica struct {
 	logs    *wal.WAL
 	trans   *raft.NetworkTransport
 	queue   *queue
-	applied chan struct{} // an entry of ours was applied, or failed
+	applied chan struct{} // an entry of ours was applied or failed, or more is final
 	done    chan struct{}
 	seated  chan struct{} // seatAll has ended
 	stopped chan struct{}
@@ -246,6 +247,14 @@ func (r *Replica) Submit(from string, s *record.Submitted, urgent bool) error {
 		return ErrBusy
 	}
 	return nil
+}
+
+// Advanced says that a higher checkpoint is final. It does not block.
+func (r *Replica) Advanced() {
+	select {
+	case r.applied <- struct{}{}:
+	default:
+	}
 }
 
 // Close leaves the cluster's work and closes the log.

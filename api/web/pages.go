@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -222,10 +223,14 @@ func (s *server) show(w http.ResponseWriter, status int, name string, p *page) {
 // receiptSuffix ends the address of a receipt's file.
 const receiptSuffix = ".akashi.json"
 
+// receipt shows a receipt, or sends it as a file, as paper, or its code.
 func (s *server) receipt(w http.ResponseWriter, r *http.Request) {
-	digits, download := strings.CutSuffix(r.PathValue("id"), receiptSuffix)
+	digits, suffix := r.PathValue("id"), ""
+	if i := strings.IndexByte(digits, '.'); i >= 0 {
+		digits, suffix = digits[:i], digits[i:]
+	}
 	index, err := strconv.ParseUint(digits, 10, 64)
-	if err != nil || strconv.FormatUint(index, 10) != digits {
+	if err != nil || strconv.FormatUint(index, 10) != digits || !slices.Contains([]string{"", receiptSuffix, ".pdf", ".svg"}, suffix) {
 		s.notFound(w, r)
 		return
 	}
@@ -238,12 +243,6 @@ func (s *server) receipt(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, "receipt", err)
 		return
 	}
-	if download {
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="receipt-%d%s"`, index, receiptSuffix))
-		w.Write(b)
-		return
-	}
 	p := s.page(w, r)
 	p.session(token)
 	p.At = "/receipts"
@@ -252,7 +251,38 @@ func (s *server) receipt(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.Receipt.Index, p.Title, p.Script, p.Kind = index, p.Receipt.Title, true, formReceipt
+	if suffix != "" {
+		if err := send(w, p, b, suffix); err != nil {
+			s.fail(w, r, "receipt", err)
+		}
+		return
+	}
 	s.show(w, http.StatusOK, "receipt", p)
+}
+
+// send answers with a receipt in another form.
+func send(w http.ResponseWriter, p *page, b []byte, suffix string) error {
+	kind := "application/json"
+	if suffix != receiptSuffix {
+		code, err := codeOf(b)
+		if err != nil {
+			return err
+		}
+		if kind = "application/pdf"; suffix == ".svg" {
+			if kind = "image/svg+xml"; code == nil {
+				return ErrNotFound
+			}
+			b = drawCode(code)
+		} else if b, err = printed(p.Lang, p.Receipt, p.Lang.plain(p.Board.Consortium), code); err != nil {
+			return err
+		}
+	}
+	w.Header().Set("Content-Type", kind)
+	if suffix != ".svg" {
+		w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="receipt-%d%s"`, p.Receipt.Index, suffix))
+	}
+	_, err := w.Write(b)
+	return err
 }
 
 // readSlip takes the words out of a receipt. They are what the file says, not

@@ -14,6 +14,7 @@ import (
 
 	"github.com/akashi-ledger/akashi/api/session"
 	"github.com/akashi-ledger/akashi/api/web"
+	"github.com/akashi-ledger/akashi/ledger/receipt"
 	"github.com/akashi-ledger/akashi/ledger/record"
 )
 
@@ -323,7 +324,22 @@ func TestReceiptFile(t *testing.T) {
 	if err != nil || body != string(want) || !strings.HasPrefix(resp.Header.Get("Content-Disposition"), "attachment; ") {
 		t.Errorf("%v, %d bytes of %d, %q", err, len(body), len(want), resp.Header.Get("Content-Disposition"))
 	}
-	for _, id := range []string{"0", "007", "-1", "x", "99999", "18446744073709551616", itoa(index) + ".json"} {
+	resp, body = visit(t, "GET", srv.URL+"/receipts/"+itoa(index)+".pdf", cookie, "")
+	if !strings.HasPrefix(body, "%PDF-") || resp.Header.Get("Content-Type") != "application/pdf" || !strings.HasPrefix(resp.Header.Get("Content-Disposition"), "attachment; ") {
+		t.Errorf("paper: %s, %.20q", resp.Status, body)
+	}
+	resp, body = visit(t, "GET", srv.URL+"/receipts/"+itoa(index)+".svg", cookie, "")
+	if !strings.HasPrefix(body, "<svg") || resp.Header.Get("Content-Type") != "image/svg+xml" || strings.Contains(body, "style") {
+		t.Errorf("code: %s, %.20q", resp.Status, body)
+	}
+	slip, err := receipt.Slip(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := receipt.Verify([]byte(slip), s.c.Policy()); err != nil || v.Kind != "consent" || len(slip) > 2677 {
+		t.Errorf("a slip of %d characters: %+v, %v", len(slip), v, err)
+	}
+	for _, id := range []string{itoa(index) + ".exe", itoa(index) + ".", "0", "007", "-1", "x", "99999", "18446744073709551616", itoa(index) + ".json"} {
 		if resp, _ := visit(t, "GET", srv.URL+"/receipts/"+id, cookie, ""); resp.StatusCode != 404 {
 			t.Errorf("receipt %s: %s", id, resp.Status)
 		}

@@ -40,6 +40,7 @@
 package receipt
 
 import (
+	"bytes"
 	"errors"
 
 	"github.com/akashi-ledger/akashi/crypto/merkle"
@@ -51,6 +52,7 @@ import (
 // The formats of files.
 const (
 	FormatReceipt      = "akashi-receipt/v1"
+	FormatSlip         = "akashi-slip/v1" // of the QR code on paper
 	FormatHandle       = "akashi-handle/v1"
 	FormatCompleteness = "akashi-completeness/v1"
 	FormatErasure      = "akashi-erasure/v1"
@@ -165,6 +167,9 @@ func VerifyComplete(b []byte, secret sign.Secret, policies ...*sign.Policy) (*Ve
 }
 
 func verify(b []byte, secret *sign.Secret, policies []*sign.Policy) (*Verdict, error) {
+	if bytes.HasPrefix(b, []byte(SlipPrefix)) {
+		return verifySlip(b, policies)
+	}
 	switch formatOf(b) {
 	case FormatCompleteness:
 		return verifyCompleteness(b, secret, policies)

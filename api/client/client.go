@@ -206,8 +206,11 @@ func worthAnother(err error, pause time.Duration) (time.Duration, bool) {
 
 func (c *Client) request(ctx context.Context, method, path string, query url.Values, body []byte) (*http.Request, error) {
 	u := *c.base
-	u.Path += path
-	u.RawQuery = query.Encode()
+	plain, err := url.PathUnescape(path) // its parts are escaped already
+	if err != nil {
+		return nil, err
+	}
+	u.Path, u.RawPath, u.RawQuery = u.Path+plain, u.EscapedPath()+path, query.Encode()
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body)) // no body where it is empty
 	if err != nil {
 		return nil, err

@@ -51,6 +51,12 @@ func (c *Client) Vote(ctx context.Context, v rest.VoteForm) (*rest.VoteDone, err
 	return write[rest.VoteDone](ctx, c, "/v1/votes", v)
 }
 
+// ReplaceKeys takes this node's part in replacing keys of a member: the answer is
+// the form for the next member, or with Submit what became of it.
+func (c *Client) ReplaceKeys(ctx context.Context, member string, f rest.KeysForm) (*rest.KeysDone, error) {
+	return write[rest.KeysDone](ctx, c, "/v1/members/"+url.PathEscape(member)+"/keys", f)
+}
+
 // Tick records that time has passed.
 func (c *Client) Tick(ctx context.Context) (*Done, error) {
 	return write[Done](ctx, c, "/v1/ticks", rest.TickForm{})

@@ -18,7 +18,9 @@ var (
 	hintLaw      = Sentence{"法の根拠と必要な書類を確かめてください。", "Check the legal ground and the papers it needs."}
 	hintContract = Sentence{"相手との契約の内容を確かめてください。", "Check the contract with the other party."}
 	hintSensor   = Sentence{"センサーの登録と承認を確かめてください。", "Check the sensor's registration and approval."}
-	hintProof    = Sentence{"大きさと番号を /v1/status の確定済みの値以下にしてください。", "Use sizes and indices that are at most those of /v1/status."}
+	hintSecret   = Sentence{"本人に秘密(端末か回復用の QR)を持ってきてもらい、POST /v1/people の secret に入れて登録してから、もう一度送ってください。鍵を一つずつなら GET /v1/proofs/handle で示せます。",
+		"Have the person bring their secret (device or recovery QR), register it with POST /v1/people in secret, and ask again. One handle at a time, GET /v1/proofs/handle proves."}
+	hintProof = Sentence{"大きさと番号を /v1/status の確定済みの値以下にしてください。", "Use sizes and indices that are at most those of /v1/status."}
 )
 
 func row(status int, ja, en string, hint Sentence) entry {
@@ -70,7 +72,7 @@ var codesOfAPI = map[string]entry{
 	codeEvidenceUnknown: row(http.StatusNotFound, "その証拠はこのノードにありません。", "This node keeps no such evidence.", hintName),
 	codeNoStatus:        row(http.StatusUnprocessableEntity, "この記録には、変わる状態がありません。", "The record has no status that could change.", hintNothing),
 	codeNoReceipt:       row(http.StatusNotFound, "この記録に控えはありません。", "No receipt is made of this leaf.", hintNothing),
-	codeNoHandle:        row(http.StatusConflict, "この本人の秘密はここにないため、すべてであることを示せません。", "The person's secret is not kept here, so completeness cannot be shown.", Sentence{"本人の端末か回復用の QR で確かめてください。", "Check with the person's own device or recovery QR."}),
+	codeNoHandle:        row(http.StatusConflict, "この本人の秘密の控えがこのノードにないため、記録がこれで全部であることを示せません。", "This node holds no copy of the person's secret, so it cannot prove that these are all the records.", hintSecret),
 	codeNoClients:       row(http.StatusNotFound, "このノードは認可サーバーを動かしていません。", "This node runs no authorization server.", hintOperator),
 	codeRealClock:       row(http.StatusConflict, "この組織は実際の時刻で動いています。", "This consortium runs on the real clock.", hintNothing),
 	codeClockBack:       row(http.StatusConflict, "時計は戻せません。", "The clock does not go back.", hintTime),

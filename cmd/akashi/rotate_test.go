@@ -5,54 +5,49 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"filippo.io/torchwood"
 	"golang.org/x/mod/sumdb/tlog"
-
-	"github.com/akashi-ledger/akashi/node"
 )
 
-// rotate sends the form for a member's next keys round the members, the member
-// itself first; the last one posts it.
+// rotate replaces a member's keys by the command: the form goes from the member
+// itself round the others; the last one posts it.
 func (l *local) rotate(i int, others ...int) {
 	l.t.Helper()
-	s, err := node.LoadSettings(memberDir(l.dir, i))
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	form := map[string]any{"roles": []string{"cosigner", "record"}}
+	form := filepath.Join(l.t.TempDir(), "form")
 	for n, at := range append([]int{i}, others...) {
+		args := []string{"rotate", "http://" + address(l.base, at, portHTTP), "--token", l.tokens["admin"]}
+		if n == 0 {
+			args = append(args, "--keys", "cosigner,record")
+		} else {
+			args = append(args, "--form", form)
+		}
 		if n == len(others) {
-			form["submit"] = true
+			args = append(args, "--submit")
 		}
-		body, err := json.Marshal(form)
-		if err != nil {
+		var stdout, stderr bytes.Buffer
+		if code := report(&stderr, run(l.t.Context(), args, strings.NewReader(""), &stdout, &stderr)); code != 0 {
+			l.t.Fatalf("%q exits %d: %s%s", args, code, stdout.Bytes(), stderr.Bytes())
+		}
+		if n == len(others) {
+			if !strings.Contains(stdout.String(), "replaced, in leaf ") {
+				l.t.Fatalf("the change is not final: %s", stdout.Bytes())
+			}
+			return
+		}
+		if err := os.WriteFile(form, stdout.Bytes(), 0o600); err != nil {
 			l.t.Fatal(err)
 		}
-		admin := &http.Client{Transport: bearer(l.tokens["admin"])}
-		resp, err := admin.Post("http://"+address(l.base, at, portHTTP)+"/v1/members/"+s.Member+"/keys", "application/json", bytes.NewReader(body))
-		if err != nil {
-			l.t.Fatal(err)
+		if out, code := runFor(l.t, time.Minute, "rotate", "--form", form); code != 0 || strings.Count(out, "  cosigner  ") != 1 || strings.Count(out, ",") != n+1 {
+			l.t.Fatalf("the form after %d votes: %s", n+1, out)
 		}
-		b, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		form = map[string]any{}
-		if err != nil || json.Unmarshal(b, &form) != nil || resp.StatusCode != http.StatusOK {
-			l.t.Fatalf("keys of %s at member %d: %s %s", s.Member, at, resp.Status, b)
-		}
-		if n == len(others) && form["final"] != true {
-			l.t.Fatalf("the change is not final: %s", b)
-		}
-		delete(form, "final")
-		delete(form, "records")
-		delete(form, "idempotencyKey")
 	}
 }
 

@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	akashi "github.com/akashi-ledger/akashi/api/client"
+	"github.com/akashi-ledger/akashi/api/rest"
+	"github.com/akashi-ledger/akashi/ledger/record"
 	pb "github.com/google/trillian"
 	"github.com/google/trillian/client"
 	"github.com/google/trillian/integration"
@@ -85,7 +88,50 @@ func TestTrillianClients(t *testing.T) {
 		t.Errorf("the tree has %d leaves", n)
 	}
 
+	l.treeCalls(ctx)
 	l.consentClient(ctx)
+}
+
+// treeCalls makes, fills and proves a tree with this project's own client.
+func (l *local) treeCalls(ctx context.Context) {
+	l.t.Helper()
+	owner, err := l.client(1, l.tokens["admin"])
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	other, err := l.client(2, l.tokens["admin"])
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	made, err := owner.CreateTree(ctx, rest.TreeForm{Name: "typed", Type: "log"})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	form := rest.AppendForm{Leaves: []rest.TreeLeafForm{{Value: []byte("one")}, {Value: []byte("two"), Extra: []byte("beside")}}}
+	for _, again := range []bool{false, true} {
+		done, err := owner.AppendLeaves(ctx, made.ID, form)
+		if err != nil || !done.Final || len(done.Leaves) != 2 || done.Leaves[1].Index != 1 || done.Leaves[1].Duplicate != again {
+			l.t.Fatalf("again %v: %+v %v", again, done, err)
+		}
+	}
+	l.until("the leaves at another member", func() bool {
+		list, err := other.TreeLeaves(ctx, made.ID, 0)
+		return err == nil && len(list) == 2 && string(list[1].Extra) == "beside"
+	})
+	f, err := other.LeafProof(ctx, made.ID, 1)
+	if err != nil || string(f.Verdict.Committed.Value) != "two" {
+		l.t.Errorf("proof: %v", err)
+	}
+	tree, err := other.Tree(ctx, made.ID)
+	if err != nil || tree.Owner != made.Owner || tree.Anchor.Size != 2 {
+		l.t.Errorf("tree: %+v %v", tree, err)
+	}
+	if all, err := other.Trees(ctx); err != nil || len(all) != 2 {
+		l.t.Errorf("trees: %d %v", len(all), err)
+	}
+	if _, err := other.AppendLeaves(ctx, made.ID, form); akashi.CodeOf(err) != record.CodeNotAuthorised {
+		l.t.Errorf("another member writes: %v", err)
+	}
 }
 
 // consentClient follows the consent ledger, in which the tree and its advances

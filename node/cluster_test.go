@@ -29,6 +29,8 @@ type consortium struct {
 	ids   []string
 	dirs  map[string]string
 	nodes map[string]*node.Node
+
+	genesis []byte
 }
 
 var given sync.Map // addresses: the system gives a free one again soon
@@ -50,7 +52,13 @@ func freeAddr(t *testing.T) string {
 // found makes the data directories of four members.
 func found(t *testing.T, story bool) *consortium {
 	t.Helper()
-	c := &consortium{t: t, ids: []string{"a-sha", "b-sha", "c-sha", "pf"}, dirs: map[string]string{}, nodes: map[string]*node.Node{}}
+	return foundOf(t, story, "a-sha", "b-sha", "c-sha", "pf")
+}
+
+// foundOf makes the data directories of members, ascending.
+func foundOf(t *testing.T, story bool, ids ...string) *consortium {
+	t.Helper()
+	c := &consortium{t: t, ids: ids, dirs: map[string]string{}, nodes: map[string]*node.Node{}}
 	c.log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	if testing.Verbose() {
 		c.log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
@@ -81,6 +89,7 @@ func found(t *testing.T, story bool) *consortium {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.genesis = leaf
 	for _, id := range c.ids {
 		if err := keys[id].Save(c.dirs[id]); err != nil {
 			t.Fatal(err)

@@ -80,13 +80,9 @@ func (c *consortium) voted(r *record.Record, voters ...string) *record.Record {
 // join completes a candidate's directory and starts its node.
 func (c *consortium) join(id string) {
 	c.t.Helper()
-	genesis, err := os.ReadFile(filepath.Join(c.dirs["a-sha"], node.GenesisFile))
-	if err != nil {
-		c.t.Fatal(err)
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	if err := node.Join(ctx, c.dirs[id], genesis, nil, c.log.With("member", id)); err != nil {
+	if err := node.Join(ctx, c.dirs[id], c.genesis, nil, c.log.With("member", id)); err != nil {
 		c.t.Fatalf("join %s: %v", id, err)
 	}
 	c.start(id)
@@ -165,14 +161,11 @@ func TestClusterJoinAndLeave(t *testing.T) {
 	}
 	after := f.Policy.Sign()
 	fresh := c.receipt("d-sha", first.Outcomes[0].Index)
-	for what, v := range map[string]struct {
-		file []byte
-		p    *sign.Policy
-		want bool
-	}{"old, before": {old, before, true}, "old, after": {old, after, false}, "new, before": {fresh, before, false}, "new, after": {fresh, after, true}} {
-		if _, err := receipt.Verify(v.file, v.p); (err == nil) != v.want {
-			t.Errorf("%s: %v", what, err)
-		}
+	if _, err := receipt.Verify(old, before); err != nil {
+		t.Errorf("the receipt of before: %v", err)
+	}
+	if _, err := receipt.Verify(fresh, after); err != nil {
+		t.Errorf("the receipt of after: %v", err)
 	}
 
 	others, gone := []string{"a-sha", "c-sha", "d-sha", "pf"}, c.nodes["b-sha"].Peer()
@@ -211,4 +204,106 @@ func TestClusterJoinAndLeave(t *testing.T) {
 	c.start(others...)
 	c.ready()
 	c.post("d-sha", &record.Record{Kind: record.KindTick, Body: &record.Tick{}})
+}
+
+func (c *consortium) leader() string {
+	c.t.Helper()
+	var id string
+	c.eventually("somebody leads", func() error {
+		for _, n := range c.nodes {
+			if id = n.Leader(); id != "" && c.nodes[id] != nil {
+				return nil
+			}
+		}
+		return errors.New("nobody leads")
+	})
+	return id
+}
+
+func without(ids []string, id string) []string {
+	return slices.DeleteFunc(slices.Clone(ids), func(o string) bool { return o == id })
+}
+
+// TestClusterLeaderLeavesAndComesBack: the leader is voted out and hands leadership
+// on. It comes back under its id with new keys and what it held of people, and votes
+// again. Then a founder derives its state anew: it must hear members that came later.
+func TestClusterLeaderLeavesAndComesBack(t *testing.T) {
+	c := found(t, false)
+	c.start(c.ids...)
+	c.ready()
+	tick := func() *record.Record { return &record.Record{Kind: record.KindTick, Body: &record.Tick{}} }
+	id := c.leader()
+	for range 3 {
+		c.post(id, tick())
+	}
+	others := without(c.ids, id)
+	if r := c.change(others[0], c.removal(id, others...)); r.Refused != nil {
+		t.Fatalf("refused: %v", r.Refused)
+	}
+	c.ids = others
+	c.eventually("it is out of Raft", func() error { return c.votes(id, false) })
+	c.stop(id)
+	for _, o := range others {
+		c.post(o, tick())
+	}
+	old := c.dirs[id]
+	info := c.candidate(id)
+	for _, part := range []string{"blobs", "vault.slot"} {
+		if err := os.Rename(filepath.Join(old, part), filepath.Join(c.dirs[id], part)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := c.change(others[1], c.request(info, others...)); r.Refused != nil {
+		t.Fatalf("refused: %v", r.Refused)
+	}
+	c.join(id)
+	c.eventually("it is ready", c.nodes[id].Ready)
+	c.eventually("it votes again", func() error { return c.votes(id, true) })
+	c.post(id, tick())
+	c.settle()
+	c.cosigned(others[0], 4)
+
+	c.stop(others[0])
+	if err := os.RemoveAll(filepath.Join(c.dirs[others[0]], "state")); err != nil {
+		t.Fatal(err)
+	}
+	c.stop(others[1]) // so that its vote is needed, and its cosignature
+	c.start(others[0])
+	c.eventually("it has derived its state anew", c.nodes[others[0]].Ready)
+	c.post(others[0], tick())
+	c.start(others[1])
+	c.post(id, tick())
+	c.settle()
+}
+
+// TestClusterOfOneGrows: one member becomes two, where both must sign, and one again.
+func TestClusterOfOneGrows(t *testing.T) {
+	c := foundOf(t, false, "a-sha")
+	c.start("a-sha")
+	c.ready()
+	tick := func() *record.Record { return &record.Record{Kind: record.KindTick, Body: &record.Tick{}} }
+	c.post("a-sha", tick())
+	info := c.candidate("b-sha")
+	if r := c.change("a-sha", c.request(info, "a-sha")); r.Refused != nil {
+		t.Fatalf("refused: %v", r.Refused)
+	}
+	c.join("b-sha")
+	c.eventually("b is ready", c.nodes["b-sha"].Ready)
+	c.eventually("b votes", func() error { return c.votes("b-sha", true) })
+	c.post("b-sha", tick())
+	c.post("a-sha", tick())
+	if f := c.finalOf("a-sha"); f.Policy.K != 2 || len(f.Sigs) != 2 {
+		t.Errorf("%d of %d signed", len(f.Sigs), f.Policy.K)
+	}
+	if r := c.change("b-sha", c.removal("a-sha", "a-sha", "b-sha")); r.Refused != nil { // the founder leaves
+		t.Fatalf("refused: %v", r.Refused)
+	}
+	c.eventually("a is out of Raft", func() error { return c.votes("a-sha", false) })
+	c.stop("a-sha")
+	c.ids = []string{"b-sha"}
+	c.post("b-sha", tick())
+	c.stop("b-sha")
+	c.start("b-sha")
+	c.eventually("b goes on alone", c.nodes["b-sha"].Ready)
+	c.post("b-sha", tick())
 }

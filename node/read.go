@@ -100,13 +100,16 @@ func (n *Node) freshAt() uint64 {
 	return 0
 }
 
-// Ready reports whether the node can serve: it has a final checkpoint, and
-// knows a leader.
+// Ready reports whether the node can serve: it has derived that it is a member,
+// has a final checkpoint, and knows a leader.
 func (n *Node) Ready() error {
 	_, seated := n.peers.Load().servers[n.Settings.Member]
+	_, derived := n.recordKey()
 	switch {
 	case !seated:
 		return errors.New("this member is none of the consortium's")
+	case !derived:
+		return errors.New("the log is derived: it has not come to this member's joining")
 	case n.Final() == nil:
 		return errors.New("no final checkpoint yet")
 	case n.Leader() == "":

@@ -26,11 +26,20 @@ func (n *Node) cosignerKeys() []sign.Key {
 func (n *Node) recordKey() (sign.Key, bool) { return n.key(n.Settings.Member) }
 
 // key returns the signing key of an issuer of ours: the one that the register
-// has for it, and for a party that is not admitted yet the one that is ready.
+// has for it, and for a party that is not admitted yet the one that is ready. Who has
+// left has none.
 func (n *Node) key(issuer string) (sign.Key, bool) {
-	p, err := rules.Load[rules.Party](n.ledger.State(), rules.KeyParty(issuer))
+	st := n.ledger.State()
+	p, err := rules.Load[rules.Party](st, rules.KeyParty(issuer))
+	there := true
+	if err == nil && p != nil && (p.Member || p.Active()) { // a party that ended may be admitted again
+		there, err = rules.Here(st, p)
+	}
 	if err != nil {
 		n.Log.Error("a party could not be read", "party", issuer, "err", err)
+		return sign.Key{}, false
+	}
+	if !there {
 		return sign.Key{}, false
 	}
 	n.keysMu.RLock()

@@ -221,14 +221,18 @@ func (c *call) parties() (any, error) {
 			return nil, err
 		}
 		if p != nil {
-			list.Parties = append(list.Parties, partyView(p))
+			there, err := rules.Here(view, p)
+			if err != nil {
+				return nil, err
+			}
+			list.Parties = append(list.Parties, partyView(p, there))
 		}
 	}
 	return list, nil
 }
 
-func partyView(p *rules.Party) PartyView {
-	return PartyView{ID: p.ID, Name: p.Name, Member: p.Member, Host: p.Host, Active: p.Active(), Regime: p.Regime, Country: p.Country,
+func partyView(p *rules.Party, active bool) PartyView {
+	return PartyView{ID: p.ID, Name: p.Name, Member: p.Member, Host: p.Host, Active: active, Regime: p.Regime, Country: p.Country,
 		Categories: list(p.Categories), Key: hex.EncodeToString(p.Key[:]), Joined: p.Joined, Left: p.Left}
 }
 

@@ -32,12 +32,13 @@ var (
 	ErrUnknown   = &Error{"outcome.unknown", KindUnknown, "the outcome is not known yet; ask again with the same Idempotency-Key"}
 	ErrKeyReused = &Error{"idempotency-key.reused", KindRefusal, "the Idempotency-Key stands for another request"}
 	ErrNoKey     = &Error{"not-authorised", KindRefusal, "this node does not sign for the issuer"}
+	ErrLeft      = &Error{"member-not-active", KindRefusal, "the issuer, or the member whose node acts for it, has left the consortium"}
 	ErrTooLarge  = &Error{"request.too-large", KindRefusal, "the request does not fit one submission"}
 	ErrStopped   = &Error{"outbox.stopped", KindStop, "the outbox stopped after a failed write"}
 )
 
 // Errors lists every error for tables of codes.
-var Errors = []*Error{ErrBusy, ErrNoLeader, ErrStorage, ErrClosed, ErrExpired, ErrUnknown, ErrKeyReused, ErrNoKey, ErrTooLarge, ErrStopped}
+var Errors = []*Error{ErrBusy, ErrNoLeader, ErrStorage, ErrClosed, ErrExpired, ErrUnknown, ErrKeyReused, ErrNoKey, ErrLeft, ErrTooLarge, ErrStopped}
 
 // UnknownError is an ErrUnknown with the key under which to ask again.
 type UnknownError struct {

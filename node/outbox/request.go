@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/akashi-ledger/akashi/crypto/merkle"
 	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node/store"
 )
 
@@ -152,6 +154,19 @@ func (o *Outbox) submit(ctx context.Context, req Request, committed bool) (*Resu
 	return &named, nil
 }
 
+// noKey says why an issuer has no key here.
+func (o *Outbox) noKey(issuer string) error {
+	view := o.State()
+	p, err := rules.Load[rules.Party](view, rules.KeyParty(issuer))
+	if err != nil || p == nil {
+		return errors.Join(err, ErrNoKey)
+	}
+	if there, err := rules.Here(view, p); err == nil && !there {
+		return ErrLeft
+	}
+	return ErrNoKey
+}
+
 // newCall encodes and hashes the records.
 func (o *Outbox) newCall(req *Request) (*call, error) {
 	n := len(req.Records)
@@ -159,7 +174,7 @@ func (o *Outbox) newCall(req *Request) (*call, error) {
 		return nil, fmt.Errorf("%w: %d records and %d blobs", ErrTooLarge, n, len(req.Keep))
 	}
 	if _, ok := o.Key(req.Issuer); !ok {
-		return nil, ErrNoKey
+		return nil, o.noKey(req.Issuer)
 	}
 	l, err := o.laneOf(req.Issuer)
 	if err != nil {

@@ -294,8 +294,15 @@ type Erasure struct {
 	ID      string
 	Index   uint64
 	TimeMs  int64
-	Done    []Holder
+	Done    []Holder // custodians of copies too
 	Pending []record.Text
+	Lost    []Lost
+}
+
+// Lost is a custodian that reported its copies as lost: it will not attest.
+type Lost struct {
+	Name   record.Text
+	Stolen bool
 }
 
 // Holder has attested that it destroyed the keys.

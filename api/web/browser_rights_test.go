@@ -45,7 +45,7 @@ func TestBrowserRights(t *testing.T) {
 	shot(t, ctx, "ending", 360, 768, 1280)
 	narrow(t, ctx, "ending")
 	run(t, ctx, click("#w-erase"), click(".decide button"), settled("ok"))
-	if got := textOf(t, ctx, "#main"); !strings.Contains(got, "3か所のうち2か所が消しました") || !strings.Contains(got, "みなと市") || len(s.ended) != 1 {
+	if got := textOf(t, ctx, "#main"); !strings.Contains(got, "4か所のうち2か所が消しました") || !strings.Contains(got, "写しを盗まれたと届け出ています") || !strings.Contains(got, "みなと市") || len(s.ended) != 1 {
 		t.Errorf("the erasure: %s, %v", got, s.ended)
 	}
 	run(t, ctx, chromedp.Evaluate[chromedp.Void](`document.querySelector("#said").open = true`))

@@ -119,4 +119,4 @@ func (s *server) erasure(w http.ResponseWriter, r *http.Request) {
 }
 
 // All is how many holders an erasure asks.
-func (e *Erasure) All() int { return len(e.Done) + len(e.Pending) }
+func (e *Erasure) All() int { return len(e.Done) + len(e.Pending) + len(e.Lost) }

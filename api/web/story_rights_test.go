@@ -126,7 +126,8 @@ func (s *story) Erasure(_ context.Context, id string) (*web.Erasure, error) {
 	}
 	index, _ := s.c.Find(s.erasure)
 	return &web.Erasure{ID: id, Index: index, TimeMs: int64(s.c.NowMs) - 120_000, Pending: []record.Text{members["minato"]},
-		Done: []web.Holder{{Name: members["aoba"], TimeMs: int64(s.c.NowMs) - 60_000, Class: "file", Until: "2029-11-18"}, {Name: members["kitahi"], TimeMs: int64(s.c.NowMs), Class: "file"}}}, nil
+		Done: []web.Holder{{Name: members["aoba"], TimeMs: int64(s.c.NowMs) - 60_000, Class: "file", Until: "2029-11-18"}, {Name: members["kitahi"], TimeMs: int64(s.c.NowMs), Class: "file"}},
+		Lost: []web.Lost{{Name: record.Text{Ja: "みなと（あおばの鍵の写し）", En: "Minato (copies of the keys of Aoba)"}, Stolen: true}}}, nil
 }
 
 func (s *story) Certificate(_ context.Context, id string) ([]byte, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -129,15 +130,12 @@ func (b *pageBackend) Ending(ctx context.Context, person, service string) (*web.
 	return e, nil
 }
 
-// End implements web.Erasures. The purposes go off first, so that nothing leaves
-// while keys are being destroyed.
+// End implements web.Erasures. Erasing stops everything here at once by itself; a
+// revocation beside it would tell from the log whose erasure it is.
 func (b *pageBackend) End(ctx context.Context, person, service string, erase bool, once string) (string, bool, error) {
-	final, err := pageDone(b.n.Desk().Withdraw(ctx, custody.Call{Client: "page", Key: once}, custody.WithdrawRequest{Person: custody.Ref(person), Service: service}))
-	if err != nil && !(erase && errors.Is(err, web.ErrNotFound)) { // nothing is on any more: what is held can go all the same
-		return "", false, err
-	}
 	if !erase {
-		return "", final, nil
+		final, err := pageDone(b.n.Desk().Withdraw(ctx, custody.Call{Client: "page", Key: once}, custody.WithdrawRequest{Person: custody.Ref(person), Service: service}))
+		return "", final, err
 	}
 	view, _, err := b.n.Desk().Erase(ctx, custody.Call{Client: "page", Key: once + "-erase"}, custody.EraseRequest{Person: custody.Ref(person), Cause: "withdrawal", Service: service})
 	if err != nil {
@@ -162,6 +160,18 @@ func (b *pageBackend) Erasure(ctx context.Context, id string) (*web.Erasure, err
 	}
 	for _, id := range v.Pending {
 		e.Pending = append(e.Pending, w.party(id))
+	}
+	for _, c := range v.Copies {
+		at, of := w.party(c.Custodian), w.party(c.Member)
+		name := record.Text{Ja: at.Ja + "（" + of.Ja + "の鍵の写し）", En: cmp.Or(at.En, at.Ja) + " (copies of the keys of " + cmp.Or(of.En, of.Ja) + ")"}
+		switch {
+		case c.TimeMs != 0:
+			e.Done = append(e.Done, web.Holder{Name: name, TimeMs: int64(c.TimeMs), Class: c.Class})
+		case c.Lost != "":
+			e.Lost = append(e.Lost, web.Lost{Name: name, Stolen: c.Lost == record.LostStolen})
+		default:
+			e.Pending = append(e.Pending, name)
+		}
 	}
 	return e, nil
 }

@@ -215,3 +215,22 @@ func TestMissedClosing(t *testing.T) {
 		t.Fatal("never closed")
 	}
 }
+
+// The view names the custodians of copies, until they attest or lost them.
+func TestErasureCopies(t *testing.T) {
+	w := newWorld(t, "a-sha")
+	a := w.members["a-sha"]
+	for _, id := range []string{"b-sha", "c-sha"} {
+		w.must("a-sha", w.c.Custodian("a-sha", id, 0))
+		w.must(id, w.c.Custodian("a-sha", id, 3))
+	}
+	view, _, err := a.Erase(ctx, Call{}, EraseRequest{Person: w.standard(), Cause: "request"})
+	noErr(t, err)
+	w.must("b-sha", w.c.AttestCopies(mustID(t, view.ID), "a-sha", 4))
+	w.must("c-sha", w.c.CustodianLost("a-sha", "c-sha", record.LostStolen))
+	view, err = a.Erasure(ctx, view.ID)
+	noErr(t, err)
+	if len(view.Done) != 1 || len(view.Copies) != 2 || view.Copies[0].TimeMs == 0 || view.Copies[0].Lost != "" || view.Copies[1].TimeMs != 0 || view.Copies[1].Lost != record.LostStolen {
+		t.Errorf("%+v", view)
+	}
+}

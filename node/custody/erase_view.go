@@ -36,6 +36,17 @@ func (d *Desk) Erasure(_ context.Context, id string) (*ErasureView, error) {
 		}
 		v.Done = append(v.Done, done)
 	}
+	for _, c := range e.Copies {
+		copied := CopyErased{Member: c.Member, Custodian: c.Custodian, TimeMs: c.TimeMs, Class: c.Class}
+		custody, err := rules.Load[rules.Custody](st, rules.KeyCustody(c.Member))
+		if err != nil {
+			return nil, err
+		}
+		if loss := e.Lost(c, custody); loss != nil {
+			copied.Lost = loss.Reason
+		}
+		v.Copies = append(v.Copies, copied)
+	}
 	if v.Index, _, err = st.IndexOf(rid); err != nil {
 		return nil, err
 	}

@@ -254,6 +254,7 @@ type ErasureView struct {
 	TimeMs  uint64         `json:"timeMs"`
 	Pending []string       `json:"pending"`
 	Done    []HolderErased `json:"done"`
+	Copies  []CopyErased   `json:"copies,omitempty"` // at the holders' custodians
 	Index   uint64         `json:"index"`
 
 	// RecordsUntil are the days, 2006-01-02 in JST, with whose end the record
@@ -264,6 +265,16 @@ type ErasureView struct {
 	// DueMs is when the period of the dataset had ended that was erased, or the last
 	// hold on it.
 	DueMs uint64 `json:"dueMs,omitempty"`
+}
+
+// CopyErased is what became of the copies of a member's keys at one custodian:
+// TimeMs and Lost absent, it has not attested.
+type CopyErased struct {
+	Member    string `json:"member"` // whose keys they are of
+	Custodian string `json:"custodian"`
+	TimeMs    uint64 `json:"timeMs,omitempty"`
+	Class     string `json:"class,omitempty"`
+	Lost      string `json:"lost,omitempty"` // destroyed, stolen: reported, and never to be attested
 }
 
 // HolderErased is one holder's attestation.

@@ -1,6 +1,7 @@
 package tiles
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -35,7 +36,7 @@ func (h *handler) policy(w http.ResponseWriter, r *http.Request, path string, st
 	epoch, caching := now.Epoch, fresh
 	if number, ok := strings.CutPrefix(path, "policy/"); ok {
 		epoch, err = strconv.ParseUint(number, 10, 64)
-		if err != nil || strconv.FormatUint(epoch, 10) != number || epoch > now.Epoch {
+		if err != nil || strconv.FormatUint(epoch, 10) != number {
 			return errAbsent
 		}
 		if epoch < now.Epoch {
@@ -50,10 +51,29 @@ func (h *handler) policy(w http.ResponseWriter, r *http.Request, path string, st
 	return nil
 }
 
+// coming returns the policy of the epoch that begins behind the shown checkpoint:
+// a witness that it requires needs it before anything of that epoch is final.
+func coming(st *store.State, epoch uint64) (*sign.Policy, error) {
+	p, err := rules.Load[rules.Policy](st, rules.KeyPolicy)
+	if err != nil || p == nil || p.Epoch != epoch {
+		return nil, cmp.Or(err, errAbsent)
+	}
+	closing, err := st.EndOf(p.First - 1)
+	if err != nil {
+		return nil, err
+	}
+	out := p.Sign()
+	out.Range = &sign.Range{Epoch: epoch, First: sign.RangeEnd{Height: p.First, Size: closing.Size + 1}}
+	return out, nil
+}
+
 // policyOf returns the policy of an epoch with its range, as the ends up to a
 // state show it.
 func policyOf(st *store.State, now *rules.Policy, epoch uint64) (*sign.Policy, error) {
 	p, closing := now, rules.End{}
+	if epoch > now.Epoch {
+		return coming(st, epoch)
+	}
 	if epoch < now.Epoch {
 		past, err := pastOf(st, epoch)
 		if err != nil {

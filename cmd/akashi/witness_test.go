@@ -19,6 +19,7 @@ import (
 
 	"github.com/akashi-ledger/akashi/api/rest"
 	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/receipt"
 	"github.com/akashi-ledger/akashi/node"
 	"github.com/akashi-ledger/akashi/node/witness/witnesstest"
 	"golang.org/x/crypto/ssh/agent"
@@ -150,6 +151,64 @@ func TestRequiredWitness(t *testing.T) {
 	if n := w.Answers(http.StatusForbidden) + w.Answers(http.StatusUnprocessableEntity) + w.Answers(http.StatusBadRequest); n > 0 {
 		t.Errorf("the witness refused %d requests", n)
 	}
+	l.rotateUnder(w)
+}
+
+// rotateUnder replaces a member's keys where a witness is required: the change is
+// final as before, and what comes after it once the witness knows the new policy.
+func (l *local) rotateUnder(w *witnesstest.Witness) {
+	l.t.Helper()
+	l.rotate(1, 0, 2)
+	// A witness refuses checkpoints with the new key among their k until it knows it.
+	next := new(sign.Policy)
+	l.until("the next policy", func() bool {
+		code, text := l.get("http://"+address(l.base, 0, portHTTP)+"/log/policy/1", "")
+		p, err := sign.ParsePolicy(text)
+		if code == http.StatusOK && err == nil {
+			next = p
+		}
+		return next.K > 0
+	})
+	if next.WitnessK != 1 || next.Range.Epoch != 1 {
+		l.t.Errorf("the next policy requires %d witnesses, from %+v", next.WitnessK, next.Range)
+	}
+	members := *next
+	members.Witnesses, members.WitnessK, members.Range = nil, 0, nil
+	w.SetPolicy(&members)
+	l.until("the next epoch is final", func() bool { return l.status(0).Final.Size >= next.Range.First.Size })
+	policies := l.followed(0)
+	if len(policies) != 2 {
+		l.t.Fatalf("the chain leads to %d policies", len(policies))
+	}
+	for i := range l.members {
+		id := l.mustWrite(i, 20*time.Second)
+		code, b := l.get("http://"+address(l.base, i, portHTTP)+"/v1/records/"+id+"/receipt", l.tokens["auditor"])
+		if code != http.StatusOK {
+			l.t.Fatalf("receipt: %d %s", code, b)
+		}
+		for want, ps := range map[bool][]*sign.Policy{true: policies, false: policies[:1]} {
+			if _, err := receipt.Verify(b, ps...); (err == nil) != want {
+				l.t.Errorf("receipt of the next epoch under %d policies: %v", len(ps), err)
+			}
+		}
+	}
+	l.witnessedAt(3, w.Name, w.Key.Public())
+	audited(l.t, 0, "http://"+address(l.base, 0, portHTTP), "--policy", policyFile(l.dir), "--token", l.tokens["auditor"])
+}
+
+// followed returns the policies to which the founding's leads at a member.
+func (l *local) followed(i int) []*sign.Policy {
+	l.t.Helper()
+	first, err := readPolicies([]string{policyFile(l.dir)})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	code, chain := l.get("http://"+address(l.base, i, portHTTP)+"/log/policy/chain", "")
+	all, err := receipt.FollowChain(chain, first)
+	if err != nil || code != http.StatusOK {
+		l.t.Fatalf("chain: %d %v", code, err)
+	}
+	return all
 }
 
 func (l *local) status(i int) *rest.Status {

@@ -42,6 +42,13 @@ func (w *Witness) SetDown(down bool) {
 	w.down = down
 }
 
+// SetPolicy tells the witness whose cosignatures count from now on.
+func (w *Witness) SetPolicy(p *sign.Policy) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.Policy = p
+}
+
 // Size is the size of the latest checkpoint that it cosigned.
 func (w *Witness) Size() uint64 {
 	w.mu.Lock()

@@ -84,7 +84,8 @@ func (n *Node) Desk() *custody.Desk { return n.desk }
 func (n *Node) Forest() *forest.Forest { return n.forest }
 
 // FalseAdvances returns how many tree.advance records this node has met that do
-// not say what their trees have: each is evidence against its issuer.
+// not say what their trees have. With a true one after it, each is evidence
+// against its issuer (Evidence).
 func (n *Node) FalseAdvances() uint64 { return n.ledger.CountFalseAdvances() }
 
 // Outbox returns the way into the ledger.

@@ -25,7 +25,7 @@ type Status struct {
 	Final     *FinalPoint `json:"final,omitempty" doc:"the highest final checkpoint"`
 
 	Witnesses []WitnessView  `json:"witnesses,omitempty" doc:"external witnesses that this node asks"`
-	False     []FalseAdvance `json:"falseAdvances,omitempty" doc:"anchors of commitment trees that are not what the trees have: evidence against their issuers"`
+	False     []FalseAdvance `json:"falseAdvances,omitempty" doc:"anchors of commitment trees that are not what the trees have; /v1/evidence once a true one contradicts them"`
 }
 
 // WitnessView is how an external witness stands, as this node sees it.

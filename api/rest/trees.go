@@ -116,7 +116,7 @@ type TreeLeafView struct {
 	TimeMs   uint64 `json:"timeMs"`
 }
 
-// FalseAdvance is evidence: a tree.advance that is not what the tree has.
+// FalseAdvance is a tree.advance that is not what the tree has.
 type FalseAdvance struct {
 	Tree     string `json:"tree"`
 	Issuer   string `json:"issuer"`

@@ -72,6 +72,12 @@ func keep(path string, b []byte) error {
 
 func fetchAxe() ([]byte, error) {
 	npm, err := exec.LookPath("npm")
+	if err != nil { // on a machine that is ours alone, as with Chromium
+		if apt, missing := exec.LookPath("apt-get"); missing == nil && os.Getuid() == 0 {
+			exec.Command("sh", "-c", apt+" update -qq && DEBIAN_FRONTEND=noninteractive "+apt+" install -y -qq --no-install-recommends npm").Run()
+			npm, err = exec.LookPath("npm")
+		}
+	}
 	if err != nil {
 		return nil, errors.New("the pages are checked for accessibility with axe-core, which npm fetches, and there is no npm. " +
 			"Install it (Debian: apt-get install npm); go test -short leaves these tests out")
@@ -170,7 +176,7 @@ func TestBrowserAccessible(t *testing.T) {
 	for _, address := range []string{"/", "/verify", "/nowhere"} {
 		accessibleAt(t, ctx, srv.URL+address, ready)
 	}
-	accessibleAt(t, ctx, receipt, ready) // nobody has signed in
+	accessibleAt(t, ctx, srv.URL+"/all", ready) // nobody has signed in
 	run(t, ctx, chromedp.Navigate(srv.URL+"/enter?code=once"))
 	accessibleAt(t, ctx, srv.URL+"/", seen(".cons"))
 	for address, ready := range map[string]step{"/services/alert/alert": seen(".ask"), "/history": seen(".flow"), "/receipts": seen(".rcs"),

@@ -241,7 +241,7 @@ func (s *State) FalseAdvances(from uint64, fn func(*FalseAdvance) error) error {
 	for it.Seek(forestKey(treeOfFalse, from)); it.Valid(); it.Next() {
 		f := new(FalseAdvance)
 		if err := it.Item().Value(func(b []byte) error { return canon.Decode(b, f) }); err != nil {
-			return fmt.Errorf("%w: evidence: %w", ErrDamaged, err)
+			return fmt.Errorf("%w: a false tree.advance: %w", ErrDamaged, err)
 		}
 		if err := fn(f); err != nil {
 			return err

@@ -159,7 +159,7 @@ func (l *Ledger) wrote(h *harvest) {
 	ts.room.Store(forest.MaxPending)
 	for i := range h.untrue {
 		f := &h.untrue[i]
-		l.log.Error("evidence: a tree.advance is not what the tree has", "tree", f.Tree, "issuer", f.Issuer, "logIndex", f.LogIndex, "size", f.Size, "have", f.HaveSize)
+		l.log.Error("a tree.advance is not what the tree has", "tree", f.Tree, "issuer", f.Issuer, "logIndex", f.LogIndex, "size", f.Size, "have", f.HaveSize)
 	}
 	l.falseAdvances.Add(uint64(len(h.untrue)))
 }

@@ -337,7 +337,7 @@ func (l *Ledger) Final(height uint64) {
 	}
 }
 
-// CountFalseAdvances returns how many advances are evidence against their issuers.
+// CountFalseAdvances returns how many advances do not say what their trees have.
 func (l *Ledger) CountFalseAdvances() uint64 { return l.falseAdvances.Load() }
 
 // Sync makes everything that was applied durable.

@@ -45,7 +45,7 @@ func TestClusterRetention(t *testing.T) {
 		}
 	}
 	view := func(id string) record.Code {
-		_, err := c.nodes[id].Desk().ReadDataset(ctx, call, datasets[id].ID, "service")
+		_, err := c.nodes[id].Desk().ReadDataset(ctx, call, datasets[id].ID, custody.Reader{Purpose: "service"})
 		return codeOf(err)
 	}
 	set(v.Until.Add(-time.Second))

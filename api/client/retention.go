@@ -19,9 +19,53 @@ func (c *Client) Collect(ctx context.Context, r custody.Collection) (*custody.Da
 	return write[custody.Dataset](ctx, c, "/v1/datasets", r)
 }
 
-// Dataset looks at a dataset for a purpose.
-func (c *Client) Dataset(ctx context.Context, id, purpose string) (*custody.Dataset, error) {
-	return read[custody.Dataset](ctx, c, dataset(id), url.Values{"purpose": {purpose}})
+// Dataset looks at a dataset.
+func (c *Client) Dataset(ctx context.Context, id string, by custody.Reader) (*custody.Dataset, error) {
+	query := url.Values{"purpose": {by.Purpose}}
+	for name, value := range map[string]string{"site": by.Site, "staff": by.Staff} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	return read[custody.Dataset](ctx, c, dataset(id), query)
+}
+
+// AssignManager names the one manager of a site.
+func (c *Client) AssignManager(ctx context.Context, site string, f rest.ManagerForm) (*Done, error) {
+	return put[Done](ctx, c, "/v1/sites/"+url.PathEscape(site)+"/manager", f)
+}
+
+// RotateCredential notes that a member of staff has a new credential.
+func (c *Client) RotateCredential(ctx context.Context, staff string) (*Done, error) {
+	return write[Done](ctx, c, "/v1/staff/"+url.PathEscape(staff)+"/credential", nil)
+}
+
+// StaffLeave notes that a member of staff has left.
+func (c *Client) StaffLeave(ctx context.Context, staff string) (*Done, error) {
+	return write[Done](ctx, c, "/v1/staff/"+url.PathEscape(staff)+"/leave", nil)
+}
+
+// PostSign notes the sign at a sensor.
+func (c *Client) PostSign(ctx context.Context, sensor string, s custody.Sign) (*Done, error) {
+	return put[Done](ctx, c, "/v1/sensors/"+url.PathEscape(sensor)+"/sign", s)
+}
+
+func put[T any](ctx context.Context, c *Client, path string, body any) (*T, error) {
+	out := new(T)
+	if err := c.send(ctx, http.MethodPut, path, body, out); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// FileRight asks a member by right.
+func (c *Client) FileRight(ctx context.Context, ref custody.Ref, f rest.RightForm) (*custody.RightView, error) {
+	return write[custody.RightView](ctx, c, aboutPerson(ref, "/requests"), f)
+}
+
+// AnswerRight answers a request.
+func (c *Client) AnswerRight(ctx context.Context, id string, f rest.AnswerForm) (*custody.RightView, error) {
+	return write[custody.RightView](ctx, c, "/v1/requests/"+url.PathEscape(id)+"/answer", f)
 }
 
 // EraseDataset destroys a dataset.

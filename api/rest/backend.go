@@ -71,6 +71,7 @@ type Desk interface {
 	Erasures
 	Rights
 	Retention
+	Managers
 	Sensors
 }
 
@@ -136,8 +137,16 @@ type Retention interface {
 	Holds
 	Dates(ctx context.Context, ref custody.Ref) (*custody.Dates, error)
 	Collect(ctx context.Context, c custody.Call, r custody.Collection) (*custody.Dataset, error)
-	ReadDataset(ctx context.Context, c custody.Call, id, purpose string) (*custody.Dataset, error)
+	ReadDataset(ctx context.Context, c custody.Call, id string, by custody.Reader) (*custody.Dataset, error)
 	EraseDataset(ctx context.Context, c custody.Call, id string) (*custody.ErasureView, *custody.Done, error)
+}
+
+// Managers are who may look at the datasets of a site.
+type Managers interface {
+	AssignManager(ctx context.Context, c custody.Call, site, staff, replaces string) error
+	RotateCredential(ctx context.Context, c custody.Call, staff string) error
+	StaffLeave(ctx context.Context, c custody.Call, staff string) error
+	PostSign(ctx context.Context, c custody.Call, sensor string, s custody.Sign) error
 }
 
 // Holds keep identities from being destroyed.

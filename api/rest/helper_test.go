@@ -506,8 +506,28 @@ func (d *desk) Collect(_ context.Context, c custody.Call, r custody.Collection) 
 	return &custody.Dataset{ID: strings.Repeat("da", 16), Person: r.Person}, err
 }
 
-func (d *desk) ReadDataset(_ context.Context, c custody.Call, id, purpose string) (*custody.Dataset, error) {
-	_, err := d.note("dataset", c, id+" "+purpose)
+func (d *desk) AssignManager(_ context.Context, c custody.Call, site, staff, replaces string) error {
+	_, err := d.note("assign-manager", c, site+" "+staff+" "+replaces)
+	return err
+}
+
+func (d *desk) RotateCredential(_ context.Context, c custody.Call, staff string) error {
+	_, err := d.note("rotate-credential", c, staff)
+	return err
+}
+
+func (d *desk) StaffLeave(_ context.Context, c custody.Call, staff string) error {
+	_, err := d.note("staff-leave", c, staff)
+	return err
+}
+
+func (d *desk) PostSign(_ context.Context, c custody.Call, sensor string, s custody.Sign) error {
+	_, err := d.note("sign", c, sensor+" "+s.Photo)
+	return err
+}
+
+func (d *desk) ReadDataset(_ context.Context, c custody.Call, id string, by custody.Reader) (*custody.Dataset, error) {
+	_, err := d.note("dataset", c, id+" "+by.Purpose)
 	return &custody.Dataset{ID: id}, err
 }
 

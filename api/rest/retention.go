@@ -24,7 +24,7 @@ func retentionRoutes() []*route {
 		{method: "POST", path: "/v1/datasets", name: "collect", tag: "datasets", text: Sentence{"期限つきの取得", "Collect data about a person that is kept until a deadline"},
 			roles: staff, body: custody.Collection{}, result: custody.Dataset{}, writes: true, handle: (*call).collect},
 		{method: "GET", path: "/v1/datasets/{id}", name: "dataset", tag: "datasets", text: Sentence{"保存データの閲覧", "Look at a dataset, for a purpose; each access is noted"},
-			roles: admin | manager, query: []parameter{{"purpose", "what it is looked at for"}}, result: custody.Dataset{}, handle: (*call).dataset},
+			roles: admin | manager, query: []parameter{{"purpose", "what it is looked at for"}, {"site", "whose manager looks"}, {"staff", "who looks"}}, result: custody.Dataset{}, handle: (*call).dataset},
 		{method: "DELETE", path: "/v1/datasets/{id}", name: "erase-dataset", tag: "datasets", text: Sentence{"保存データの消去", "Destroy a dataset before its deadline, or at it"},
 			roles: admin | manager, result: ErasureDone{}, writes: true, handle: (*call).eraseDataset},
 		{method: "POST", path: "/v1/holds", name: "place-hold", tag: "holds", text: Sentence{"消去を待たせる", "Hold identities against destruction, with a reason and an end"},
@@ -48,15 +48,7 @@ func (c *call) dates() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return orNil(c.Desk.Dates(c.ctx, ref))
-}
-
-// orNil keeps a nil pointer from becoming an answer.
-func orNil[T any](v *T, err error) (any, error) {
-	if err != nil {
-		return nil, err
-	}
-	return v, nil
+	return some(c.Desk.Dates(c.ctx, ref))
 }
 
 func (c *call) collect() (any, error) {
@@ -71,7 +63,7 @@ func (c *call) collect() (any, error) {
 	if err := c.ownsService(r.Service); err != nil {
 		return nil, err
 	}
-	return orNil(c.Desk.Collect(c.ctx, to, r))
+	return some(c.Desk.Collect(c.ctx, to, r))
 }
 
 func (c *call) dataset() (any, error) {
@@ -83,7 +75,8 @@ func (c *call) dataset() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return orNil(c.Desk.ReadDataset(c.ctx, custody.Call{Client: c.client()}, id, purpose))
+	by := custody.Reader{Purpose: purpose, Site: c.query.Get("site"), Staff: c.query.Get("staff")}
+	return some(c.Desk.ReadDataset(c.ctx, custody.Call{Client: c.client()}, id, by))
 }
 
 func (c *call) eraseDataset() (any, error) {
@@ -111,7 +104,7 @@ func (c *call) placeHold() (any, error) {
 	if r.Person, err = c.about(r.Person); err != nil {
 		return nil, err
 	}
-	return orNil(c.Desk.PlaceHold(c.ctx, to, r))
+	return some(c.Desk.PlaceHold(c.ctx, to, r))
 }
 
 func (c *call) holds() (any, error) {
@@ -136,5 +129,5 @@ func (c *call) liftHold() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return orNil(c.Desk.LiftHold(c.ctx, to, id, f.Reason))
+	return some(c.Desk.LiftHold(c.ctx, to, id, f.Reason))
 }

@@ -78,6 +78,12 @@ const (
 	CodePurposeNotAllowed   Code = "purpose-not-allowed"
 	CodeReasonMissing       Code = "reason-missing"
 	CodeOnHold              Code = "on-hold"
+	CodeNotManager          Code = "not-manager"
+	CodeManagerAssigned     Code = "manager-already-assigned"
+	CodeStaffLeft           Code = "staff-left"
+	CodeCredentialOverdue   Code = "credential-overdue"
+	CodeSignMissing         Code = "signage-missing"
+	CodeSignIncomplete      Code = "signage-incomplete"
 
 	CodeDeclined         Code = "declined" // the person saw the screen and did not agree
 	CodeDeferred         Code = "deferred" // the person put the decision off

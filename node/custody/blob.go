@@ -28,6 +28,7 @@ import (
 //	desk/t/PARTY/…      commitment tree
 //	desk/u/CLASS/ID     what a person asks for by right
 //	desk/p/CLASS        what a person stopped
+//	desk/m/staff        managers, staff and signs
 const (
 	kindKey      = 'k'
 	kindSheet    = 'i'
@@ -46,6 +47,7 @@ const (
 	kindTree     = 't'
 	kindRight    = 'u'
 	kindStops    = 'p'
+	kindBook     = 'm'
 )
 
 const blobRoot = "desk/"

@@ -33,6 +33,9 @@ type Collection struct {
 	Retention string            `json:"retention,omitempty"` // ISO 8601; "": as long as the items may be kept
 	From      string            `json:"from,omitempty"`      // id of the dataset that this is made of
 	Reason    string            `json:"reason,omitempty"`    // needed with From
+	Sensor    string            `json:"sensor,omitempty"`    // that saw it
+	Site      string            `json:"site,omitempty"`      // with From: whose manager it is
+	Staff     string            `json:"staff,omitempty"`     // with From: who makes it
 }
 
 // A Dataset as it is shown. Items are absent where only its dates were asked for.
@@ -80,7 +83,7 @@ func (d *Desk) Collect(_ context.Context, c Call, r Collection) (*Dataset, error
 	if v, err := d.collectAgain(c, s.Owner, body); v != nil || err != nil {
 		return v, err
 	}
-	if err := d.checkCollection(st, &r); err != nil {
+	if err := d.checkCollection(st, c, s, &r); err != nil {
 		return nil, err
 	}
 	defer d.lock(string(r.Person))()
@@ -132,7 +135,7 @@ func (d *Desk) collectAgain(c Call, issuer string, body [32]byte) (*Dataset, err
 	return nil, err
 }
 
-func (d *Desk) checkCollection(st *store.State, r *Collection) error {
+func (d *Desk) checkCollection(st *store.State, c Call, s *rules.Service, r *Collection) error {
 	if !validRef(r.Person) || len(r.Items) == 0 || len(r.Reason) > maxTextBytes || !utf8Valid(r.Reason) {
 		return record.Refuse(CodeMalformed, "person, items or reason")
 	}
@@ -144,7 +147,18 @@ func (d *Desk) checkCollection(st *store.State, r *Collection) error {
 			return err
 		}
 	}
-	return d.purposeAllowed(st, "collect-purposes", r.Purpose)
+	if err := d.purposeAllowed(st, "collect-purposes", r.Purpose); err != nil {
+		return err
+	}
+	if r.Sensor != "" {
+		if err := d.maySense(st, c, r.Sensor); err != nil {
+			return err
+		}
+	}
+	if r.From != "" {
+		return d.manages(st, s.Owner, r.Site, r.Staff)
+	}
+	return nil
 }
 
 // purposeAllowed refuses what is no purpose of the consortium, or not on the list
@@ -267,7 +281,7 @@ func (d *Desk) readable(c *class) error {
 
 // ReadDataset shows a dataset to who has a purpose for it. The access is in the
 // access log before.
-func (d *Desk) ReadDataset(_ context.Context, c Call, id, purpose string) (*Dataset, error) {
+func (d *Desk) ReadDataset(_ context.Context, c Call, id string, by Reader) (*Dataset, error) {
 	st, err := d.state()
 	if err != nil {
 		return nil, err
@@ -276,7 +290,15 @@ func (d *Desk) ReadDataset(_ context.Context, c Call, id, purpose string) (*Data
 	if err != nil {
 		return nil, err
 	}
-	if err := d.purposeAllowed(st, "view-purposes", purpose); err != nil {
+	service, _ := datedParts(k.name)
+	owner, err := d.ownerOf(st, service)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.manages(st, owner, by.Site, by.Staff); err != nil {
+		return nil, err
+	}
+	if err := d.purposeAllowed(st, "view-purposes", by.Purpose); err != nil {
 		return nil, err
 	}
 	_, release, err := d.use(k.ref)

@@ -48,6 +48,7 @@ type asked struct {
 	Handle  sign.PublicKey `cbor:"4,keyasint"`
 	Part    record.Opening `cbor:"5,keyasint"`
 	Body    [32]byte       `cbor:"6,keyasint"`
+	Dataset string         `cbor:"7,keyasint,omitempty"`
 }
 
 // AskException prepares a disclosure on a legal ground for a second person's
@@ -85,11 +86,11 @@ func (d *Desk) AskException(ctx context.Context, c Call, r ExceptionRequest) (*E
 	}
 	h := &handOver{from: s.Owner, service: s, ProvideRequest: ProvideRequest{Person: r.Person, Service: r.Service, Items: r.Items}}
 	defer func() { h.release() }()
-	if err := d.prepareException(st, h); err != nil {
+	if err := d.prepareException(st, h, r.Dataset); err != nil {
 		return nil, err
 	}
 	open := record.Opening{Nonce: seal.NewNonce(), Part: canon.Must(part)}
-	a := &asked{Service: s.ID, Issuer: s.Owner, Client: c.Client, Handle: h.key, Part: open, Body: body}
+	a := &asked{Service: s.ID, Issuer: s.Owner, Client: c.Client, Handle: h.key, Part: open, Body: body, Dataset: r.Dataset}
 	if err := d.keepAsked(h.person, id, a); err != nil {
 		return nil, err
 	}
@@ -117,8 +118,11 @@ func partOf(r *ExceptionRequest) (*record.HandOverPart, error) {
 }
 
 // prepareException checks person, handle and items.
-func (d *Desk) prepareException(st *store.State, h *handOver) error {
+func (d *Desk) prepareException(st *store.State, h *handOver, dataset string) (err error) {
 	h.release = func() {}
+	if h.dataset, err = d.disclosed(dataset, h.Person); err != nil {
+		return err
+	}
 	q, release, err := d.use(h.Person)
 	if err != nil {
 		return err
@@ -131,6 +135,18 @@ func (d *Desk) prepareException(st *store.State, h *handOver) error {
 		return record.Refuse(record.CodeHandleUnknown, "open the handle when data is held without consent")
 	}
 	return d.gather(st, h)
+}
+
+// disclosed returns the person's dataset whose items are disclosed, nil for none.
+func (d *Desk) disclosed(id string, ref Ref) (*class, error) {
+	if id == "" {
+		return nil, nil
+	}
+	c, err := d.dataset(id)
+	if err == nil && c.ref != ref {
+		err = record.Refuse(CodeDatasetUnknown, "not of this person")
+	}
+	return c, err
 }
 
 // keepAsked seals what was asked for under the person's content, so that an erasure
@@ -397,6 +413,9 @@ func (d *Desk) ExceptionItems(ctx context.Context, c Call, id string) (map[strin
 	}
 	defer release()
 	h := &handOver{from: a.Issuer, service: s, person: q, ProvideRequest: ProvideRequest{Person: q.ref, Items: part.Items}}
+	if h.dataset, err = d.disclosed(a.Dataset, q.ref); err != nil {
+		return nil, err
+	}
 	if err := d.gather(st, h); err != nil {
 		return nil, err
 	}

@@ -165,3 +165,33 @@ func TestExceptionUnderATakenID(t *testing.T) {
 		t.Error("items under another record")
 	}
 }
+
+// TestExceptionFromDataset: what was collected is disclosed while it may be read, and
+// no longer.
+func TestExceptionFromDataset(t *testing.T) {
+	s := newShop(t)
+	s.at("2027-02-01T09:00:00+09:00")
+	v := s.still(thief)
+	r := ExceptionRequest{Person: thief, Service: "cam", Dataset: v.ID, To: "警察署", Items: []string{"still"}, Purpose: "捜査", Date: "2027-02-01",
+		Ground: "law", Statute: "刑事訴訟法218条", Request: "令状-7", Reason: "令状", Necessity: "検討した"}
+	asked, err := s.AskException(ctx, Call{Client: "ma1"}, r)
+	noErr(t, err)
+	_, err = s.ApproveException(ctx, Call{Client: "ma2"}, asked.ID, nil)
+	noErr(t, err)
+	s.atMs(uint64(v.Until.UnixMilli()) - 1000)
+	items, err := s.ExceptionItems(ctx, Call{Client: "ma1"}, asked.ID)
+	noErr(t, err)
+	if items["still"] != "still of p06" {
+		t.Fatalf("%v", items)
+	}
+	other := r
+	other.Person = "p01"
+	_, err = s.AskException(ctx, Call{Client: "ma1"}, other)
+	wantCode(t, err, CodeDatasetUnknown)
+	s.atMs(uint64(v.Until.UnixMilli()))
+	_, err = s.AskException(ctx, Call{Client: "ma1"}, r)
+	wantCode(t, err, CodeRetention)
+	if _, err = s.ExceptionItems(ctx, Call{Client: "ma1"}, asked.ID); err == nil {
+		t.Fatal("disclosed at its deadline")
+	}
+}

@@ -64,6 +64,7 @@ const (
 	sealedRight   = "right"
 	sealedStops   = "stops"
 	sealedHold    = "hold"
+	sealedBook    = "book"
 )
 
 // maxSheetBytes leaves room for padding and the seal within one blob.

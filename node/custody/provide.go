@@ -95,6 +95,7 @@ type handOver struct {
 	from    string
 	service *rules.Service
 	filing  string // of a hand-over under an opt-out filing; else it is under a consent
+	dataset *class // whose items are disclosed on a legal ground, nil for what is registered
 
 	key        sign.PublicKey // zero until the handle is known
 	handle     *rules.Handle
@@ -326,6 +327,10 @@ func finer(levels []string, level, finest string) bool {
 // sheetsFor returns where values are looked for: what the party holds under the
 // service, then under its other services.
 func (d *Desk) sheetsFor(st *store.State, h *handOver) ([]*sheet, error) {
+	if h.dataset != nil {
+		s, err := d.readSheet(h.dataset)
+		return []*sheet{s}, err
+	}
 	first := contentName(h.service.ID, h.from, h.service.Owner)
 	classes := []*class{d.classOf(h.person, first)}
 	if received := receivedName(h.service.ID, h.from); received != first {

@@ -24,7 +24,7 @@ func TestFaceRecognition(t *testing.T) {
 	}
 	_, err := s.collect(Collection{Person: thief, Items: map[string]string{"still": "x"}, Purpose: "sales-analysis"})
 	wantCode(t, err, record.CodePurposeNotAllowed)
-	_, err = s.ReadDataset(ctx, Call{Client: "ma1"}, st1.ID, "sales-analysis")
+	_, err = s.ReadDataset(ctx, Call{Client: "ma1"}, st1.ID, Reader{Purpose: "sales-analysis"})
 	wantCode(t, err, record.CodePurposeNotAllowed)
 
 	s.at("2027-02-05T15:01:00+09:00") // a person asks to see the picture: it is held, with an end
@@ -119,7 +119,7 @@ func TestRegisteredAgain(t *testing.T) {
 	s.duties()
 	s.wantErased(rg1.ID, uint64(rg1.Until.UnixMilli()))
 	s.wantView(rg2.ID, "")
-	v, err := s.ReadDataset(ctx, Call{}, rg2.ID, "crime-prevention")
+	v, err := s.ReadDataset(ctx, Call{}, rg2.ID, Reader{Purpose: "crime-prevention"})
 	noErr(t, err)
 	if v.From != rg1.ID || v.Reason != "また来た" || v.Items[0].Value != "0101" {
 		t.Fatalf("%+v", v)

@@ -36,7 +36,8 @@ func newShop(t *testing.T) *shop {
 			record.Purpose{Code: "sales-analysis", Label: record.Text{Ja: "分析"}})
 		slices.SortFunc(f.Purposes, func(a, b record.Purpose) int { return strings.Compare(a.Code, b.Code) })
 		f.Parameters = []record.Parameter{{Name: "collect-purposes", Value: "crime-prevention service"},
-			{Name: "retention-face-template", Value: "P180D"}, {Name: "retention-still", Value: "P7D"},
+			{Name: "credential-rotation-days", Value: "30"}, {Name: "retention-face-template", Value: "P180D"},
+			{Name: "retention-still", Value: "P7D"}, {Name: "sensor-approver", Value: "consortium"}, {Name: "sign-required", Value: "face-camera"},
 			{Name: "view-purposes", Value: "crime-prevention"}}
 	}}, "a-sha")
 	s := &shop{w, w.members["a-sha"], t}
@@ -92,7 +93,7 @@ func (s *shop) still(ref Ref) *Dataset {
 
 func (s *shop) view(id string) record.Code {
 	s.t.Helper()
-	v, err := s.ReadDataset(ctx, Call{Client: "ma1"}, id, "crime-prevention")
+	v, err := s.ReadDataset(ctx, Call{Client: "ma1"}, id, Reader{Purpose: "crime-prevention"})
 	if err == nil && len(v.Items) == 0 {
 		s.t.Fatal("a dataset without items")
 	}

@@ -140,8 +140,9 @@ type OptOutRequest struct {
 // approves are two: see Desk.ApproveException. Texts are at most maxTextBytes.
 type ExceptionRequest struct {
 	Person    Ref      `json:"person"`
-	Service   string   `json:"service"` // of the caller's, under which the items are held
-	To        string   `json:"to"`      // recipient in words, or a party
+	Service   string   `json:"service"`           // of the caller's, under which the items are held
+	To        string   `json:"to"`                // recipient in words, or a party
+	Dataset   string   `json:"dataset,omitempty"` // id of that from which the items are; "": what is registered
 	Items     []string `json:"items"`
 	Purpose   string   `json:"purpose"`           // in words
 	Date      string   `json:"date"`              // 2006-01-02 in JST, or RFC 3339

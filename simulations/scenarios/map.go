@@ -72,12 +72,42 @@ func (s *Story) Founding(c *Cast) record.Founding {
 		f.Purposes = append(f.Purposes, record.Purpose{Code: p.Code, Label: p.Label.record()})
 	}
 	slices.SortFunc(f.Purposes, func(a, b record.Purpose) int { return strings.Compare(a.Code, b.Code) })
-	f.Parameters = []record.Parameter{
-		{Name: "phase", Value: s.Consortium.Parameters.Phase},
-		{Name: "receive-hours", Value: fmt.Sprint(s.receiveHours())},
-		{Name: "sensor-approver", Value: s.approverCategory()},
-	}
+	f.Parameters = append(s.retention(),
+		record.Parameter{Name: "phase", Value: s.Consortium.Parameters.Phase},
+		record.Parameter{Name: "receive-hours", Value: fmt.Sprint(s.receiveHours())},
+		record.Parameter{Name: "sensor-approver", Value: s.approverCategory()})
+	slices.SortFunc(f.Parameters, func(a, b record.Parameter) int { return strings.Compare(a.Name, b.Name) })
 	return f
+}
+
+// retention returns the parameters about data with a deadline: how long items are
+// kept, for which purposes they are collected and looked at, which sensors need a
+// sign, and how old a manager's credential may be.
+func (s *Story) retention() (list []record.Parameter) {
+	set := func(name string, value ...string) {
+		if v := strings.Join(value, " "); v != "" {
+			list = append(list, record.Parameter{Name: name, Value: v})
+		}
+	}
+	for _, p := range s.Policies {
+		item, ok := p.Parameters["item"].(string)
+		if limit, is := p.Parameters["limit"].(string); p.Check == "retention" && ok && is {
+			set("retention-"+item, limit)
+		}
+	}
+	kinds := []string{}
+	for _, sensor := range s.Sensors {
+		if sensor.SignRequired {
+			kinds = append(kinds, sensor.Kind)
+		}
+	}
+	set("collect-purposes", s.Consortium.Parameters.CollectPurposes...)
+	set("view-purposes", s.Consortium.Parameters.ViewPurposes...)
+	set("sign-required", ascending(kinds)...)
+	if days := s.Consortium.Parameters.CredentialRotationDays; days > 0 {
+		set("credential-rotation-days", fmt.Sprint(days))
+	}
+	return list
 }
 
 // begin is when the first member joins, and before the first step.

@@ -88,6 +88,10 @@ type asMade struct {
 	version  string
 	purposes []string
 	to       string
+
+	org    string // that holds a dataset, or got a request
+	items  []string
+	erased bool // by a step
 }
 
 // holdingAt is a person at a service or an organisation.
@@ -287,7 +291,7 @@ func (r *runner) needs(step *Step) string {
 	if json.Unmarshal(step.Params, &params) != nil {
 		return ""
 	}
-	for _, name := range []string{"consent", "provision", "onwardOf", "dataset", "erasure", "request", "report", "notice", "breach"} {
+	for _, name := range []string{"consent", "provision", "onwardOf", "dataset", "registeredFrom", "erasure", "request", "report", "notice", "breach"} {
 		if v, ok := params[name].(string); ok && r.skipped[v] != nil {
 			return fmt.Sprintf("it needs %s (%s), which was skipped", r.skipped[v].ID, r.skipped[v].Action)
 		}

@@ -29,7 +29,10 @@ var actions = map[string]func(*moved, context.Context) error{
 	"forward-stop": (*moved).forwardStop, "sensor-approve": (*moved).sensorApprove, "sensor-commit": (*moved).sensorCommit,
 	"sensor-retire": (*moved).sensorRetire, "vote": (*moved).vote, "join-member": (*moved).joinMember, "query": (*moved).query,
 	"advance-time": (*moved).advanceTime, "file-optout": (*moved).fileOptOut, "stop-filing": (*moved).stopFiling, "opt-out": (*moved).optOut,
-	"disclose-legal": (*moved).discloseLegal,
+	"disclose-legal": (*moved).discloseLegal, "collect": (*moved).collect, "view": (*moved).look, "erase": (*moved).eraseDataset,
+	"place-hold": (*moved).placeHold, "rights-request": (*moved).rightsRequest, "rights-answer": (*moved).rightsAnswer,
+	"assign-manager": (*moved).assignManager, "rotate-credential": (*moved).rotateCredential, "staff-leave": (*moved).staffLeave,
+	"post-sign": (*moved).postSign,
 }
 
 // reasons are the stories' reasons for which the real system refuses.
@@ -40,7 +43,9 @@ var reasons = []string{
 	"source-not-self", "not-authorised", "receive-without-provision", "acquisition-missing", "duplicate", "onward-not-approved",
 	"sensor-not-approved", "sensor-retired", "reading-out-of-schema", "bracket-unknown", "finer-than-allowed", "member-not-active",
 	"votes-missing", "erased", "opted-out", "optout-not-filed", "optout-item-not-filed", "legal-ground-missing", "request-missing",
-	"disclosure-fields-missing", "necessity-missing", "approver-not-independent",
+	"disclosure-fields-missing", "necessity-missing", "approver-not-independent", "retention-exceeded", "on-hold", "reason-missing",
+	"purpose-not-allowed", "not-manager", "manager-already-assigned", "staff-left", "credential-overdue", "signage-missing",
+	"signage-incomplete",
 }
 
 // alarms are those that can be told from the ledger.
@@ -64,10 +69,6 @@ func (r *runner) unplayable(step *Step, params any) string {
 		if p.Scope != thirdParty {
 			return "a switch that leaves the service's consents on"
 		}
-	case *DiscloseLegal:
-		if p.Dataset != "" {
-			return "datasets"
-		}
 	case *SensorCommit:
 		if p.NoPerson || p.Consent != "" {
 			return "readings about people"
@@ -81,7 +82,7 @@ func (r *runner) unplayable(step *Step, params any) string {
 			return "the query " + p.What
 		}
 	}
-	return ""
+	return r.unplayableData(step, params)
 }
 
 // onScreen reports whether a provider owns the service of a consent or stands on

@@ -117,7 +117,10 @@ func (m *moved) discloseLegal(ctx context.Context) error {
 	p := m.params.(*DiscloseLegal)
 	by := m.actor()
 	service, held := m.heldUnder(by, p.Person)
-	if held {
+	from := m.named(p.Dataset)
+	if from != nil {
+		service = from.service
+	} else if held {
 		if err := m.holdItems(ctx, service, p); err != nil {
 			return err
 		}
@@ -128,9 +131,12 @@ func (m *moved) discloseLegal(ctx context.Context) error {
 	if !p.Fields.Information.Given() {
 		r.Items = nil
 	}
+	if from != nil {
+		r.Dataset = from.id
+	}
 	v, err := m.at(by).AskException(ctx, r)
 	if err != nil {
-		return err
+		return byItself(err, from)
 	}
 	approver := m.system.Approver(by)
 	if p.Approver == p.Requester {

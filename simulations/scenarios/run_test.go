@@ -138,7 +138,7 @@ func TestRunNeedsTheConsortium(t *testing.T) {
 
 // TestHowMuchIsPlayed: what this version plays of each story does not get less.
 func TestHowMuchIsPlayed(t *testing.T) {
-	for name, want := range map[string]int{"osaka": 27, "digirow": 31, "sapporo": 36, "kao": 5, "kddi": 4} {
+	for name, want := range map[string]int{"osaka": 36, "digirow": 35, "sapporo": 36, "kao": 46, "kddi": 7} {
 		story := loaded(t, name)
 		r := &runner{Story: story, skipped: map[string]*Step{}, names: map[string]*asMade{}}
 		for i := range story.Steps {

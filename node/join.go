@@ -85,7 +85,9 @@ func (n *Node) serveWelcome(_ context.Context, from string, _ []byte) ([]byte, e
 	return canon.Must(&welcome{n.keys.Log.Seed(), first.Epoch, now.epoch, now.seats}), nil
 }
 
-const joinEvery = time.Second // between rounds of asking
+// Pause between rounds of asking: it doubles, since members log each refused
+// connection.
+const joinFirst, joinLongest = time.Second, 8 * time.Second
 
 // Join waits until the members have admitted the node of a data directory, and
 // completes the directory with what they tell. The genesis is checked already.
@@ -156,8 +158,7 @@ func newJoining(dir string, genesis []byte, further []Seat, log *slog.Logger) (*
 
 // ask asks one member after the other, again and again.
 func (j *joining) ask(ctx context.Context, host *transport.Host) (*welcome, error) {
-	again := time.NewTicker(joinEvery)
-	defer again.Stop()
+	pause := joinFirst
 	for told := false; ; told = true {
 		for i, id := range j.ids {
 			b, err := host.Call(ctx, id, callWelcome, nil)
@@ -179,7 +180,8 @@ func (j *joining) ask(ctx context.Context, host *transport.Host) (*welcome, erro
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("not admitted yet: %w", ctx.Err())
-		case <-again.C:
+		case <-time.After(pause):
+			pause = min(2*pause, joinLongest)
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/akashi-ledger/akashi/api/rest"
 	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/node"
 	"github.com/akashi-ledger/akashi/node/custody"
 	"github.com/akashi-ledger/akashi/node/custody/adversary"
 )
@@ -209,6 +210,9 @@ func (l *local) slots() (all []byte) {
 			l.t.Fatal(err)
 		}
 		all = append(all, b...)
+		if b, err = os.ReadFile(filepath.Join(memberDir(l.dir, i), node.CopiesSlotFile)); err == nil {
+			all = append(all, b...)
+		}
 	}
 	return all
 }

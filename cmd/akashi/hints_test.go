@@ -81,7 +81,7 @@ func TestServeRefusesBadVaults(t *testing.T) {
 			}
 			return func() { s.Close() }
 		}, vault.ErrLocked.Code},
-		{"root block damaged", func() func() { return harmRoot(t, blobs) }, vault.ErrBlock.Code},
+		{"root block damaged", func() func() { return harmBlob(t, "root", blobs) }, vault.ErrBlock.Code},
 	} {
 		mend := c.harm()
 		before, _ := os.ReadFile(slot)
@@ -140,11 +140,44 @@ func makeVault(t *testing.T, slot string, blobs func() *store.Blobs) (older []by
 			t.Fatal(err)
 		}
 	}
+	if err := v.Compact(); err != nil {
+		t.Fatal(err)
+	}
 	return older
 }
 
-// harmRoot damages the root block.
-func harmRoot(t *testing.T, open func() *store.Blobs) (mend func()) {
+// TestRepair: what is damaged is counted, and given up only where that was asked for.
+func TestRepair(t *testing.T) {
+	dir := t.TempDir()
+	blobs := func() *store.Blobs {
+		b, err := store.OpenBlobs(filepath.Join(dir, "blobs"), slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	makeVault(t, filepath.Join(dir, slotFile), blobs)
+	harmBlob(t, "bucket", blobs)
+	for _, c := range []struct {
+		args []string
+		want int
+		says string
+	}{
+		{nil, exitUnmet, "1 of 16384 parts"},
+		{nil, exitUnmet, "--give-up"},
+		{[]string{"--give-up"}, 0, "Gave up 1 entries"},
+		{nil, 0, "0 of 16384 parts"},
+	} {
+		var out bytes.Buffer
+		code := report(&out, run(t.Context(), append([]string{"repair", "--dir", dir}, c.args...), strings.NewReader(""), &out, &out))
+		if code != c.want || !strings.Contains(out.String(), c.says) {
+			t.Errorf("%q: exit %d: %s", c.args, code, out.String())
+		}
+	}
+}
+
+// harmBlob damages a block of the vault.
+func harmBlob(t *testing.T, kind string, open func() *store.Blobs) (mend func()) {
 	t.Helper()
 	b := open()
 	defer b.Close()
@@ -153,7 +186,7 @@ func harmRoot(t *testing.T, open func() *store.Blobs) (mend func()) {
 		t.Fatal(err)
 	}
 	for _, key := range keys {
-		if !strings.Contains(key, "/root/") {
+		if !strings.Contains(key, "/"+kind+"/") {
 			continue
 		}
 		value, err := node.VaultBlobs(b).Get(key)
@@ -173,6 +206,6 @@ func harmRoot(t *testing.T, open func() *store.Blobs) (mend func()) {
 			}
 		}
 	}
-	t.Fatal("there is no root block")
+	t.Fatal("there is no " + kind)
 	return nil
 }

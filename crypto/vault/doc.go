@@ -151,5 +151,7 @@
 // Buckets it does not read, but for those of a rotation that was not committed. One
 // that is damaged or missing is found when it is needed, or by Verify: calls that
 // need it are refused with ErrBlock and change nothing. Any copy of the blob, from a
-// backup too, makes it whole as long as it was not rewritten since.
+// backup too, makes it whole as long as it was not rewritten since. Where there is
+// none, GiveUp takes it out of the tree, so that an erasure waits no longer for what
+// cannot be read.
 package vault

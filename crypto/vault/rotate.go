@@ -10,6 +10,7 @@ import (
 type change struct {
 	doomed  map[string]bool // ids that do not go on
 	rewrite map[int]bool    // buckets written anew, which take in what is pending for them
+	lost    map[int]bool    // damaged buckets that do not go on
 	fold    int             // where the next fold begins
 
 	damaged error // out: a bucket without doomed ids that could not be read, and was left as it is
@@ -78,6 +79,9 @@ func (v *Vault) writeNext(c *change) (next *tree, dead []string, err error) {
 // into none.
 func (t *tree) writeBuckets(w *writer, was *tree, c *change) (dead []string, err error) {
 	pending := was.pendingByBucket()
+	for b := range c.lost {
+		dead, t.buckets[b] = append(dead, was.bucket(b).key(&was.buckets[b])), ref{}
+	}
 	for _, b := range slices.Sorted(maps.Keys(c.rewrite)) {
 		old, err := was.openBucket(w.blobs, b)
 		if errors.Is(err, ErrBlock) && len(c.doomed) == 0 {

@@ -179,6 +179,49 @@ func TestDamagedBucket(t *testing.T) {
 }
 
 // What is pending for a bucket that was damaged since stays pending.
+// What is given up is gone for good, also if a whole copy of its blob appears, and
+// nothing else is.
+func TestGiveUp(t *testing.T) {
+	v, w := newVault(t, Options{shape: shape{fan: 4, pendingBytes: 1 << 20, deltas: 4, minFold: 1}})
+	all := map[string]bool{}
+	for i := range 12 {
+		id := fmt.Sprint("p/", i, "/ks")
+		all[id] = true
+		mustPut(t, v, Entry{ID: id, Value: secretOf(id)})
+	}
+	if n, err := v.GiveUp(); err != nil || n != 0 {
+		t.Errorf("it gives up %d of what is whole, %v", n, err)
+	}
+	if err := v.Compact(); err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, v, Entry{ID: "p/1/pending", Value: secretOf("p/1/pending")})
+	b := v.tree.bucketOf("p/1/ks")
+	key, lost := v.tree.bucket(b).key(&v.tree.buckets[b]), 0
+	for id := range all {
+		if v.tree.bucketOf(id) == b {
+			lost++
+			delete(all, id)
+		}
+	}
+	whole := slices.Clone(w.values[key])
+	w.values[key][60] ^= 1
+	if n, err := v.GiveUp(); err != nil || n != lost || v.Verify() != nil {
+		t.Fatalf("gives up %d, want %d, %v", n, lost, err)
+	}
+	w.values[key] = whole
+	v.Close()
+	v = reopen(t, w, Options{shape: v.shape})
+	all["p/1/pending"] = true
+	if ids, err := v.List(""); err != nil || !slices.Equal(ids, slices.Sorted(maps.Keys(all))) {
+		t.Errorf("holds %q, %v", ids, err)
+	}
+	mustPut(t, v, Entry{ID: "p/1/ks", Value: []byte("from another custodian")})
+	if loot := plunder(w.slots, append(w.copies, whole)); loot.has(secretOf("p/1/ks")) || !loot.has(secretOf("p/1/pending")) {
+		t.Error("what was given up opens, or what was not does not")
+	}
+}
+
 func TestFoldLeavesDamagedBucketOut(t *testing.T) {
 	v, w := newVault(t, Options{shape: shape{fan: 1, pendingBytes: 1 << 20, deltas: 4, minFold: 1}})
 	mustPut(t, v, Entry{ID: "a"})

@@ -1,6 +1,41 @@
 package vault
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
+
+// GiveUp destroys the buckets that cannot be read, in one rotation, and returns how
+// many entries lay in them. Nothing opens any copy of them afterwards: it is for when
+// no whole copy is left, or what lay in them must not come back. Others can be fetched
+// from another custodian then. Errors: ErrIO, ErrStopped, ErrClosed.
+func (v *Vault) GiveUp() (entries int, err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.ended != nil {
+		return 0, v.ended
+	}
+	c := &change{lost: map[int]bool{}, fold: v.tree.fold}
+	for b := range v.tree.buckets {
+		p, err := v.tree.openBucket(v.blobs, b)
+		switch {
+		case err == nil:
+			p.wipe()
+		case errors.Is(err, ErrBlock):
+			c.lost[b] = true
+			entries += int(v.tree.buckets[b].entries)
+		default:
+			return 0, fmt.Errorf("give up: %w", err)
+		}
+	}
+	if len(c.lost) == 0 {
+		return 0, nil
+	}
+	if err := v.rotate(c); err != nil {
+		return 0, v.stop("give up", err)
+	}
+	return entries, nil
+}
 
 // Verify reads slots and blobs again, every bucket too, and compares them with
 // what the vault keeps in memory. It changes nothing. Puts and shreds go on

@@ -225,9 +225,45 @@ func (d *Desk) loadPeople() error {
 		p.count += len(refs)
 	}
 	if ways != names && p.damaged == nil {
-		return errors.New("the vault finds people by what it does not name at them: it was made by an earlier version of this program")
+		return d.clearStrays()
 	}
 	return nil
+}
+
+// clearStrays destroys lookups and handles that find nobody, as are left where a
+// damaged bucket was given up (vault.GiveUp). One that finds somebody at whom it is
+// not named is refused: an erasure would leave it. people.mu is held.
+func (d *Desk) clearStrays() error {
+	ways := map[string]Ref{}
+	for _, prefix := range []string{"l/", "h/"} {
+		err := d.Vault.Each(prefix, func(id string, value []byte) error {
+			entries, err := withNames([]vault.Entry{{ID: id, Value: value}})
+			if err == nil {
+				ways[id], _, _ = personEntry(entries[1].ID)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	var strays []string
+	for id, ref := range ways {
+		q, err := d.people.person(ref)
+		switch {
+		case err != nil:
+			return err
+		case q == nil:
+			strays = append(strays, id)
+		case !q.named(id):
+			return errors.New("the vault finds people by what it does not name at them: it was made by an earlier version of this program")
+		}
+	}
+	if len(strays) > 0 {
+		d.Log.Warn("lookups and handles of people whose keys were given up are destroyed", "count", len(strays))
+	}
+	_, err := d.Vault.Shred(strays...)
+	return err
 }
 
 // put makes entries durable in the vault and enters them into the index.

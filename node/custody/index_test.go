@@ -204,6 +204,35 @@ func TestDamagedLookupKeepsTheErasureGoing(t *testing.T) {
 	}
 }
 
+// TestGivenUp: where a damaged bucket was given up, what it held is gone, and what
+// found its people goes at the next start; everybody else stays.
+func TestGivenUp(t *testing.T) {
+	w := newWorld(t, "a-sha")
+	a := w.members["a-sha"]
+	ref := w.standard()
+	w.consent(ref, "service")
+	_, err := a.Register(ctx, Call{}, Registration{Person: "p-1", Service: "a-portal", Source: "self", Items: map[string]string{"name": "田中"}, Lookup: map[string]string{"phone": "1"}})
+	noErr(t, err)
+	noErr(t, a.vault.Compact())
+	harmBucketOf(t, a, personID(ref, "ks"))
+	if n, err := a.vault.GiveUp(); err != nil || n < 4 {
+		t.Fatalf("%d entries, %v", n, err)
+	}
+	w.reopen(a)
+	if _, found, err := a.Find(ctx, "phone", phoneMarker); err != nil || found || a.People(ctx) != 1 {
+		t.Errorf("found %t, %d people, %v", found, a.People(ctx), err)
+	}
+	if got, found, err := a.Find(ctx, "phone", "1"); err != nil || !found || got != "p-1" {
+		t.Errorf("%q, %t, %v", got, found, err)
+	}
+	if ids, _ := a.vault.List("h/"); len(ids) != 1 {
+		t.Errorf("%d handles are left", len(ids))
+	}
+	if _, err := a.Register(ctx, Call{}, Registration{Person: ref, Service: "a-portal", Source: "self", Items: map[string]string{"name": "again"}, Lookup: map[string]string{"phone": phoneMarker}}); err != nil {
+		t.Errorf("again: %v", err)
+	}
+}
+
 func classOfPerson(t *testing.T, m *member, ref Ref) [16]byte {
 	t.Helper()
 	q, release, err := m.use(ref)

@@ -66,6 +66,15 @@ func (q *person) empty() bool {
 	return !q.secret && len(q.classes) == 0 && len(q.lookups) == 0 && len(q.handles) == 0
 }
 
+// named reports whether an entry by which q is found is named at q.
+func (q *person) named(id string) bool {
+	if rest, ok := strings.CutPrefix(id, "h/"); ok && len(rest) == sign.PublicKeySize {
+		_, known := q.handles[sign.PublicKey([]byte(rest))]
+		return known
+	}
+	return q.lookups[id]
+}
+
 // add enters what the vault holds of q under a name.
 func (q *person) add(what string, value []byte) error {
 	kind, rest, _ := strings.Cut(what, "/")

@@ -74,16 +74,18 @@ func parseBlobs(keys []string, vault [16]byte) ([]blobName, error) {
 	return names, nil
 }
 
-// writer puts blobs in batches that the store takes.
+// writer puts blobs in batches that the store takes, one after the other, while the
+// next one is made. Whoever has one calls flush or wait before anything else is done.
 type writer struct {
 	blobs Blobs
 	batch []Blob
 	bytes int
+	sent  chan error // of the batch that is on its way, nil where none is
 }
 
 func (w *writer) put(b Blob) error {
 	if size := len(b.Key) + len(b.Value); w.bytes+size > MaxPutBytes {
-		if err := w.flush(); err != nil {
+		if err := w.send(); err != nil {
 			return err
 		}
 	}
@@ -91,16 +93,38 @@ func (w *writer) put(b Blob) error {
 	return nil
 }
 
-func (w *writer) flush() error {
-	if len(w.batch) == 0 {
+// send begins to put the batch, once the one before is there.
+func (w *writer) send() error {
+	if err := w.wait(); err != nil {
+		return err
+	}
+	batch, sent := w.batch, make(chan error, 1)
+	w.batch, w.bytes, w.sent = nil, 0, sent
+	go func() { sent <- w.blobs.Put(batch...) }()
+	return nil
+}
+
+// wait returns when no batch is on its way.
+func (w *writer) wait() error {
+	if w.sent == nil {
 		return nil
 	}
-	err := w.blobs.Put(w.batch...)
-	w.batch, w.bytes = nil, 0
+	err := <-w.sent
+	w.sent = nil
 	if err != nil {
 		return ioFault("put blobs", err)
 	}
 	return nil
+}
+
+// flush puts what is left.
+func (w *writer) flush() error {
+	if len(w.batch) > 0 {
+		if err := w.send(); err != nil {
+			return err
+		}
+	}
+	return w.wait()
 }
 
 // remove deletes keys in ascending order.

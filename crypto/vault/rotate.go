@@ -63,6 +63,7 @@ func (v *Vault) writeNext(c *change) (next *tree, dead []string, err error) {
 	for _, step := range steps {
 		old, err := step(w, t, c)
 		if err != nil {
+			w.wait()
 			next.wipe()
 			return nil, nil, err
 		}

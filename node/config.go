@@ -23,6 +23,7 @@ type Settings struct {
 	Joined      uint64            `json:"joined,omitempty"`    // policy epoch in which the membership began; 0 for a founder (akashi join sets it)
 	AutoReceive bool              `json:"autoReceive"`         // confirm hand-overs without being asked
 	OpenEntries bool              `json:"openEntries"`         // entry bundles and Trillian's protocol without a token (loopback only)
+	BackupTo    []string          `json:"backupTo,omitempty"`  // age recipients of this member's backups
 	EscrowFor   []string          `json:"escrowFor,omitempty"` // members of whose keys this node agrees to keep copies
 	Witnesses   []WitnessSetting  `json:"witnesses,omitempty"` // external witnesses beside those of the founding
 	PublicURL   string            `json:"publicURL,omitempty"` // origin by which browsers and apps reach HTTP; "": on loopback http://localhost:PORT, else no authorization server
@@ -89,6 +90,9 @@ func (s *Settings) check() error {
 	var errs []error
 	if !record.ValidID(s.Member) {
 		errs = append(errs, fmt.Errorf("member %q is not an id", s.Member))
+	}
+	if _, err := s.recipients(); err != nil && len(s.BackupTo) > 0 {
+		errs = append(errs, fmt.Errorf("backupTo: %w", err))
 	}
 	for _, id := range s.EscrowFor {
 		if !record.ValidID(id) || id == s.Member {

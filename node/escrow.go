@@ -133,7 +133,7 @@ func (l escrowLink) Ask(ctx context.Context, member string, req []byte) ([]byte,
 }
 
 // Custodians returns how far the copies of this member's keys are.
-func (n *Node) Custodians() []escrow.Status { return n.escrow.sender.Status() }
+func (n *Node) Custodians() []escrow.CustodianStatus { return n.escrow.sender.Status() }
 
 // KeepsFor returns the members whose copies this node keeps now, ascending.
 func (n *Node) KeepsFor() ([]string, error) {

@@ -17,7 +17,17 @@ import (
 // escrowed is a consortium in which b-sha and pf keep copies of a-sha's keys.
 func escrowed(t *testing.T) *consortium {
 	t.Helper()
+	return escrowedTo(t)
+}
+
+// escrowedTo is escrowed with recipients of a-sha's backups.
+func escrowedTo(t *testing.T, backupTo ...string) *consortium {
+	t.Helper()
 	c := found(t, false)
+	own, err := node.LoadSettings(c.dirs["a-sha"])
+	must(t, err)
+	own.BackupTo = backupTo
+	must(t, own.Save(c.dirs["a-sha"]))
 	for _, id := range []string{"b-sha", "pf"} {
 		s, err := node.LoadSettings(c.dirs[id])
 		must(t, err)
@@ -31,6 +41,7 @@ func escrowed(t *testing.T) *consortium {
 	}
 	c.post("a-sha", &record.Record{Kind: record.KindService, Body: &record.Service{ID: "portal", Name: record.Text{Ja: "窓口"}, Contact: record.Text{Ja: "窓口"},
 		Fields: []string{"name", "user-id"}}})
+	c.copied()
 	return c
 }
 

@@ -182,6 +182,9 @@ func (n *Node) serveDesk(ctx context.Context, member string, req []byte) ([]byte
 	if err := canon.UnmarshalMax(req, 5<<20, &m); err != nil {
 		return nil, &transport.RemoteError{Code: "malformed"}
 	}
+	if !n.deskOpen.Load() {
+		return nil, &transport.RemoteError{Code: "starting"}
+	}
 	answer, err := n.desk.Handle(ctx, member, m.What, m.Body)
 	var refusal *record.Refusal
 	if errors.As(err, &refusal) {

@@ -71,7 +71,8 @@ type Node struct {
 	escrow    custodian
 	replica   atomic.Pointer[replica.Replica]
 	ticking   atomic.Bool // a tick makes room for commits to trees
-	serving   atomic.Bool // every part is there: other members' requests are answered
+	serving   atomic.Bool // other members' requests are answered
+	deskOpen  atomic.Bool // those to the desk too
 
 	finalMu  sync.Mutex
 	finalCh  chan struct{} // closed when a height becomes final
@@ -116,14 +117,13 @@ func (n *Node) start() error {
 		do   func([]byte) error
 	}{
 		{"stores", n.openStores}, {"network", n.openNetwork}, {"outbox", n.openOutbox},
-		{"witnesses", n.openWitnesses}, {"cosigner", n.openCosigner}, {"commitment trees", n.openForest}, {"custody of keys", n.openEscrow}, {"desk", n.openDesk}, {"raft", n.openRaft},
+		{"witnesses", n.openWitnesses}, {"cosigner", n.openCosigner}, {"commitment trees", n.openForest}, {"custody of keys", n.openEscrow}, {"desk", n.openDeskUnlessRestored}, {"raft", n.openRaft}, {"desk after a restore", n.openDeskIfRestored},
 	} {
 		if err := step.do(genesis); err != nil {
 			return fmt.Errorf("start %s: %w", step.what, err)
 		}
 	}
 	n.background(n.watchAdvances)
-	n.serving.Store(true)
 	return nil
 }
 
@@ -286,6 +286,7 @@ func (n *Node) openRaft([]byte) error {
 	})
 	if err == nil {
 		n.replica.Store(r)
+		n.serving.Store(true)
 	}
 	return err
 }

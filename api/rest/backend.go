@@ -23,6 +23,7 @@ type Backend struct {
 	Outbox   Outbox
 	Trees    Trees
 	Kept     Kept
+	Custody  Custody
 
 	Final     func() *Final                                                             // what is final now, nil before the first
 	Changed   func() <-chan struct{}                                                    // closed when the next checkpoint becomes final

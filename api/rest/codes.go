@@ -61,6 +61,7 @@ var codesOfAPI = map[string]entry{
 	codeNotFound:        row(http.StatusNotFound, "ここには何もありません。", "There is nothing here.", Sentence{"/openapi.json に入口の一覧があります。", "/openapi.json lists what there is."}),
 	codeMethod:          row(http.StatusMethodNotAllowed, "この入口ではその操作はできません。", "That method is not possible here.", Sentence{"/openapi.json に操作の一覧があります。", "/openapi.json lists what is possible."}),
 	codeNotFinal:        row(http.StatusServiceUnavailable, "このノードにはまだ確定した記録がありません。", "Nothing is final at this node yet.", hintRetry),
+	codeBackupTo:        row(http.StatusConflict, "控えを開ける人が設定されていません。", "The settings name nobody who could open a backup.", Sentence{"config.json の backupTo に age の受取人を書いてください。", "Name age recipients in config.json (backupTo)."}),
 	codeBusy:            row(http.StatusServiceUnavailable, "いま受け付けられる量を超えています。", "More is asked than can be taken at the moment.", hintRetry),
 	codeTooMany:         row(http.StatusTooManyRequests, "トークンなしで待てる数を超えています。", "Too many without a token wait already.", Sentence{"少し待つか、トークンを添えて送ってください。", "Wait a moment, or send a token."}),
 	codeStopping:        row(http.StatusServiceUnavailable, "このノードは止まるところです。", "This node is stopping.", Sentence{"少し待つか、ほかのノードに送ってください。", "Wait a moment, or ask another node."}),

@@ -26,6 +26,7 @@ import (
 	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node"
 	"github.com/akashi-ledger/akashi/node/custody"
+	"github.com/akashi-ledger/akashi/node/escrow"
 	"github.com/akashi-ledger/akashi/node/evidence"
 	"github.com/akashi-ledger/akashi/node/forest"
 	"github.com/akashi-ledger/akashi/node/outbox"
@@ -111,7 +112,7 @@ func newMember(t *testing.T) *member {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.trees.Close() })
-	h, err := NewHandler(Backend{Self: "a-sha", Founding: &m.c.Founding, Clock: m.clock, Desk: m.desk, Outbox: m, Trees: m.trees, Kept: m.kept,
+	h, err := NewHandler(Backend{Self: "a-sha", Founding: &m.c.Founding, Clock: m.clock, Desk: m.desk, Outbox: m, Trees: m.trees, Kept: m.kept, Custody: custodyOf{},
 		Final: m.Final, Changed: m.Changed, Closing: m.closing, Leader: func() string { return "a-sha" }, Ready: func() error { return nil },
 		Refresh: func(context.Context) error { m.mu.Lock(); m.refresh++; m.mu.Unlock(); return nil },
 		Host:    func(id string) (sign.PublicKey, error) { return m.c.Key("sign/" + id).Public(), nil },
@@ -608,3 +609,9 @@ func (d *desk) SetStop(_ context.Context, ref custody.Ref, kind string, stopped 
 	_, err := d.right("set-stop", []any{string(ref), kind, stopped, by})
 	return []custody.StopView{{Kind: kind, Stopped: stopped}}, err
 }
+
+// custodyOf is a member without custodians or recipients of backups.
+type custodyOf struct{}
+
+func (custodyOf) Custodians() []escrow.CustodianStatus    { return nil }
+func (custodyOf) Backup(context.Context, io.Writer) error { return node.ErrNoBackupTo }

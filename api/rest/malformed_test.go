@@ -36,7 +36,8 @@ var good = map[string]string{
 	"ask-exception":     `{"person":"p01","service":"s","to":"x","items":[],"purpose":"x","date":"2027-05-01","ground":"law","reason":"x","necessity":"x"}`,
 	"approve-exception": `{}`,
 	"lift-hold":         `{"reason":"x"}`,
-	"assign-manager":    `{"staff":"ma1"}`, "post-sign": `{"photo":"x","saysFaceRecognition":false}`,
+	"name-custodian":    `{"member":"b-sha"}`, "custodian-lost": `{"reason":"stolen"}`,
+	"assign-manager": `{"staff":"ma1"}`, "post-sign": `{"photo":"x","saysFaceRecognition":false}`,
 	"collect":     `{"person":"p01","service":"s","purpose":"x","items":{"name":"x"}}`,
 	"place-hold":  `{"person":"p01","kind":"legal","reason":"x","until":"2027-05-01T00:00:00Z"}`,
 	"create-tree": `{"name":"t","type":"log"}`, "append-leaves": `{"leaves":[{"value":"AA=="}]}`,
@@ -252,7 +253,7 @@ func TestMutated(t *testing.T) {
 
 func TestOverload(t *testing.T) {
 	m := newMember(t)
-	h, err := NewHandler(Backend{Self: "a-sha", Founding: &m.c.Founding, Clock: m.clock, Desk: m.desk, Outbox: m, Kept: m.kept, Final: m.Final, Changed: m.Changed,
+	h, err := NewHandler(Backend{Self: "a-sha", Founding: &m.c.Founding, Clock: m.clock, Desk: m.desk, Outbox: m, Custody: custodyOf{}, Kept: m.kept, Final: m.Final, Changed: m.Changed,
 		Closing: m.closing, Leader: func() string { return "" }, Ready: func() error { return nil }, Refresh: m.srv.Config.Handler.(*server).Refresh,
 		Host: m.srv.Config.Handler.(*server).Host, Sign: m.srv.Config.Handler.(*server).Sign,
 		Candidate: m.srv.Config.Handler.(*server).Candidate, Network: m.srv.Config.Handler.(*server).Network,

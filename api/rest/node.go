@@ -26,7 +26,7 @@ type API = server
 // New returns the API of a node.
 func New(n *node.Node, o Options) (*API, error) {
 	h, err := NewHandler(Backend{
-		Self: n.Self(), Founding: n.Founding, Clock: n.Clock, Desk: n.Desk(), Outbox: n.Outbox(), Trees: n.Forest(), Kept: n.Evidence(),
+		Self: n.Self(), Founding: n.Founding, Clock: n.Clock, Desk: n.Desk(), Outbox: n.Outbox(), Trees: n.Forest(), Kept: n.Evidence(), Custody: n,
 		Final: func() *Final { return finalOf(n) }, Changed: n.FinalChanged, Closing: n.Done(),
 		Leader: n.Leader, Ready: n.Ready, Refresh: n.Refresh, Witnesses: n.Witnesses, Host: n.Host, Sign: n.Sign,
 		Candidate: n.CheckCandidate, Network: func() Network { return networkOf(n) },

@@ -108,6 +108,7 @@ const (
 	codeClockBack       = "clock.backwards"
 	codeNotFresh        = "final.stale"
 	codeSlow            = "stream.slow"
+	codeBackupTo        = "backup.recipients"
 )
 
 // codeOf finds an error's code, what it points to, and the key to ask again.

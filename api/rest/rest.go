@@ -86,11 +86,12 @@ type server struct {
 	screens  screenCache
 
 	requests, bodies, streams, behind atomic.Int64
+	backing                           atomic.Bool // a backup is on its way
 }
 
 // NewHandler returns the API over a backend. Most callers want New.
 func NewHandler(b Backend, o Options) (http.Handler, error) {
-	if b.Self == "" || b.Founding == nil || b.Clock == nil || b.Desk == nil || b.Outbox == nil || b.Kept == nil || b.Final == nil || b.Changed == nil ||
+	if b.Self == "" || b.Founding == nil || b.Clock == nil || b.Desk == nil || b.Outbox == nil || b.Kept == nil || b.Custody == nil || b.Final == nil || b.Changed == nil ||
 		b.Closing == nil || b.Leader == nil || b.Ready == nil || b.Refresh == nil || b.Host == nil || b.Sign == nil || b.Candidate == nil || b.Network == nil ||
 		b.Prepare == nil || b.Prove == nil {
 		return nil, errors.New("rest: every field of Backend is required")

@@ -68,7 +68,7 @@ func (rt *route) maxBody() int64 {
 
 // routes is the table of who may call what.
 func routes() []*route {
-	return slices.Concat(readRoutes(), keptRoutes(), proofRoutes(), peopleRoutes(), clientRoutes(), handOverRoutes(), legalRoutes(), retentionRoutes(), managerRoutes(), governRoutes(), memberRoutes(), rightRoutes(), sensorRoutes(), treeRoutes(), recordRoutes())
+	return slices.Concat(readRoutes(), keptRoutes(), proofRoutes(), peopleRoutes(), clientRoutes(), handOverRoutes(), legalRoutes(), retentionRoutes(), managerRoutes(), governRoutes(), memberRoutes(), rightRoutes(), sensorRoutes(), treeRoutes(), recordRoutes(), custodyRoutes())
 }
 
 // describe registers every route and returns the OpenAPI document.

@@ -33,6 +33,7 @@ const stranger = "hanako-yamada-09012345678"
 // process, so that its whole log is seen.
 type rawNode struct {
 	t      *testing.T
+	dir    string // of the consortium
 	addr   string
 	tokens map[string]string
 	log    lockedBuffer
@@ -57,6 +58,12 @@ func (b *lockedBuffer) String() string {
 
 func startRaw(t *testing.T) *rawNode {
 	t.Helper()
+	return startRawWith(t, func(*node.Settings) {})
+}
+
+// startRawWith lets the caller change the settings first.
+func startRawWith(t *testing.T, change func(*node.Settings)) *rawNode {
+	t.Helper()
 	o := devOptions{dir: t.TempDir(), members: 1, people: []string{"p01"}}
 	var err error
 	if o.base, err = freePorts(1); err != nil {
@@ -71,10 +78,11 @@ func startRaw(t *testing.T) *rawNode {
 		t.Fatal(err)
 	}
 	s.OpenEntries = false
+	change(s)
 	if err := s.Save(home); err != nil {
 		t.Fatal(err)
 	}
-	r := &rawNode{t: t, addr: s.HTTP}
+	r := &rawNode{t: t, dir: o.dir, addr: s.HTTP}
 	if r.tokens, err = readTokens(o.dir); err != nil {
 		t.Fatal(err)
 	}

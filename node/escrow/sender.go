@@ -95,8 +95,8 @@ func (q *queue) add(id string) {
 	}
 }
 
-// Status is how far the copies at one custodian are.
-type Status struct {
+// CustodianStatus is how far the copies at one custodian are.
+type CustodianStatus struct {
 	Custodian  string    `json:"custodian"`
 	Class      string    `json:"class,omitempty"` // of its vault; "": it has not agreed
 	Generation uint64    `json:"generation,omitempty"`
@@ -110,17 +110,17 @@ type Status struct {
 }
 
 // Status returns how far the copies are, for each custodian of the register.
-func (s *Sender) Status() []Status {
+func (s *Sender) Status() []CustodianStatus {
 	custody, err := s.custody()
 	if err != nil || custody == nil {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var out []Status
+	var out []CustodianStatus
 	for i := range custody.Custodians {
 		c := &custody.Custodians[i]
-		st := Status{Custodian: c.ID, Class: c.Class, Generation: c.Generation, Gone: c.Gone}
+		st := CustodianStatus{Custodian: c.ID, Class: c.Class, Generation: c.Generation, Gone: c.Gone}
 		if q := s.queues[c.ID]; q != nil && c.Holds() {
 			st.Waiting, st.Compared, st.Comparing = len(q.waiting), q.compared, q.compare
 			for _, t := range q.waiting {

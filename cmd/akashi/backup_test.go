@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+	"github.com/akashi-ledger/akashi/api/client"
+	"github.com/akashi-ledger/akashi/node"
+)
+
+// TestBackupCommands: a backup of a running member becomes a data directory; what is
+// wrong is said, and nothing is left half.
+func TestBackupCommands(t *testing.T) {
+	key, err := age.GenerateHybridIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := startRawWith(t, func(s *node.Settings) { s.BackupTo = []string{key.Recipient().String()} })
+	url, admin := "http://"+n.addr, n.tokens["admin"]
+	tmp := t.TempDir()
+	identity, file, dir := filepath.Join(tmp, "identity"), filepath.Join(tmp, "backup"), filepath.Join(tmp, "restored")
+	if err := os.WriteFile(identity, []byte(key.String()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	do := func(args ...string) (string, error) {
+		var out bytes.Buffer
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		err := run(ctx, args, strings.NewReader(""), &out, io.Discard)
+		return out.String(), err
+	}
+	if _, err := do("backup", url, file, "--token", n.tokens["app"]); client.CodeOf(err) != "not-authorised" {
+		t.Errorf("an app: %v", err)
+	}
+	if _, err := os.Stat(file); err == nil {
+		t.Error("there is a file of a backup that was not made")
+	}
+	if _, err := do("backup", url, file, "--token", admin); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := do("backup", url, file, "--token", admin); err == nil {
+		t.Error("a backup was replaced")
+	}
+	if out, err := do("restore", file, "--dir", dir, "--identity", identity); err != nil || !strings.Contains(out, "new keys") {
+		t.Fatalf("%s, %v", out, err)
+	}
+	if out, err := do("join", "request", "--dir", dir, "--policy", filepath.Join(n.dir, "policy")); err != nil {
+		t.Errorf("it cannot ask to come back: %s, %v", out, err)
+	}
+	if s, err := node.LoadSettings(dir); err != nil || s.Joined != 0 {
+		t.Errorf("settings: %+v, %v", s, err)
+	}
+	if _, err := do("restore", file, "--dir", dir, "--identity", identity); err == nil {
+		t.Error("restored over something")
+	}
+	if _, err := do("restore", file, "--dir", filepath.Join(tmp, "other"), "--identity", file); err == nil || strings.Contains(err.Error(), "AGE") {
+		t.Errorf("an identity file that is none: %v", err)
+	}
+}

@@ -44,7 +44,7 @@ const (
 	MaxCommitBytes  = 256 << 10
 	// MaxPending is what commits between two batches may take in the store: it is
 	// written in one transaction with the next batch, which may be a full one.
-	MaxPending = 768 << 10
+	MaxPending = 512 << 10
 )
 
 // entryMark is the first byte of a commit as a Raft entry.

@@ -45,10 +45,11 @@ const (
 // minFreeToApply is the free space below which the node stops rather than write.
 const minFreeToApply = 128 << 20
 
-// segmentBytes is below Badger's block of 4 KiB: a builder copies a block that
-// outgrows it into one of twice the size, again and again, and a compaction then
-// takes several times its tables in memory.
-const segmentBytes = 3950
+// segmentBytes fills what a builder of Badger allocates for a block of 4 KiB (and 256
+// bytes) with one value: a block that outgrows that is copied into one of twice the
+// size, and a compaction then takes several times its tables in memory; one that fills
+// it less leaves the rest unused.
+const segmentBytes = 4280
 
 // keepStates is how many heights back reads at an exact height are served.
 const keepStates = record.CitedWindow + 8

@@ -94,9 +94,9 @@ func OpenState(dir string, log *slog.Logger, opts ...OpenOption) (*badger.DB, er
 	return openBadger(dir, log, o, badger.OpenManaged, badger.DefaultOptions(dir).
 		WithDetectConflicts(false).
 		// A transaction may take 15 % of the memtable, and 1 entry for 96 bytes of that: the heaviest
-		// batch with all that commits may leave pending. The table of a larger memtable outgrows a
-		// builder of 28 MiB, which then takes 60.
-		WithMemTableSize(26<<20).
+		// batch with all that commits may leave pending. The table of a larger one outgrows the 28 MiB
+		// that its builder takes first; the next step is 60, and up to eight are kept for reuse.
+		WithMemTableSize(24<<20).
 		WithIndexCacheSize(32<<20))
 }
 

@@ -16,9 +16,10 @@ import (
 // Where the record with an id is, and where a handle's events are. A key for each
 // would be half of what the applying goroutine writes, at a random place each, so
 // there is an index for every spanLeaves leaves, as for leaf hashes (find.go):
-// written once by the batch that completes them, placeBuckets keys by the first
-// bits. Of the leaves after the last whole span a batch writes one key with its
-// own, which goes when the span is whole; they are kept in memory.
+// written once, placeBuckets keys by the first bits. Of the leaves after the last such
+// span a batch writes its own by themselves (pieces), which go when the span is
+// written; they are kept in memory. So that no batch writes the spans of two indexes,
+// each lags behind by a number of leaves of its own.
 //
 // A bucket is entries of spotBytes, ascending: the first 16 bytes of the key, and
 // the leaf's place in the span (uint16). An id has no more bytes. Two handles that
@@ -76,11 +77,23 @@ func (x *placeIndex) add(w *writer, size uint64, fresh []place) (stored func()) 
 	if end > x.from {
 		x.spans(w, end, fresh)
 	}
-	if len(fresh) > 0 {
-		x.pieces = append(x.pieces, fresh[0].index)
-		w.put(x.pieceKey(fresh[0].index), encodePlaces(fresh))
+	for rest := fresh; len(rest) > 0; {
+		n := pieceOf(rest)
+		x.pieces = append(x.pieces, rest[0].index)
+		w.put(x.pieceKey(rest[0].index), encodePlaces(rest[:n]))
+		rest = rest[n:]
 	}
 	return func() { x.grow(end, fresh) }
+}
+
+// pieceOf returns how many entries the next piece takes: what fits a block (see
+// segmentBytes), and all of one leaf.
+func pieceOf(all []place) int {
+	n := min(len(all), segmentBytes/spotBytes)
+	for n < len(all) && all[n].index == all[n-1].index {
+		n++
+	}
+	return n
 }
 
 // spans writes the spans up to end, and deletes the pieces that nobody needs then.

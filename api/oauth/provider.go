@@ -77,7 +77,8 @@ func (s *Server) newProvider() (*provider.Provider, error) {
 		provider.WithIDTokenSignatureAlgs(goidc.ES256), provider.WithScopes(goidc.ScopeOpenID),
 		provider.WithSubIdentifierTypes(goidc.SubIdentifierPairwise), provider.WithPairwiseSubject(s.subject),
 		provider.WithIDTokenClaims(func(_ context.Context, g *goidc.Grant) map[string]any {
-			return map[string]any{goidc.ClaimAuthTime: g.Store[storeSince], goidc.ClaimAMR: g.Store[storeMethods]}
+			since, _ := g.Store[storeSince].(float64) // a number that was JSON
+			return map[string]any{goidc.ClaimAuthTime: int64(since), goidc.ClaimAMR: g.Store[storeMethods]}
 		}),
 		provider.WithGrantHandler(s.onGrant), provider.WithTokenHandler(s.onToken),
 		provider.WithPolicies(goidc.NewPolicy("consent", func(*http.Request, *goidc.AuthnSession, *goidc.Client) bool { return true }, s.decide)),

@@ -164,6 +164,10 @@ func (s *Server) machine(name endpointName) http.Handler {
 			protocolError(w, goidc.NewError(goidc.ErrorCodeInvalidRequest, "parameters belong into the body")) // RFC 6749 §3.2
 			return
 		}
+		if otherResponse(r.Form) {
+			protocolError(w, goidc.NewError("unsupported_response_type", "code, by query, is the only response"))
+			return
+		}
 		if len(r.Header.Values("Dpop")) > 1 {
 			protocolError(w, goidc.NewError("invalid_dpop_proof", "more than one proof"))
 			return
@@ -182,6 +186,14 @@ func repeated(form url.Values) bool {
 		}
 	}
 	return false
+}
+
+// otherResponse reports whether a request wants another answer than a code in the
+// query. go-oidc answers even the refusal of a mode in that mode, with a page that
+// has a script in it.
+func otherResponse(form url.Values) bool {
+	typ, mode := form.Get("response_type"), form.Get("response_mode")
+	return typ != "" && typ != string(goidc.ResponseTypeCode) || mode != "" && mode != string(goidc.ResponseModeQuery)
 }
 
 func bare(w http.ResponseWriter) {
@@ -205,7 +217,7 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 		s.problem(w, r, http.StatusBadRequest, "error.request")
 		return
 	}
-	if r.PathValue("callback") == "" && repeated(r.Form) {
+	if r.PathValue("callback") == "" && (repeated(r.Form) || otherResponse(r.Form)) {
 		s.problem(w, r, http.StatusBadRequest, "error.request")
 		return
 	}

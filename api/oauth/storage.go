@@ -438,6 +438,9 @@ func (s *storage) GrantByAuthCode(_ context.Context, code string) (*goidc.Grant,
 	if err != nil {
 		return nil, err
 	}
+	if k.Grant.RevokedAt != 0 { // go-oidc has another error for these, which RFC 6749 does not know here
+		return nil, goidc.ErrNotFound
+	}
 	if k.Refresh == refreshLate && k.Grant.AuthCodeConsumedAt == 0 {
 		k.Grant.RefreshToken = newSecret()
 	}

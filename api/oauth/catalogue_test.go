@@ -1,0 +1,56 @@
+package oauth
+
+import (
+	"io/fs"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/akashi-ledger/akashi/api/web"
+)
+
+// TestCatalogue: every text that a template or the program names is there in both
+// languages, with the same places for values, and none is left over.
+func TestCatalogue(t *testing.T) {
+	used := map[string]bool{}
+	for _, prefix := range []string{"error.", "foreign.", "changed.", "period."} { // named by parts of a key
+		for key := range catalogue {
+			if strings.HasPrefix(key, prefix) {
+				used[key] = true
+			}
+		}
+	}
+	used["consent.title"], used["consent.give"] = true, true
+	for _, key := range []string{"signin.title", "code.title", "sessions.title"} {
+		used[key] = true
+	}
+	key := regexp.MustCompile(`\.T "([a-zA-Z.0-9]+)"`)
+	err := fs.WalkDir(templates, "templates", func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		b, err := templates.ReadFile(name)
+		for _, m := range key.FindAllStringSubmatch(string(b), -1) {
+			if catalogue[m[1]] == nil {
+				t.Errorf("%s: no text %s", name, m[1])
+			}
+			used[m[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := regexp.MustCompile(`\{[a-z]+\}`)
+	for key, e := range catalogue {
+		if e[web.Japanese] == "" || e[web.English] == "" || len(e) != 2 {
+			t.Errorf("%s: %v", key, e)
+		}
+		if a, b := place.FindAllString(e[web.Japanese], -1), place.FindAllString(e[web.English], -1); strings.Join(a, "") != strings.Join(b, "") {
+			t.Errorf("%s: %v and %v", key, a, b)
+		}
+		if !used[key] {
+			t.Errorf("%s is used nowhere", key)
+		}
+	}
+}

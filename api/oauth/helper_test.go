@@ -58,7 +58,10 @@ func free(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t *testing.T) *site { return newSiteOn(t, "127.0.0.1") }
+
+// newSiteOn is newSite under another name of this machine.
+func newSiteOn(t *testing.T, host string) *site {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("a whole node")
@@ -84,7 +87,7 @@ func newSite(t *testing.T) *site {
 	fatal(t, err)
 	t.Cleanup(func() { n.Close() })
 	m := &site{t: t, n: n, codes: make(chan session.Message, 16), tokens: map[string]string{}}
-	m.serve(log)
+	m.serve(host, log)
 	for begin := time.Now(); n.Ready() != nil; time.Sleep(10 * time.Millisecond) {
 		if time.Since(begin) > 30*time.Second {
 			t.Fatal("not ready")
@@ -97,11 +100,12 @@ func newSite(t *testing.T) *site {
 // Send implements session.Sender.
 func (m *site) Send(_ context.Context, c session.Message) error { m.codes <- c; return nil }
 
-func (m *site) serve(log *slog.Logger) {
+func (m *site) serve(host string, log *slog.Logger) {
 	t, n := m.t, m.n
 	srv := httptest.NewUnstartedServer(nil)
-	m.url = "http://" + srv.Listener.Addr().String()
-	var err error
+	_, port, err := net.SplitHostPort(srv.Listener.Addr().String())
+	fatal(t, err)
+	m.url = "http://" + net.JoinHostPort(host, port)
 	m.sessions, err = session.New(n.Blobs(), n.Desk().KeyFor("sessions"), time.Hour, time.Now)
 	fatal(t, err)
 	m.s, err = oauth.New(oauth.Options{Issuer: m.url, Member: n.Self(), Key: n.Desk().KeyFor("authorization server"), Blobs: n.Blobs(), Sessions: m.sessions,

@@ -18,6 +18,7 @@ import (
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node/custody"
 	"github.com/akashi-ledger/akashi/node/store"
+	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/luikyv/go-oidc/pkg/goidc"
 )
 
@@ -63,6 +64,7 @@ type Server struct {
 	mux     *http.ServeMux
 	pages   pages
 	cookies session.Cookies
+	party   *webauthn.WebAuthn // nil: no passkeys here
 
 	discovery []byte
 	cancel    context.CancelFunc
@@ -88,6 +90,9 @@ func New(o Options) (*Server, error) {
 	}
 	if s.pages, err = parsePages(); err != nil {
 		return nil, err
+	}
+	if err := s.openPasskeys(); err != nil {
+		return nil, fmt.Errorf("oauth: passkeys: %w", err)
 	}
 	p, err := s.newProvider()
 	if err != nil {
@@ -140,6 +145,9 @@ func (s *Server) route() {
 	page("POST /signin", s.sendCode)
 	page("GET /signin/code", s.askCode)
 	page("POST /signin/code", s.takeCode)
+	page("POST /signin/passkey/begin", s.passkeyBegin)
+	page("POST /signin/passkey/end", s.passkeyEnd)
+	page("POST /signin/passkey/remove", s.endPasskey)
 	page("GET /signin/sessions", s.listSessions)
 	page("POST /signin/sessions", s.endSession)
 	s.mux.HandleFunc("GET /oauth/assets/{name}", s.asset)

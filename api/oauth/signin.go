@@ -17,7 +17,7 @@ import (
 type signInPage struct {
 	frame
 	Form, Next, Problem string
-	Codes               bool
+	Codes, Passkeys     bool
 }
 
 // next is where a sign-in leads to: a path of this host, never another's.
@@ -46,7 +46,7 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) showSignIn(w http.ResponseWriter, r *http.Request, status int, to, problem string) {
-	p := signInPage{frame: s.frame(w, r), Form: session.FormToken(s.browser(w, r)), Next: to, Problem: problem, Codes: s.Sender != nil}
+	p := signInPage{frame: s.frame(w, r), Form: session.FormToken(s.browser(w, r)), Next: to, Problem: problem, Codes: s.Sender != nil, Passkeys: s.party != nil}
 	p.Title = p.text("signin.title")
 	s.show(w, status, "signin", p)
 }
@@ -177,6 +177,8 @@ type sessionsPage struct {
 	Form     string
 	Mine     string
 	Sessions []session.Session
+	Passkeys bool
+	Keys     []shownPasskey
 }
 
 func (s *Server) listSessions(w http.ResponseWriter, r *http.Request) {
@@ -191,7 +193,11 @@ func (s *Server) listSessions(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := sessionsPage{frame: s.frame(w, r), Form: session.FormToken(token), Mine: mine.ID}
-	if p.Sessions, err = s.Sessions.List(mine.Person); err != nil {
+	p.Passkeys = s.party != nil
+	if p.Sessions, err = s.Sessions.List(mine.Person); err == nil {
+		p.Keys, err = s.shownPasskeys(mine.Person)
+	}
+	if err != nil {
 		s.cannot(w, r, err)
 		return
 	}

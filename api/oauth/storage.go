@@ -30,11 +30,13 @@ import (
 //	O/j/HASH         JWT id that was seen
 //	O/h/HANDLE/HASH  grants under a handle, for those that follow the log
 //	O/w/ID           message to a client that is to be delivered
+//	O/u/HANDLE       passkeys of a person
+//	O/y/HASH         ceremony of a passkey under way
 //	O/x/HASH         bytes of a screen
 //	O/i              signing key
 //	O/f              up to where the log was followed
 //
-// Authorizations, grants and tokens are sealed under the member's key: they name
+// Authorizations, grants, tokens and passkeys are sealed under the member's key: they name
 // people.
 const root = "O/"
 

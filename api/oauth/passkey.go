@@ -1,0 +1,352 @@
+package oauth
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/akashi-ledger/akashi/api/session"
+	"github.com/akashi-ledger/akashi/node/store"
+	"github.com/go-webauthn/webauthn/protocol"
+	"github.com/go-webauthn/webauthn/webauthn"
+	"github.com/luikyv/go-oidc/pkg/goidc"
+)
+
+// Passkeys are discoverable credentials with user verification. What an
+// authenticator keeps as user handle is an authentication code of the person: it
+// says nothing to anybody else. Stored, sealed under the member's key:
+//
+//	O/u/HANDLE  a person's passkeys
+//	O/y/HASH    a ceremony under way, by the secret of the browser's cookie
+//
+// A passkey that was made in a session begun by a code alone counts as strong only
+// after passkeyWait: else whoever reads a person's messages once could erase at once.
+
+const (
+	ceremonyLife = 5 * time.Minute
+	passkeyWait  = 72 * time.Hour
+	maxPasskeys  = 16 // of one person
+)
+
+// passkeys are one person's.
+type passkeys struct {
+	Person string    `json:"person"`
+	Keys   []passkey `json:"keys"`
+	handle []byte
+	name   string // of the member, which the authenticator shows
+}
+
+type passkey struct {
+	webauthn.Credential
+	Made   time.Time `json:"made"`
+	Strong time.Time `json:"strong"` // from when on it is a strong proof
+}
+
+// WebAuthnID implements webauthn.User.
+func (p *passkeys) WebAuthnID() []byte { return p.handle }
+
+// WebAuthnName implements webauthn.User: what the authenticator shows. It names the
+// member, not the person, whom the authenticator knows.
+func (p *passkeys) WebAuthnName() string { return p.name }
+
+// WebAuthnDisplayName implements webauthn.User.
+func (p *passkeys) WebAuthnDisplayName() string { return p.name }
+
+// WebAuthnCredentials implements webauthn.User.
+func (p *passkeys) WebAuthnCredentials() []webauthn.Credential {
+	out := make([]webauthn.Credential, len(p.Keys))
+	for i, k := range p.Keys {
+		out[i] = k.Credential
+	}
+	return out
+}
+
+// openPasskeys prepares the relying party; there is none where the issuer is an
+// address, which WebAuthn does not know.
+func (s *Server) openPasskeys() error {
+	u, err := url.Parse(s.Issuer)
+	if err != nil {
+		return err
+	}
+	if _, err := netip.ParseAddr(u.Hostname()); err == nil {
+		return nil
+	}
+	s.party, err = webauthn.New(&webauthn.Config{RPID: u.Hostname(), RPDisplayName: "あかし " + s.Member, RPOrigins: []string{s.Issuer},
+		AuthenticatorSelection: protocol.AuthenticatorSelection{ResidentKey: protocol.ResidentKeyRequirementRequired, UserVerification: protocol.VerificationRequired}})
+	return err
+}
+
+func passkeysKey(handle []byte) []byte { return []byte(root + "u/" + hex.EncodeToString(handle)) }
+
+func (s *Server) userHandle(person string) []byte {
+	sum := hmacOf(s.Key, "user handle", person)
+	return sum[:]
+}
+
+// passkeysOf returns a person's passkeys by their handle, goidc.ErrNotFound where
+// there are none.
+func (s *Server) passkeysOf(handle []byte) (*passkeys, error) {
+	p := &passkeys{handle: handle, name: s.Member}
+	if len(handle) > 64 {
+		return nil, goidc.ErrNotFound
+	}
+	return p, s.storage.load(passkeysKey(handle), p)
+}
+
+// changePasskeys compares and sets a person's passkeys.
+func (s *Server) changePasskeys(person string, change func(p *passkeys) error) error {
+	key := passkeysKey(s.userHandle(person))
+	return s.Blobs.Update(func(tx *store.BlobTx) error {
+		p := &passkeys{Person: person}
+		b, ok, err := tx.Get(key)
+		if err == nil && ok {
+			err = s.storage.opened(b, p)
+		}
+		if err == nil {
+			err = change(p)
+		}
+		if err == nil {
+			b, err = s.storage.sealed(p)
+		}
+		if err != nil {
+			return err
+		}
+		return tx.Put(key, b)
+	})
+}
+
+var errCeremony = errors.New("no such ceremony, or another key")
+
+// saveCeremony keeps a ceremony for the browser with a secret; takeCeremony gives it
+// back once.
+func (s *Server) saveCeremony(secret string, d *webauthn.SessionData) error {
+	b, err := s.storage.sealed(d)
+	if err != nil {
+		return err
+	}
+	return s.Blobs.PutMany([]store.KV{{Key: hashed("y", secret), Value: b, TTL: ceremonyLife}})
+}
+
+func (s *Server) takeCeremony(secret string) (*webauthn.SessionData, error) {
+	d, key := new(webauthn.SessionData), hashed("y", secret)
+	return d, s.Blobs.Update(func(tx *store.BlobTx) error {
+		b, ok, err := tx.Get(key)
+		if err != nil {
+			return err
+		}
+		if !ok || secret == "" {
+			return errCeremony
+		}
+		if err := s.storage.opened(b, d); err != nil {
+			return err
+		}
+		return tx.Delete(key)
+	})
+}
+
+// passkeyBegin answers a browser that wants to sign in (no session) or to add a
+// passkey (add=1) with the options of the ceremony.
+func (s *Server) passkeyBegin(w http.ResponseWriter, r *http.Request) {
+	secret, who, ok := s.ceremony(w, r)
+	if !ok {
+		return
+	}
+	var options any
+	var d *webauthn.SessionData
+	var err error
+	if who == nil {
+		options, d, err = s.party.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
+	} else {
+		p := &passkeys{Person: who.Person, handle: s.userHandle(who.Person), name: s.Member}
+		if have, e := s.passkeysOf(p.handle); e == nil {
+			p = have
+		} else if !errors.Is(e, goidc.ErrNotFound) {
+			s.ceremonyFailed(w, e)
+			return
+		}
+		options, d, err = s.party.BeginRegistration(p, webauthn.WithExclusions(webauthn.Credentials(p.WebAuthnCredentials()).CredentialDescriptors()),
+			webauthn.WithConveyancePreference(protocol.PreferNoAttestation))
+	}
+	if err == nil {
+		err = s.saveCeremony(secret, d)
+	}
+	if err != nil {
+		s.ceremonyFailed(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(options)
+}
+
+// ceremony reads the form that begins or ends a ceremony: of a session where a
+// passkey is added, else of a browser that signs in.
+func (s *Server) ceremony(w http.ResponseWriter, r *http.Request) (secret string, who *session.Session, ok bool) {
+	if s.party == nil {
+		http.NotFound(w, r)
+		return "", nil, false
+	}
+	secret = s.cookies.Read(r, session.CookieSignIn)
+	r.Body = http.MaxBytesReader(w, r.Body, session.MaxForm)
+	if r.PostFormValue("add") == "1" {
+		secret = s.cookies.Read(r, session.CookieSession)
+		var err error
+		if who, err = s.Sessions.Lookup(secret); err != nil {
+			s.ceremonyFailed(w, errCeremony)
+			return "", nil, false
+		}
+	}
+	if !session.CheckForm(secret, r.PostFormValue("form")) {
+		s.ceremonyFailed(w, errCeremony)
+		return "", nil, false
+	}
+	return secret, who, true
+}
+
+func (s *Server) ceremonyFailed(w http.ResponseWriter, err error) {
+	var p *protocol.Error
+	if !errors.Is(err, errCeremony) && !errors.As(err, &p) {
+		s.Log.Error("passkey", "err", err)
+		http.Error(w, "passkey", http.StatusInternalServerError)
+		return
+	}
+	http.Error(w, "passkey", http.StatusForbidden)
+}
+
+// passkeyEnd takes what the authenticator signed.
+func (s *Server) passkeyEnd(w http.ResponseWriter, r *http.Request) {
+	secret, who, ok := s.ceremony(w, r)
+	if !ok {
+		return
+	}
+	d, err := s.takeCeremony(secret)
+	said := []byte(r.PostForm.Get("credential"))
+	m := session.Passkey
+	person := ""
+	switch {
+	case err != nil:
+	case who == nil:
+		person, m, err = s.signedIn(d, said)
+	default:
+		person = who.Person
+		m, err = s.added(who, d, said)
+	}
+	if err == nil {
+		err = s.begin(w, r, person, m)
+	}
+	if err != nil {
+		s.ceremonyFailed(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(map[string]string{"next": next(r.PostForm.Get("next"))})
+}
+
+// signedIn checks an assertion and returns whose it is, and what it proves.
+func (s *Server) signedIn(d *webauthn.SessionData, said []byte) (string, session.Method, error) {
+	parsed, err := protocol.ParseCredentialRequestResponseBytes(said)
+	if err != nil {
+		return "", "", err
+	}
+	user, key, err := s.party.ValidatePasskeyLogin(func(_, handle []byte) (webauthn.User, error) {
+		p, err := s.passkeysOf(handle)
+		if errors.Is(err, goidc.ErrNotFound) {
+			err = errCeremony
+		}
+		return p, err
+	}, *d, parsed)
+	if err != nil {
+		return "", "", err
+	}
+	p, ok := user.(*passkeys)
+	if !ok || key.Authenticator.CloneWarning {
+		return "", "", errCeremony
+	}
+	m := session.Code
+	err = s.changePasskeys(p.Person, func(now *passkeys) error {
+		i := slices.IndexFunc(now.Keys, func(k passkey) bool { return string(k.ID) == string(key.ID) })
+		if i < 0 {
+			return errCeremony // taken away meanwhile
+		}
+		if now.Keys[i].Credential = *key; !s.Now().Before(now.Keys[i].Strong) {
+			m = session.Passkey
+		}
+		return nil
+	})
+	return p.Person, m, err
+}
+
+// added checks a new passkey and keeps it.
+func (s *Server) added(who *session.Session, d *webauthn.SessionData, said []byte) (session.Method, error) {
+	parsed, err := protocol.ParseCredentialCreationResponseBytes(said)
+	if err != nil {
+		return "", err
+	}
+	key, err := s.party.CreateCredential(&passkeys{Person: who.Person, handle: s.userHandle(who.Person), name: s.Member}, *d, parsed)
+	if err != nil {
+		return "", err
+	}
+	now := s.Now()
+	k := passkey{Credential: *key, Made: now, Strong: now}
+	m := session.Passkey
+	if !slices.ContainsFunc(who.Methods, func(p session.Proof) bool { return p.Method != session.Code }) {
+		k.Strong, m = now.Add(passkeyWait), session.Code
+	}
+	return m, s.changePasskeys(who.Person, func(p *passkeys) error {
+		if len(p.Keys) >= maxPasskeys {
+			return errCeremony
+		}
+		p.Keys = append(p.Keys, k)
+		return nil
+	})
+}
+
+// endPasskey takes one of a person's passkeys away.
+func (s *Server) endPasskey(w http.ResponseWriter, r *http.Request) {
+	token := s.cookies.Read(r, session.CookieSession)
+	who, err := s.Sessions.Lookup(token)
+	if err != nil {
+		s.problem(w, r, http.StatusUnauthorized, "error.session")
+		return
+	}
+	if !session.Posted(w, r, token) {
+		s.problem(w, r, http.StatusForbidden, "error.form")
+		return
+	}
+	err = s.changePasskeys(who.Person, func(p *passkeys) error {
+		p.Keys = slices.DeleteFunc(p.Keys, func(k passkey) bool { return hex.EncodeToString(k.ID) == r.PostForm.Get("id") })
+		return nil
+	})
+	if err != nil {
+		s.cannot(w, r, err)
+		return
+	}
+	http.Redirect(w, r, "/signin/sessions", http.StatusSeeOther)
+}
+
+// shownPasskey is one line of a person's list.
+type shownPasskey struct {
+	ID     string
+	Made   time.Time
+	Strong time.Time
+	Waits  bool
+}
+
+func (s *Server) shownPasskeys(person string) ([]shownPasskey, error) {
+	p, err := s.passkeysOf(s.userHandle(person))
+	if errors.Is(err, goidc.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var out []shownPasskey
+	for _, k := range p.Keys {
+		out = append(out, shownPasskey{hex.EncodeToString(k.ID), k.Made, k.Strong, s.Now().Before(k.Strong)})
+	}
+	return out, nil
+}

@@ -1,0 +1,139 @@
+package oauth_test
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/akashi-ledger/akashi/api/session"
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/webauthn"
+	"github.com/chromedp/chromedp"
+)
+
+// TestPasskey: in a real browser with a virtual authenticator, a person adds a
+// passkey in a session that a link began, leaves, and signs in with it on the way of
+// an app's request.
+func TestPasskey(t *testing.T) {
+	m := newSiteOn(t, "localhost")
+	ctx := chrome(t)
+	token, _, err := m.sessions.Start("p01", session.Link, "Chromium")
+	fatal(t, err)
+	f := m.flow(m.client(nil), "service")
+	run(t, ctx,
+		command(webauthn.Enable, webauthn.EnableParams{}),
+		command(webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{Protocol: "ctap2", Transport: "internal",
+			HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true}}),
+		command(network.SetCookie, network.SetCookieParams{Name: session.CookieSession, Value: token, URL: m.url}),
+		chromedp.Navigate(m.url+"/signin/sessions"),
+		chromedp.WaitVisible(chromedp.CSS("#passkey")),
+		chromedp.Click(chromedp.CSS("#passkey")),
+		chromedp.WaitVisible(chromedp.CSS(".passkey-kept")),
+	)
+	all, err := m.sessions.List("p01")
+	fatal(t, err)
+	if len(all) != 1 || !all[0].Strong(time.Now(), time.Minute) {
+		t.Fatalf("after adding: %+v", all)
+	}
+	if _, err := m.sessions.Lookup(token); err == nil {
+		t.Error("the session kept its token when the person proved more")
+	}
+	_, err = m.sessions.Revoke("p01", "")
+	fatal(t, err)
+	run(t, ctx,
+		chromedp.Navigate(m.url+"/oauth/authorize?"+f.query().Encode()),
+		chromedp.WaitVisible(chromedp.CSS("#passkey")),
+		chromedp.Click(chromedp.CSS("#passkey")),
+		chromedp.WaitVisible(chromedp.CSS(".genuine")),
+	)
+	at, err := chromedp.Run(ctx, chromedp.Evaluate[string]("location.href"))
+	fatal(t, err)
+	if !strings.HasPrefix(at, m.url+"/oauth/authorize/") {
+		t.Errorf("the passkey led to %s", at)
+	}
+	all, err = m.sessions.List("p01")
+	fatal(t, err)
+	if len(all) != 1 || all[0].Methods[0].Method != session.Passkey {
+		t.Errorf("signed in: %+v", all)
+	}
+}
+
+// A passkey that was added with nothing but a code is not strong at once, and no
+// ceremony is begun or ended by a stranger.
+func TestPasskeyForms(t *testing.T) {
+	m := newSiteOn(t, "localhost")
+	b := m.browser()
+	_, page := b.get("/signin")
+	v := fields(page)
+	for name, change := range map[string]func(url.Values){
+		"no form token":   func(v url.Values) { v.Del("form") },
+		"add, no session": func(v url.Values) { v.Set("add", "1") },
+		"nothing begun":   func(v url.Values) { v.Set("credential", "{}") },
+		"no credential":   func(v url.Values) {},
+		"another's handle": func(v url.Values) {
+			v.Set("credential", `{"id":"AA","rawId":"AA","type":"public-key","response":{"userHandle":"AAAA"}}`)
+		},
+		"not a credential":  func(v url.Values) { v.Set("credential", "\xff") },
+		"a huge credential": func(v url.Values) { v.Set("credential", strings.Repeat("x", 1<<20)) },
+	} {
+		w := url.Values{"form": v["form"]}
+		change(w)
+		if resp, body := b.post("/signin/passkey/end", w); resp.StatusCode != http.StatusForbidden {
+			t.Errorf("%s: %s %s", name, resp.Status, body)
+		}
+	}
+	if resp, body := b.post("/signin/passkey/begin", url.Values{"form": v["form"]}); resp.StatusCode != 200 || !strings.Contains(body, `"userVerification":"required"`) || !strings.Contains(body, `"rpId":"localhost"`) {
+		t.Errorf("%s %s", resp.Status, body)
+	}
+	if resp, _ := b.post("/signin/passkey/begin", url.Values{}); resp.StatusCode != http.StatusForbidden {
+		t.Errorf("begun without a form: %s", resp.Status)
+	}
+}
+
+// step is an action without a result.
+type step = chromedp.Action[chromedp.Void]
+
+// command sends a command of the protocol.
+func command[P, R any](c cdp.Command[P, R], params P) step {
+	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, c, params)
+		return err
+	})
+}
+
+func run(t *testing.T, ctx context.Context, actions ...step) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	defer cancel()
+	fatal(t, chromedp.Do(ctx, actions...))
+}
+
+// chrome starts a Chromium of its own.
+func chrome(t *testing.T) context.Context {
+	t.Helper()
+	path := ""
+	for _, name := range []string{os.Getenv("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"} {
+		if p, err := exec.LookPath(name); name != "" && err == nil && path == "" {
+			path = p
+		}
+	}
+	if path == "" {
+		t.Fatal("passkeys are tested in Chromium, and none was found: install chromium, or name it in CHROMIUM; go test -short leaves these tests out")
+	}
+	opts := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir())}
+	for _, f := range []string{"headless", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking", "disable-component-update", "disable-sync", "disable-dev-shm-usage", "mute-audio"} {
+		opts = append(opts, chromedp.Flag(f, true))
+	}
+	ctx, stop := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, kill := chromedp.NewExecAllocator(ctx, opts...)
+	ctx, closeTab := chromedp.NewContext(ctx)
+	t.Cleanup(func() { closeTab(); kill(); stop() })
+	fatal(t, chromedp.Do(ctx)) // the browser lives as long as this context, not as long as the first step
+	return ctx
+}

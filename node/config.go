@@ -28,6 +28,32 @@ type Settings struct {
 	Witnesses   []WitnessSetting  `json:"witnesses,omitempty"` // external witnesses beside those of the founding
 	PublicURL   string            `json:"publicURL,omitempty"` // origin by which browsers and apps reach HTTP; "": on loopback http://localhost:PORT, else no authorization server
 	Codes       CodeSetting       `json:"codes,omitzero"`      // how one-time codes reach people
+
+	IdentityProvider *ProviderSetting `json:"identityProvider,omitempty"` // where people may sign in (OpenID Connect)
+}
+
+// ProviderSetting is an identity provider of the member's choice. People are found
+// by a lookup of the kind, "oidc" where absent, whose value is the provider's sub.
+type ProviderSetting struct {
+	Issuer       string `json:"issuer"`
+	ClientID     string `json:"clientID"`
+	ClientSecret string `json:"clientSecret"`
+	Name         string `json:"name"` // on the button
+	Lookup       string `json:"lookup,omitempty"`
+}
+
+func (p *ProviderSetting) check() error {
+	if p == nil {
+		return nil
+	}
+	u, err := url.Parse(p.Issuer)
+	if err != nil || u.Host == "" || u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
+		return fmt.Errorf("identityProvider: issuer %q is not https", p.Issuer)
+	}
+	if p.ClientID == "" || p.Name == "" || p.Lookup != "" && !record.ValidID(p.Lookup) {
+		return errors.New("identityProvider: clientID and name are needed, and lookup is an id")
+	}
+	return nil
 }
 
 // CodeSetting says how one-time codes for signing in reach people: by a webhook of
@@ -99,7 +125,7 @@ func (s *Settings) check() error {
 			errs = append(errs, fmt.Errorf("escrowFor: %q is not another member", id))
 		}
 	}
-	errs = append(errs, s.checkPublic())
+	errs = append(errs, s.checkPublic(), s.IdentityProvider.check())
 	for _, w := range s.Witnesses {
 		errs = append(errs, w.check())
 	}

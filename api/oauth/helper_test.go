@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/akashi-ledger/akashi/api/oauth"
+	"github.com/akashi-ledger/akashi/api/oauth/idptest"
 	"github.com/akashi-ledger/akashi/api/rest"
 	"github.com/akashi-ledger/akashi/api/session"
 	"github.com/akashi-ledger/akashi/api/token"
@@ -61,7 +62,10 @@ func free(t *testing.T) string {
 func newSite(t *testing.T) *site { return newSiteOn(t, "127.0.0.1") }
 
 // newSiteOn is newSite under another name of this machine.
-func newSiteOn(t *testing.T, host string) *site {
+func newSiteOn(t *testing.T, host string) *site { return newSiteWith(t, host, nil) }
+
+// newSiteWith is newSiteOn with an identity provider.
+func newSiteWith(t *testing.T, host string, idp *idptest.Provider) *site {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("a whole node")
@@ -87,7 +91,11 @@ func newSiteOn(t *testing.T, host string) *site {
 	fatal(t, err)
 	t.Cleanup(func() { n.Close() })
 	m := &site{t: t, n: n, codes: make(chan session.Message, 16), tokens: map[string]string{}}
-	m.serve(host, log)
+	var up *oauth.Upstream
+	if idp != nil {
+		up = &oauth.Upstream{Issuer: idp.URL, ClientID: idp.ClientID, Secret: idp.Secret, Name: "認証アプリ", Lookup: "oidc"}
+	}
+	m.serve(host, up, log)
 	for begin := time.Now(); n.Ready() != nil; time.Sleep(10 * time.Millisecond) {
 		if time.Since(begin) > 30*time.Second {
 			t.Fatal("not ready")
@@ -100,7 +108,7 @@ func newSiteOn(t *testing.T, host string) *site {
 // Send implements session.Sender.
 func (m *site) Send(_ context.Context, c session.Message) error { m.codes <- c; return nil }
 
-func (m *site) serve(host string, log *slog.Logger) {
+func (m *site) serve(host string, up *oauth.Upstream, log *slog.Logger) {
 	t, n := m.t, m.n
 	srv := httptest.NewUnstartedServer(nil)
 	_, port, err := net.SplitHostPort(srv.Listener.Addr().String())
@@ -109,7 +117,7 @@ func (m *site) serve(host string, log *slog.Logger) {
 	m.sessions, err = session.New(n.Blobs(), n.Desk().KeyFor("sessions"), time.Hour, time.Now)
 	fatal(t, err)
 	m.s, err = oauth.New(oauth.Options{Issuer: m.url, Member: n.Self(), Key: n.Desk().KeyFor("authorization server"), Blobs: n.Blobs(), Sessions: m.sessions,
-		Desk: n.Desk(), State: n.FinalState, Changed: n.FinalChanged, Now: time.Now, Log: log, Sender: m})
+		Desk: n.Desk(), State: n.FinalState, Changed: n.FinalChanged, Now: time.Now, Log: log, Sender: m, Upstream: up})
 	fatal(t, err)
 	tokens := token.New(n.Blobs())
 	api, err := rest.New(n, rest.Options{Tokens: tokens, Log: log, Clients: m.s})

@@ -32,7 +32,7 @@ type Desk interface {
 	Find(ctx context.Context, kind, value string) (custody.Ref, bool, error)
 }
 
-// Options of New. All but Sender is required.
+// Options of New. All but Sender and Upstream is required.
 type Options struct {
 	Issuer   string // origin of the pages, such as https://id.example.jp: no path, no slash at its end
 	Member   string
@@ -45,7 +45,8 @@ type Options struct {
 	Now      func() time.Time
 	Log      *slog.Logger // gets no personal data
 
-	Sender session.Sender // of one-time codes; nil: nobody signs in by code
+	Sender   session.Sender // of one-time codes; nil: nobody signs in by code
+	Upstream *Upstream      // identity provider; nil: none
 }
 
 // Codes of refusals of this package.
@@ -65,6 +66,7 @@ type Server struct {
 	pages   pages
 	cookies session.Cookies
 	party   *webauthn.WebAuthn // nil: no passkeys here
+	idp     *upstream          // nil: none
 
 	discovery []byte
 	cancel    context.CancelFunc
@@ -81,7 +83,7 @@ func New(o Options) (*Server, error) {
 		return nil, errors.New("oauth: beyond this machine the issuer is https")
 	}
 	if o.Member == "" || o.Blobs == nil || o.Sessions == nil || o.Desk == nil || o.State == nil || o.Changed == nil || o.Now == nil || o.Log == nil {
-		return nil, errors.New("oauth: every option but Sender is required")
+		return nil, errors.New("oauth: every option but Sender and Upstream is required")
 	}
 	s := &Server{Options: o, cookies: session.Cookies{Secure: u.Scheme == "https"}}
 	s.storage = &storage{blobs: o.Blobs, key: o.Key, now: o.Now, live: s.live}
@@ -93,6 +95,9 @@ func New(o Options) (*Server, error) {
 	}
 	if err := s.openPasskeys(); err != nil {
 		return nil, fmt.Errorf("oauth: passkeys: %w", err)
+	}
+	if o.Upstream != nil {
+		s.idp = &upstream{Upstream: *o.Upstream, callback: o.Issuer + pathUpstream + "/callback"}
 	}
 	p, err := s.newProvider()
 	if err != nil {
@@ -145,6 +150,8 @@ func (s *Server) route() {
 	page("POST /signin", s.sendCode)
 	page("GET /signin/code", s.askCode)
 	page("POST /signin/code", s.takeCode)
+	page("POST "+pathUpstream, s.upstreamBegin)
+	page("GET "+pathUpstream+"/callback", s.upstreamEnd)
 	page("POST /signin/passkey/begin", s.passkeyBegin)
 	page("POST /signin/passkey/end", s.passkeyEnd)
 	page("POST /signin/passkey/remove", s.endPasskey)

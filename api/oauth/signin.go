@@ -18,6 +18,7 @@ type signInPage struct {
 	frame
 	Form, Next, Problem string
 	Codes, Passkeys     bool
+	Upstream            string // name of the identity provider, "" for none
 }
 
 // next is where a sign-in leads to: a path of this host, never another's.
@@ -47,6 +48,10 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) showSignIn(w http.ResponseWriter, r *http.Request, status int, to, problem string) {
 	p := signInPage{frame: s.frame(w, r), Form: session.FormToken(s.browser(w, r)), Next: to, Problem: problem, Codes: s.Sender != nil, Passkeys: s.party != nil}
+	if s.idp != nil {
+		p.Upstream = s.idp.Name
+		w.Header().Set("Content-Security-Policy", policy(s.idp.origin(r.Context())))
+	}
 	p.Title = p.text("signin.title")
 	s.show(w, status, "signin", p)
 }

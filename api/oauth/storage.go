@@ -32,6 +32,7 @@ import (
 //	O/w/ID           message to a client that is to be delivered
 //	O/u/HANDLE       passkeys of a person
 //	O/y/HASH         ceremony of a passkey under way
+//	O/q/HASH         sign-in at the identity provider under way, by its state
 //	O/x/HASH         bytes of a screen
 //	O/i              signing key
 //	O/f              up to where the log was followed

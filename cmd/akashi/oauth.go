@@ -22,7 +22,20 @@ func authorizationServer(n *node.Node, with shared, sessions *session.Store) (*o
 		return nil, err
 	}
 	return oauth.New(oauth.Options{Issuer: issuer, Member: n.Self(), Key: n.Desk().KeyFor("authorization server"), Blobs: n.Blobs(), Sessions: sessions,
-		Desk: n.Desk(), State: n.FinalState, Changed: n.FinalChanged, Now: time.Now, Log: with.log, Sender: sender})
+		Desk: n.Desk(), State: n.FinalState, Changed: n.FinalChanged, Now: time.Now, Log: with.log, Sender: sender,
+		Upstream: identityProvider(n)})
+}
+
+func identityProvider(n *node.Node) *oauth.Upstream {
+	p := n.Settings.IdentityProvider
+	if p == nil {
+		return nil
+	}
+	u := &oauth.Upstream{Issuer: p.Issuer, ClientID: p.ClientID, Secret: p.ClientSecret, Name: p.Name, Lookup: p.Lookup}
+	if u.Lookup == "" {
+		u.Lookup = "oidc"
+	}
+	return u
 }
 
 // codeSender is how one-time codes reach people, nil where they do not.

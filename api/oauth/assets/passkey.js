@@ -12,6 +12,7 @@ if (button && parse?.parseRequestOptionsFromJSON) {
     return answer.json();
   };
   button.hidden = false;
+  document.getElementById("passkey-way")?.removeAttribute("hidden");
   button.addEventListener("click", async () => {
     say.textContent = "";
     try {

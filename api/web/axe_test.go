@@ -183,6 +183,11 @@ func TestBrowserAccessible(t *testing.T) {
 		"/requests": seen(".ask"), "/stops": seen(".bare"), "/services/coupon": seen(".ask")} {
 		accessibleAt(t, ctx, srv.URL+address, ready)
 	}
+	for _, path := range []string{"/", "/services/alert/alert"} {
+		run(t, ctx, chromedp.Navigate(srv.URL+path+"?lang=ja-easy"))
+		accessible(t, ctx, path+" in easy Japanese")
+	}
+	run(t, ctx, chromedp.Navigate(srv.URL+"/?lang=ja"))
 	run(t, ctx, chromedp.Navigate(srv.URL+"/history"), chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach((d) => { d.open = true })`))
 	accessible(t, ctx, "the history with all details open")
 	accessibleAt(t, ctx, receipt, settled("ok"))

@@ -317,6 +317,9 @@ func TestBrowserPerson(t *testing.T) {
 	run(t, ctx, chromedp.Navigate(srv.URL+"/?lang=en"), seen(".cons"))
 	narrow(t, ctx, "consents in English")
 	shot(t, ctx, "consents-en", 1280)
+	run(t, ctx, chromedp.Navigate(srv.URL+"/?lang=ja-easy"), seen(".cons"))
+	narrow(t, ctx, "consents in easy Japanese")
+	shot(t, ctx, "consents-easy", 360, 1280)
 	run(t, ctx, chromedp.Navigate(srv.URL+"/?lang=ja"), click(`button[role=switch]`), seen(".said-note"))
 	if len(s.stopped) != 1 || s.stopped[0].Purpose != "coupon" || !strings.Contains(textOf(t, ctx, ".said-note"), "止めました") {
 		t.Errorf("one tap: %v, %q", s.stopped, textOf(t, ctx, ".said-note"))

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"html/template"
 	"net/http"
 )
 
@@ -40,7 +41,10 @@ func (p *page) Steps(form string) []Step {
 }
 
 // Step is one step of verifying, before it was done.
-type Step struct{ Name, Title, Text string }
+type Step struct {
+	Name        string
+	Title, Text template.HTML
+}
 
 // all shows a person's completeness proof, or sends it as a file.
 func (s *server) all(w http.ResponseWriter, r *http.Request) {
@@ -65,6 +69,6 @@ func (s *server) all(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, "completeness", err)
 		return
 	}
-	p.Title, p.Script, p.Kind = p.T("all.h1"), true, formComplete
+	p.Title, p.Script, p.Kind = p.Lang.text("all.h1"), true, formComplete
 	s.show(w, http.StatusOK, "all", p)
 }

@@ -23,7 +23,7 @@ func (s *server) home(w http.ResponseWriter, r *http.Request) {
 	}
 	p := s.page(w, r)
 	if token == "" {
-		p.Title = p.T("public.title")
+		p.Title = p.Lang.text("public.title")
 		s.show(w, http.StatusOK, "public", p)
 		return
 	}
@@ -32,7 +32,7 @@ func (s *server) home(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.session(token)
-	p.Title, p.Name = p.T("me.h1"), p.View.Name
+	p.Title, p.Name = p.Lang.text("me.h1"), p.View.Name
 	p.Cards, p.Others = cards(p.Board.Services, p.View.Consents)
 	s.show(w, http.StatusOK, "mine", p)
 }
@@ -169,7 +169,7 @@ func (s *server) offer(w http.ResponseWriter, r *http.Request) {
 	}
 	p := s.page(w, r)
 	p.session(token)
-	p.Title, p.Offer, p.At = p.T("offer.title"), o, "/"
+	p.Title, p.Offer, p.At = p.Lang.text("offer.title"), o, "/"
 	s.show(w, http.StatusOK, "offer", p)
 }
 

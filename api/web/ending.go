@@ -39,7 +39,7 @@ func (s *server) ending(w http.ResponseWriter, r *http.Request) {
 	}
 	p := s.page(w, r)
 	p.session(token)
-	p.Title, p.At, p.Ending = p.T("end.title"), "/", &ending{Ending: e, Strong: strong}
+	p.Title, p.At, p.Ending = p.Lang.text("end.title"), "/", &ending{Ending: e, Strong: strong}
 	if s.SignIn != "" {
 		p.Ending.SignIn = s.SignIn + "?" + url.Values{"next": {r.URL.Path}}.Encode()
 	}
@@ -114,7 +114,7 @@ func (s *server) erasure(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, "certificate", err)
 		return
 	}
-	p.Title, p.Erasure, p.Script, p.Kind = p.T("er.h"), e, true, formErasure
+	p.Title, p.Erasure, p.Script, p.Kind = p.Lang.text("er.h"), e, true, formErasure
 	s.show(w, http.StatusOK, "erasure", p)
 }
 

@@ -48,6 +48,7 @@ type page struct {
 	Session bool
 	Form    string // token of the session's forms
 	Once    string
+	SignIn  string // path of the page on which people sign in, "": none
 	Said    string // key of a word to say once
 	Problem string // key
 	Code    string // of the refusal
@@ -67,17 +68,17 @@ type page struct {
 }
 
 // T returns a text of the catalogue.
-func (p *page) T(key string, values ...any) string { return p.Lang.text(key, values...) }
+func (p *page) T(key string, values ...any) template.HTML { return p.Lang.rich(key, values...) }
 
 // Has reports whether the catalogue has a text for a code of the ledger.
 func (p *page) Has(key string) bool { _, ok := catalogue[key]; return ok }
 
 // State is the word for a state, or its code where there is no word.
-func (p *page) State(state string) string {
+func (p *page) State(state string) template.HTML {
 	if key := "state." + state; p.Has(key) {
 		return p.T(key)
 	}
-	return state
+	return template.HTML(template.HTMLEscapeString(state))
 }
 
 func (p *page) Of(t record.Text) template.HTML       { return p.Lang.of(t) }
@@ -113,7 +114,7 @@ func (p *page) Period(t record.Period) string {
 		key string
 	}{{t.Years, "span.years"}, {t.Months, "span.months"}, {t.Days, "span.days"}} {
 		if part.n > 0 {
-			out += p.T(part.key, "n", part.n)
+			out += p.Lang.text(part.key, "n", part.n)
 		}
 	}
 	return strings.TrimSpace(out)
@@ -191,7 +192,7 @@ type row struct {
 // page fills what every page needs. It shows even where the node has nothing to
 // say: the board is then empty.
 func (s *server) page(w http.ResponseWriter, r *http.Request) *page {
-	p := &page{Lang: s.choose(w, r), Path: r.URL.Path, At: r.URL.Path, Said: s.said(w, r)}
+	p := &page{Lang: s.choose(w, r), Path: r.URL.Path, At: r.URL.Path, SignIn: s.SignIn, Said: s.said(w, r)}
 	board, err := s.backend.Board(r.Context())
 	if err != nil {
 		s.Log.Warn("page: board", "err", err)
@@ -214,7 +215,7 @@ func (s *server) show(w http.ResponseWriter, status int, name string, p *page) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Language", string(p.Lang))
+	w.Header().Set("Content-Language", p.Lang.Tag())
 	w.Header().Add("Vary", "Accept-Language, Cookie")
 	w.WriteHeader(status)
 	b.WriteTo(w)
@@ -328,6 +329,6 @@ func (s *server) verify(w http.ResponseWriter, r *http.Request) {
 	if err == nil && token != "" {
 		p.session(token)
 	}
-	p.Title, p.Script, p.Kind = p.T("verify.h1"), true, formReceipt
+	p.Title, p.Script, p.Kind = p.Lang.text("verify.h1"), true, formReceipt
 	s.show(w, http.StatusOK, "verify", p)
 }

@@ -36,7 +36,7 @@ func (s *server) requests(w http.ResponseWriter, r *http.Request) {
 	}
 	p := s.page(w, r)
 	p.session(token)
-	p.Title, p.Asked = p.T("req.h"), &asked{list, services, rights}
+	p.Title, p.Asked = p.Lang.text("req.h"), &asked{list, services, rights}
 	s.show(w, http.StatusOK, "requests", p)
 }
 
@@ -75,7 +75,7 @@ func (s *server) stops(w http.ResponseWriter, r *http.Request) {
 	}
 	p := s.page(w, r)
 	p.session(token)
-	p.Title, p.Stops, p.Signal = p.T("stop.h"), list, signal(r)
+	p.Title, p.Stops, p.Signal = p.Lang.text("stop.h"), list, signal(r)
 	s.show(w, http.StatusOK, "stops", p)
 }
 

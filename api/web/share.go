@@ -13,8 +13,16 @@ import (
 // What the pages of other packages share with these: the language of a person, and
 // how names of the ledger are written.
 
-// Choose takes ?lang=, then the cookie, then Accept-Language.
+// Choose is choose for pages that have no easy texts.
 func Choose(w http.ResponseWriter, r *http.Request, c session.Cookies) Language {
+	if l := choose(w, r, c); l != Easy {
+		return l
+	}
+	return Japanese
+}
+
+// choose takes ?lang=, then the cookie, then Accept-Language.
+func choose(w http.ResponseWriter, r *http.Request, c session.Cookies) Language {
 	if l := Language(r.URL.Query().Get("lang")); known(l) {
 		c.Set(w, cookieLang, string(l), 365*24*time.Hour)
 		return l

@@ -1,11 +1,13 @@
 package web
 
 import (
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"fmt"
 	"html/template"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -20,6 +22,7 @@ type Language string
 const (
 	Japanese Language = "ja"
 	English  Language = "en"
+	Easy     Language = "ja-easy" // やさしい日本語, with readings above every kanji
 )
 
 var languages = []Language{Japanese, English}
@@ -65,17 +68,47 @@ func (l Language) text(key string, values ...any) string {
 		return "‹" + key + "›" // a test fails on this
 	}
 	s := e[l]
+	if l == Easy {
+		s = ruby.ReplaceAllString(cmp.Or(s, e[Japanese]), "$1")
+	}
+	return fill(s, values, func(s string) string { return s })
+}
+
+// fill replaces {name} by its value; values come in pairs.
+func fill(s string, values []any, escape func(string) string) string {
 	for i := 0; i+1 < len(values); i += 2 {
-		s = strings.ReplaceAll(s, "{"+fmt.Sprint(values[i])+"}", fmt.Sprint(values[i+1]))
+		s = strings.ReplaceAll(s, "{"+fmt.Sprint(values[i])+"}", escape(fmt.Sprint(values[i+1])))
 	}
 	return s
 }
 
-func (s *server) choose(w http.ResponseWriter, r *http.Request) Language {
-	return Choose(w, r, s.cookies())
+// ruby is a kanji with its reading, as easy texts have them: [漢字|かんじ].
+var ruby = regexp.MustCompile(`\[([^|\]]+)\|([^\]]+)\]`)
+
+// rich is text as mark-up, with readings above kanji. A text that is not easy yet
+// is the Japanese one.
+func (l Language) rich(key string, values ...any) template.HTML {
+	s := catalogue[key][Easy]
+	if l != Easy || s == "" || strings.HasPrefix(key, modulePrefix) {
+		return template.HTML(template.HTMLEscapeString(l.text(key, values...)))
+	}
+	s = ruby.ReplaceAllString(template.HTMLEscapeString(s), "<ruby>$1<rp>（</rp><rt>$2</rt><rp>）</rp></ruby>")
+	return template.HTML(fill(s, values, template.HTMLEscapeString))
 }
 
-func known(l Language) bool { return l == Japanese || l == English }
+// Tag names the language for browsers.
+func (l Language) Tag() string {
+	if l == Easy {
+		return string(Japanese)
+	}
+	return string(l)
+}
+
+func (s *server) choose(w http.ResponseWriter, r *http.Request) Language {
+	return choose(w, r, s.cookies())
+}
+
+func known(l Language) bool { return l == Japanese || l == English || l == Easy }
 
 // of returns a name of the ledger in this language, else in Japanese and marked
 // as such.
@@ -84,7 +117,7 @@ func (l Language) of(t record.Text) template.HTML {
 	switch {
 	case l == English && t.En != "":
 		s = t.En
-	case l != Japanese:
+	case l == English:
 		mark = ` lang="ja"`
 	}
 	return template.HTML("<bdi" + mark + ">" + string(visible(s)) + "</bdi>")

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 // Every text has both languages with the same places to fill, every key that
@@ -15,8 +16,21 @@ func TestCatalogue(t *testing.T) {
 		ja, en := place.FindAllString(e[Japanese], -1), place.FindAllString(e[English], -1)
 		slices.Sort(ja)
 		slices.Sort(en)
-		if e[Japanese] == "" || len(e) != 2 || !slices.Equal(ja, en) {
+		if _, ok := e[Easy]; e[Japanese] == "" || ok && len(e) != 3 || !ok && len(e) != 2 || !slices.Equal(ja, en) {
 			t.Errorf("%s: %v", key, e)
+		}
+		if easy := place.FindAllString(e[Easy], -1); e[Easy] != "" {
+			if slices.Sort(easy); !slices.Equal(ja, easy) {
+				t.Errorf("%s: places of %v", key, e)
+			}
+			if rest := ruby.ReplaceAllString(e[Easy], ""); strings.ContainsFunc(rest, func(r rune) bool { return unicode.Is(unicode.Han, r) }) {
+				t.Errorf("%s: a kanji without its reading in %q", key, e[Easy])
+			}
+			for _, m := range ruby.FindAllStringSubmatch(e[Easy], -1) {
+				if strings.ContainsFunc(m[2], func(r rune) bool { return !unicode.Is(unicode.Hiragana, r) }) {
+					t.Errorf("%s: %q is no reading", key, m[2])
+				}
+			}
 		}
 	}
 	used := map[string]bool{}

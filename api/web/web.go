@@ -172,7 +172,7 @@ func (s *server) problem(w http.ResponseWriter, r *http.Request, status int, key
 		w.Header().Set("Retry-After", "3")
 	}
 	p := s.page(w, r)
-	p.Title = p.T(key + ".title")
+	p.Title = p.Lang.text(key + ".title")
 	p.Problem = key
 	s.show(w, status, "problem", p)
 }
@@ -180,7 +180,7 @@ func (s *server) problem(w http.ResponseWriter, r *http.Request, status int, key
 // refuse shows why the node did not do it. Nothing has changed.
 func (s *server) refuse(w http.ResponseWriter, r *http.Request, code string) {
 	p := s.page(w, r)
-	p.Title, p.Problem, p.Code = p.T("error.refused.title"), "error.refused", code
+	p.Title, p.Problem, p.Code = p.Lang.text("error.refused.title"), "error.refused", code
 	s.show(w, http.StatusUnprocessableEntity, "problem", p)
 }
 

@@ -357,13 +357,34 @@ func TestLanguage(t *testing.T) {
 		query, cookie, accept, want string
 	}{
 		{"", "", "", "ja"}, {"?lang=en", "", "", "en"}, {"?lang=xx", "", "", "ja"}, {"", "akashi_lang=en", "", "en"},
-		{"?lang=ja", "akashi_lang=en", "en", "ja"}, {"", "", "en-GB,en;q=0.9,ja;q=0.8", "en"}, {"", "", "fr, ja", "ja"}, {"", "", "en;q=0, ja", "ja"},
+		{"?lang=ja", "akashi_lang=en", "en", "ja"}, {"?lang=ja-easy", "", "en", "ja"}, {"", "akashi_lang=ja-easy", "en", "ja"}, {"", "", "en-GB,en;q=0.9,ja;q=0.8", "en"}, {"", "", "fr, ja", "ja"}, {"", "", "en;q=0, ja", "ja"},
 		{"", "akashi_lang=zz", "de", "ja"},
 	} {
 		resp, body := visit(t, "GET", srv.URL+"/"+c.query, c.cookie, "", "Accept-Language", c.accept)
 		if !strings.Contains(body, `<html lang="`+c.want+`"`) || resp.Header.Get("Content-Language") != c.want {
 			t.Errorf("%+v: %q", c, resp.Header.Get("Content-Language"))
 		}
+	}
+}
+
+// Easy Japanese has readings above every kanji, in attributes as plain text, and
+// what is not easy yet in Japanese.
+func TestEasy(t *testing.T) {
+	s := newStory(t)
+	srv := serve(t, s, s.c.Policy())
+	cookie := entered(t, srv.URL, "once")
+	for _, path := range []string{"/", "/history", "/receipts", "/requests", "/stops", "/services/alert/alert", "/services/coupon", "/all", "/verify", "/receipts/" + itoa(s.view.Consents[0].Index), "/nowhere"} {
+		resp, body := visit(t, "GET", srv.URL+path+"?lang=ja-easy", cookie, "")
+		if !strings.Contains(body, `<html lang="ja">`) || !strings.Contains(body, "<rt>") || strings.Contains(body, "‹") || regexp.MustCompile(`\p{Han}\|\p{Hiragana}`).MatchString(body) {
+			t.Errorf("%s in easy Japanese: %s", path, resp.Status)
+		}
+		if i := strings.Index(body, "<title>"); strings.Contains(body[i:strings.Index(body, "</title>")], "<r") {
+			t.Errorf("%s: mark-up in the title", path)
+		}
+		for _, attribute := range regexp.MustCompile(`="[^"]*&lt;r(uby|t)`).FindAllString(body, -1) {
+			t.Errorf("%s: mark-up in an attribute: %s", path, attribute)
+		}
+		checkPage(t, path, resp, body)
 	}
 }
 

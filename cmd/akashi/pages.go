@@ -15,9 +15,10 @@ import (
 	"github.com/akashi-ledger/akashi/node/custody"
 )
 
-// mountPages puts the citizens' pages beside the API.
-func mountPages(mux *http.ServeMux, n *node.Node, api *rest.API, with shared, sessions *session.Store) error {
-	pages, err := web.New(&pageBackend{n: n, api: api, tokens: with.tokens, sessions: sessions}, web.Options{Log: with.log, Secure: with.tls != nil})
+// mountPages puts the citizens' pages beside the API. signIn is where people sign in,
+// "" where they come by a link only.
+func mountPages(mux *http.ServeMux, n *node.Node, api *rest.API, with shared, sessions *session.Store, signIn string) error {
+	pages, err := web.New(&pageBackend{n: n, api: api, tokens: with.tokens, sessions: sessions}, web.Options{Log: with.log, Secure: with.tls != nil, SignIn: signIn})
 	if err != nil {
 		return err
 	}

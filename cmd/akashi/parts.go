@@ -65,7 +65,9 @@ func handlerOf(n *node.Node, with shared) (h http.Handler, stop func(), err erro
 		return nil, nil, err
 	}
 	stop = func() {}
+	signIn := ""
 	if apps != nil {
+		signIn = "/signin"
 		o.Clients, stop = apps, apps.Close
 		for _, path := range oauth.Patterns() {
 			mux.Handle(path, apps)
@@ -76,7 +78,7 @@ func handlerOf(n *node.Node, with shared) (h http.Handler, stop func(), err erro
 		return nil, nil, err
 	}
 	mux.Handle("/", api)
-	if err := mountPages(mux, n, api, with, sessions); err != nil {
+	if err := mountPages(mux, n, api, with, sessions, signIn); err != nil {
 		return nil, nil, err
 	}
 	mux.Handle("/log/", rest.Tiles(n, o))

@@ -67,6 +67,11 @@ func coming(st *store.State, epoch uint64) (*sign.Policy, error) {
 	return out, nil
 }
 
+// Policy returns the policy of the running epoch, as /log/policy shows it.
+func Policy(st *store.State, now *rules.Policy) (*sign.Policy, error) {
+	return policyOf(st, now, now.Epoch)
+}
+
 // policyOf returns the policy of an epoch with its range, as the ends up to a
 // state show it.
 func policyOf(st *store.State, now *rules.Policy, epoch uint64) (*sign.Policy, error) {

@@ -36,6 +36,8 @@ type Sessions interface {
 // Ledger is what everyone may see.
 type Ledger interface {
 	Board(ctx context.Context) (*Board, error)
+	// Policy returns the policy in force, as C2SP tlog-policy.
+	Policy(ctx context.Context) ([]byte, error)
 }
 
 // Desk is what a member shows to one person, and does for them.

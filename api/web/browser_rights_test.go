@@ -3,6 +3,8 @@ package web_test
 import (
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -119,5 +121,50 @@ func TestSignal(t *testing.T) {
 	resp, body := visit(t, "GET", srv.URL+"/.well-known/gpc.json", "", "")
 	if resp.Header.Get("Content-Type") != "application/json" || !strings.Contains(body, `"gpc": true`) {
 		t.Errorf("gpc.json: %s %s", resp.Status, body)
+	}
+}
+
+// A kept receipt is verified from the disk, without a server, and notices a
+// changed byte.
+func TestBrowserKept(t *testing.T) {
+	ctx := browser(t)
+	s := newStory(t)
+	srv := serve(t, s, s.c.Policy())
+	cookie := entered(t, srv.URL, "once")
+	resp, page := visit(t, "GET", srv.URL+"/receipts/"+itoa(s.view.Consents[0].Index)+".html", cookie, "")
+	if resp.StatusCode != 200 || !strings.HasPrefix(resp.Header.Get("Content-Disposition"), "attachment; ") || strings.Contains(page, "@@") || strings.Contains(page, "‹") {
+		t.Fatalf("%s, %d bytes", resp.Status, len(page))
+	}
+	for _, word := range []string{"本物です", "合いました", "pf-ok", srv.URL} {
+		if strings.Contains(page, word) {
+			t.Errorf("the file says %q", word)
+		}
+	}
+	srv.CloseClientConnections()
+	srv.Close()
+	w := watched(t, ctx)
+	open := func(name, page string) step {
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, []byte(page), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return chromedp.Navigate("file://" + file)
+	}
+	run(t, ctx, open("receipt.html", page), settled("ok"))
+	if got := textOf(t, ctx, "#claim"); got != "この文は、記録から導いた文と同じでした。" {
+		t.Errorf("words: %s", got)
+	}
+	shot(t, ctx, "kept", 360, 1280)
+	accessible(t, ctx, "a kept receipt")
+	run(t, ctx, open("bad.html", strings.Replace(page, "まちなかクーポン", "むりょうクーポン", 1)), settled("ng"))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range w.requests {
+		if !strings.HasPrefix(r, "file:///") && !strings.HasPrefix(r, "data:") {
+			t.Errorf("a request to %s", r)
+		}
+	}
+	for _, f := range w.faults {
+		t.Error(f)
 	}
 }

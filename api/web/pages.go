@@ -27,7 +27,7 @@ type pages map[string]*template.Template
 
 func parsePages() (pages, error) {
 	out := pages{}
-	for _, name := range []string{"public", "mine", "offer", "ending", "erasure", "requests", "stops", "history", "receipts", "receipt", "all", "verify", "problem"} {
+	for _, name := range []string{"public", "mine", "offer", "ending", "erasure", "requests", "stops", "history", "receipts", "receipt", "kept", "all", "verify", "problem"} {
 		t, err := template.ParseFS(templates, "templates/frame.html", "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, err
@@ -231,7 +231,7 @@ func (s *server) receipt(w http.ResponseWriter, r *http.Request) {
 		digits, suffix = digits[:i], digits[i:]
 	}
 	index, err := strconv.ParseUint(digits, 10, 64)
-	if err != nil || strconv.FormatUint(index, 10) != digits || !slices.Contains([]string{"", receiptSuffix, ".pdf", ".svg"}, suffix) {
+	if err != nil || strconv.FormatUint(index, 10) != digits || !slices.Contains([]string{"", receiptSuffix, ".pdf", ".svg", ".html"}, suffix) {
 		s.notFound(w, r)
 		return
 	}
@@ -253,7 +253,7 @@ func (s *server) receipt(w http.ResponseWriter, r *http.Request) {
 	}
 	p.Receipt.Index, p.Title, p.Script, p.Kind = index, p.Receipt.Title, true, formReceipt
 	if suffix != "" {
-		if err := send(w, p, b, suffix); err != nil {
+		if err := s.send(w, r, p, b, suffix); err != nil {
 			s.fail(w, r, "receipt", err)
 		}
 		return
@@ -261,24 +261,34 @@ func (s *server) receipt(w http.ResponseWriter, r *http.Request) {
 	s.show(w, http.StatusOK, "receipt", p)
 }
 
+// forms are the media types of a receipt's other forms.
+var forms = map[string]string{receiptSuffix: "application/json", ".pdf": "application/pdf", ".svg": "image/svg+xml", ".html": "text/html; charset=utf-8"}
+
 // send answers with a receipt in another form.
-func send(w http.ResponseWriter, p *page, b []byte, suffix string) error {
-	kind := "application/json"
+func (s *server) send(w http.ResponseWriter, r *http.Request, p *page, b []byte, suffix string) error {
 	if suffix != receiptSuffix {
 		code, err := codeOf(b)
 		if err != nil {
 			return err
 		}
-		if kind = "application/pdf"; suffix == ".svg" {
-			if kind = "image/svg+xml"; code == nil {
-				return ErrNotFound
+		switch {
+		case suffix == ".pdf":
+			b, err = printed(p.Lang, p.Receipt, p.Lang.plain(p.Board.Consortium), code)
+		case suffix == ".html":
+			var policy []byte
+			if policy, err = s.backend.Policy(r.Context()); err == nil {
+				b, err = s.kept(p, b, policy, code)
 			}
+		case code == nil:
+			err = ErrNotFound
+		default:
 			b = drawCode(code)
-		} else if b, err = printed(p.Lang, p.Receipt, p.Lang.plain(p.Board.Consortium), code); err != nil {
+		}
+		if err != nil {
 			return err
 		}
 	}
-	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Content-Type", forms[suffix])
 	if suffix != ".svg" {
 		w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="receipt-%d%s"`, p.Receipt.Index, suffix))
 	}

@@ -249,6 +249,8 @@ func (s *story) Board(context.Context) (*web.Board, error) {
 	return &b, nil
 }
 
+func (s *story) Policy(context.Context) ([]byte, error) { return s.c.Policy().Format(), nil }
+
 func (s *story) View(_ context.Context, who string) (*web.View, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

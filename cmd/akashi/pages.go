@@ -7,6 +7,7 @@ import (
 
 	"github.com/akashi-ledger/akashi/api/rest"
 	"github.com/akashi-ledger/akashi/api/session"
+	"github.com/akashi-ledger/akashi/api/tiles"
 	"github.com/akashi-ledger/akashi/api/token"
 	"github.com/akashi-ledger/akashi/api/web"
 	"github.com/akashi-ledger/akashi/ledger/record"
@@ -104,6 +105,19 @@ func (b *pageBackend) Board(context.Context) (*web.Board, error) {
 		board.Log.Members = append(board.Log.Members, c)
 	}
 	return board, nil
+}
+
+// Policy implements web.Ledger.
+func (b *pageBackend) Policy(context.Context) ([]byte, error) {
+	f, st := b.n.Final(), b.n.FinalState()
+	if f == nil || st == nil {
+		return nil, web.ErrNotFinal
+	}
+	p, err := tiles.Policy(st, f.Policy)
+	if err != nil {
+		return nil, err
+	}
+	return p.Format(), nil
 }
 
 // pageError turns what the node refuses with into what pages know.

@@ -16,7 +16,8 @@ type erasures struct {
 }
 
 type erasureJob struct {
-	plan  *erasurePlan
+	id    record.ID
+	plan  *erasurePlan              // changed under the erasure's lock and erasures.mu
 	told  map[string]bool           // holders that have answered
 	later map[sign.PublicKey]uint64 // closings that were missed: when they are due instead
 	ended map[sign.PublicKey]bool   // handles that are closed, with nothing open under them
@@ -29,7 +30,7 @@ func (e *erasures) add(p *erasurePlan) *erasureJob {
 		e.jobs, e.handles = map[record.ID]*erasureJob{}, map[sign.PublicKey]bool{}
 	}
 	if e.jobs[p.Erasure] == nil {
-		e.jobs[p.Erasure] = &erasureJob{plan: p, told: map[string]bool{}, later: map[sign.PublicKey]uint64{}, ended: map[sign.PublicKey]bool{}}
+		e.jobs[p.Erasure] = &erasureJob{id: p.Erasure, plan: p, told: map[string]bool{}, later: map[sign.PublicKey]uint64{}, ended: map[sign.PublicKey]bool{}}
 	}
 	for _, c := range p.Close {
 		e.handles[c.Handle] = true
@@ -59,7 +60,7 @@ func (e *erasures) all() []*erasureJob {
 	for _, j := range e.jobs {
 		jobs = append(jobs, j)
 	}
-	slices.SortFunc(jobs, func(a, b *erasureJob) int { return slices.Compare(a.plan.Erasure[:], b.plan.Erasure[:]) })
+	slices.SortFunc(jobs, func(a, b *erasureJob) int { return slices.Compare(a.id[:], b.id[:]) })
 	return jobs
 }
 
@@ -68,4 +69,22 @@ func (e *erasures) closes(k sign.PublicKey) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.handles[k]
+}
+
+// until returns the last days of the record identities that an erasure under way
+// leaves.
+func (e *erasures) until(id record.ID) []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if j := e.jobs[id]; j != nil {
+		return j.plan.Until
+	}
+	return nil
+}
+
+// replace puts another plan in the place of a job's.
+func (e *erasures) replace(j *erasureJob, next *erasurePlan) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	j.plan = next
 }

@@ -162,7 +162,7 @@ func (d *Desk) replan(job *erasureJob, change func(*erasurePlan) error) error {
 	}
 	err = d.Blobs.PutMany([]store.KV{{Key: erasureKey(id, "b"), Value: canon.Must(&sealedBlob{Class: c.id, Sealed: sealed})}})
 	if err == nil {
-		*job.plan = next
+		d.erasing.replace(job, &next)
 	}
 	return err
 }

@@ -50,9 +50,7 @@ func (d *Desk) Erasure(_ context.Context, id string) (*ErasureView, error) {
 	if v.Index, _, err = st.IndexOf(rid); err != nil {
 		return nil, err
 	}
-	if job := d.erasing.job(rid); job != nil {
-		v.RecordsUntil = job.plan.Until
-	}
+	v.RecordsUntil = d.erasing.until(rid)
 	return v, nil
 }
 

@@ -89,7 +89,7 @@ func (d *Desk) closedOtherwise(id record.ID) (bool, error) {
 // destroyDue goes on with erasures, and destroys what has had its time.
 func (d *Desk) destroyDue(ctx context.Context) {
 	for _, job := range d.erasing.all() {
-		d.goOn(ctx, job.plan.Erasure)
+		d.goOn(ctx, job.id)
 	}
 	if err := d.forgetHolds(); err != nil {
 		d.Log.Warn("holds are not cleared away", "err", safe(err))

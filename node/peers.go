@@ -199,8 +199,8 @@ func (n *Node) reseat(p *rules.Policy) error {
 	if err != nil {
 		return err
 	}
-	here := func(s Seat) bool {
-		return slices.ContainsFunc(seats, func(o Seat) bool { return string(o.Key) == string(s.Key) })
+	here := func(s Seat) bool { // or the id has another node by now: two epochs may become final at once
+		return slices.ContainsFunc(seats, func(o Seat) bool { return string(o.Key) == string(s.Key) || o.Member == s.Member })
 	}
 	leaving := slices.DeleteFunc(slices.Clone(old.seats), here)
 	if err := n.seat(p.Epoch, seats, leaving); err != nil {

@@ -167,7 +167,7 @@ func (f *fleet) stop() {
 
 // ready waits until every member serves a final checkpoint.
 func (f *fleet) ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute) // a long log is read from a cold disk; who ends is noticed at once
 	defer cancel()
 	for i, p := range f.members {
 		for !isReady(ctx, "http://"+address(f.base, i, portHTTP)) {

@@ -239,6 +239,17 @@ func TestClusterOverHTTP(t *testing.T) {
 		t.Errorf("%+v", proof)
 	}
 	fatal(t, torchwood.VerifyProof(tw, tlog.RecordHash(proof.Record), []byte(proof.Proof)))
+
+	get[custody.Done](b, "admin", "POST", "/v1/sensors", object{"sensor": "hall", "operator": "b-sha", "type": "count", "readings": []string{"count"}, "site": "north"})
+	north := get[rest.ReadingsDone](b, "app", "POST", "/v1/readings", object{"sensor": "hall", "readings": []any{object{"values": object{"count": 5}}}})
+	proof = get[rest.ReadingView](b, "app", "GET", fmt.Sprintf("/v1/readings/%d/proof?site=north", north.First), nil)
+	if proof.Tree != north.Tree || north.Tree == read.Tree || get[rest.TreeView](b, "app", "GET", "/v1/trees/"+north.Tree, nil).Name != "north" {
+		t.Errorf("the site's own tree: %+v", proof)
+	}
+	mixed := object{"readings": []any{object{"sensor": "gate", "values": object{"count": 1}}, object{"sensor": "hall", "values": object{"count": 1}}}}
+	if got := b.ask("app", "POST", "/v1/readings", mixed, 422); !bytes.Contains(got, []byte(`"reading.sites"`)) {
+		t.Errorf("two sites in one request: %s", got)
+	}
 }
 
 // follow waits until what is final at another member is final here.

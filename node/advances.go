@@ -22,7 +22,7 @@ const toldMost = 16
 type falseAdvances struct {
 	next uint64                         // leaf of the log from which on they were not read
 	open map[uint64]*store.FalseAdvance // by tree: its first
-	told map[string]int                 // by issuer: open or evident
+	told map[string]int                 // by issuer: evident. Open ones do not count: trees that end with a lie would hide others
 }
 
 // watchAdvances makes evidence of false advances, final ones, until the node
@@ -49,27 +49,58 @@ func (n *Node) lookAtAdvances(w *falseAdvances, src finalSource) error {
 		w.next = f.LogIndex + 1
 		if w.open[f.Tree] == nil && w.told[f.Issuer] < toldMost {
 			w.open[f.Tree] = f
-			w.told[f.Issuer]++
 		}
 		return nil
 	})
-	for id, f := range w.open {
-		tree, open := src.CommitmentTree(id)
-		if open != nil {
-			err = errors.Join(err, open)
-			continue
-		}
-		if tree.Anchor == nil || tree.Anchor.LogIndex < f.LogIndex {
+	for id := range w.open {
+		err = errors.Join(err, n.lookAtTree(w, src, id))
+	}
+	return err
+}
+
+// lookAtTree makes evidence of a tree's first false advance that a true one after it
+// contradicts.
+func (n *Node) lookAtTree(w *falseAdvances, src finalSource, id uint64) error {
+	tree, err := src.CommitmentTree(id)
+	if err != nil {
+		return err
+	}
+	for f := w.open[id]; f != nil && tree.Anchor != nil && tree.Anchor.LogIndex > f.LogIndex; f = w.open[id] {
+		file, err := n.contradiction(src, tree, f)
+		if errors.Is(err, receipt.ErrAgree) { // it came before its leaves, and they came as it says
+			if err := w.pass(src, f); err != nil {
+				return err
+			}
 			continue
 		}
 		delete(w.open, id)
-		file, build := n.contradiction(src, tree, f)
-		switch {
-		case build == nil:
-			n.keepEvidence(file)
-		case !errors.Is(build, receipt.ErrAgree): // it came before its leaves, and they came as it says
-			err = errors.Join(err, build)
+		if err != nil {
+			return err
 		}
+		w.told[f.Issuer]++
+		n.keepEvidence(file)
+	}
+	return nil
+}
+
+var errEnough = errors.New("enough")
+
+// pass goes on to the tree's next false advance among those that were read: one that
+// says the truth early hides none.
+func (w *falseAdvances) pass(src finalSource, f *store.FalseAdvance) error {
+	delete(w.open, f.Tree)
+	err := src.FalseAdvances(f.LogIndex+1, func(g *store.FalseAdvance) error {
+		switch {
+		case g.LogIndex >= w.next:
+			return errEnough
+		case g.Tree == f.Tree:
+			w.open[f.Tree] = g
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		return nil
 	}
 	return err
 }

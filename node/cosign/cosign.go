@@ -62,6 +62,7 @@ const (
 	maxKept     = 4096 // cosignatures of one member that are kept
 	maxEntries  = 1024 // cosignatures in one message
 	maxOdd      = 16   // cosignatures of one member over another log that are kept
+	maxEnds     = 4096 // derived ends that are not final here: more only where a long log is derived anew
 	keepRecent  = 64   // roots of final ends that late cosignatures are compared with
 	sendTimeout = 5 * time.Second
 )
@@ -231,7 +232,9 @@ func (s *Cosigner) Derived(e store.End, next *rules.Policy) {
 	}
 	s.mu.Lock()
 	s.pending = append(s.pending, e)
-	s.ends[e.Size] = e
+	if s.ends[e.Size] = e; len(s.ends) > maxEnds {
+		keepLargest(s.ends, maxEnds/2)
+	}
 	s.newest = e
 	s.mu.Unlock()
 	s.wake()

@@ -2,6 +2,7 @@ package cosign
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/akashi-ledger/akashi/crypto/merkle"
@@ -63,13 +64,16 @@ func (s *Cosigner) agree(e entry) bool {
 }
 
 // forget drops what is too far back among the roots that are final.
-func (s *Cosigner) forget() {
-	for len(s.recent) > keepRecent {
-		least := ^uint64(0)
-		for size := range s.recent {
-			least = min(least, size)
-		}
-		delete(s.recent, least)
+func (s *Cosigner) forget() { keepLargest(s.recent, keepRecent) }
+
+// keepLargest leaves the most entries with the largest sizes.
+func keepLargest[V any](m map[uint64]V, most int) {
+	if len(m) <= most {
+		return
+	}
+	sizes := slices.Sorted(maps.Keys(m))
+	for _, size := range sizes[:len(sizes)-most] {
+		delete(m, size)
 	}
 }
 

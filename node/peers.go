@@ -148,8 +148,13 @@ func (n *Node) seatAtStart() error {
 		return err
 	}
 	epoch := policy.Epoch
-	if kept != nil && kept.Epoch > epoch {
+	switch {
+	case kept != nil && kept.Epoch > epoch:
 		epoch, seats = kept.Epoch, kept.Members
+	case epoch > 0 && (kept == nil || kept.Epoch < epoch): // killed before it could be written
+		if err := SaveMembers(n.Dir, epoch, seats); err != nil {
+			return err
+		}
 	}
 	p, err := peersOf(epoch, seats, nil)
 	if err != nil {

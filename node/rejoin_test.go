@@ -1,7 +1,10 @@
 package node_test
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/akashi-ledger/akashi/ledger/record"
@@ -42,4 +45,14 @@ func TestClusterTwoEpochsAtOnce(t *testing.T) {
 	c.cosigned("c-sha", 4)
 	c.post("c-sha", tick())
 	c.settle()
+
+	c.stop("c-sha") // as if it had been killed before it wrote who the members are
+	file := filepath.Join(c.dirs["c-sha"], "members")
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	c.start("c-sha")
+	if b, err := os.ReadFile(file); err != nil || !bytes.Contains(b, []byte(`"epoch": 2`)) {
+		t.Errorf("%s %v", b, err)
+	}
 }

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -75,21 +76,24 @@ func parseBlobs(keys []string, vault [16]byte) ([]blobName, error) {
 }
 
 // writer puts blobs in batches that the store takes, one after the other, while the
-// next one is made. Whoever has one calls flush or wait before anything else is done.
+// next one is made, and reads pages back. Whoever has one calls flush or wait before
+// anything else is done.
 type writer struct {
-	blobs Blobs
-	batch []Blob
-	bytes int
-	sent  chan error // of the batch that is on its way, nil where none is
+	blobs   Blobs
+	batch   []Blob
+	hashes  [][32]byte // of these, zeros where check reads them back
+	bytes   int
+	sent    chan error // of the batch that is on its way, nil where none is
+	written []string   // keys of all batches that were sent
 }
 
-func (w *writer) put(b Blob) error {
+func (w *writer) put(b Blob, hash [32]byte) error {
 	if size := len(b.Key) + len(b.Value); w.bytes+size > MaxPutBytes {
 		if err := w.send(); err != nil {
 			return err
 		}
 	}
-	w.batch, w.bytes = append(w.batch, b), w.bytes+len(b.Key)+len(b.Value)
+	w.batch, w.hashes, w.bytes = append(w.batch, b), append(w.hashes, hash), w.bytes+len(b.Key)+len(b.Value)
 	return nil
 }
 
@@ -98,9 +102,33 @@ func (w *writer) send() error {
 	if err := w.wait(); err != nil {
 		return err
 	}
-	batch, sent := w.batch, make(chan error, 1)
-	w.batch, w.bytes, w.sent = nil, 0, sent
-	go func() { sent <- w.blobs.Put(batch...) }()
+	batch, hashes, sent := w.batch, w.hashes, make(chan error, 1)
+	w.batch, w.hashes, w.bytes, w.sent = nil, nil, 0, sent
+	for _, b := range batch {
+		w.written = append(w.written, b.Key)
+	}
+	go func() { sent <- putAndCompare(w.blobs, batch, hashes) }()
+	return nil
+}
+
+// putAndCompare puts blobs and sees that the store holds what has these hashes.
+// Errors: ErrBlock; else I/O.
+func putAndCompare(blobs Blobs, batch []Blob, hashes [][32]byte) error {
+	if err := blobs.Put(batch...); err != nil {
+		return ioFault("put blobs", err)
+	}
+	for i, b := range batch {
+		if hashes[i] == [32]byte{} {
+			continue
+		}
+		got, err := blobs.Get(b.Key)
+		switch {
+		case errors.Is(err, ErrNoBlob) || err == nil && sha256.Sum256(got) != hashes[i]:
+			return because(ErrBlock, "a blob reads back differently")
+		case err != nil:
+			return ioFault("read blob back", err)
+		}
+	}
 	return nil
 }
 
@@ -111,10 +139,7 @@ func (w *writer) wait() error {
 	}
 	err := <-w.sent
 	w.sent = nil
-	if err != nil {
-		return ioFault("put blobs", err)
-	}
-	return nil
+	return err
 }
 
 // flush puts what is left.

@@ -133,7 +133,7 @@ func (t *tree) resalt() {
 	pending := t.pending
 	t.salt, t.pending, t.pendingIn, t.pendingBytes = [32]byte{}, map[string]held{}, map[int]int{}, 0
 	for id, h := range pending {
-		t.set(Entry{ID: id, Value: h.value})
+		t.set(Entry{ID: id, Value: h.value}, t.bucketOf(id))
 	}
 }
 

@@ -123,7 +123,7 @@
 // at least 64 entries have moved into their buckets and there is room.
 //
 //	d. put the buckets that change, in ascending order, then their middle blocks, the carried page if it changes, and the root block, all of generation g+1
-//	e. read them back and compare, buckets by their hash, all else as Open would; see that both slots still hold g
+//	e. read them back and compare, buckets by their hash while the next are written, all else as Open would; see that both slots still hold g
 //	f. overwrite slot 0, fsync, read back
 //	g. overwrite slot 1, fsync: the commit point
 //	h. delete exactly the blobs that were replaced, and the deltas, in ascending order
@@ -134,6 +134,9 @@
 // wrote be damaged, the vault stays at g (nothing was promised yet). In g: slot 1
 // does not check, slot 0 holds g+1; Open does g and h. In h: blobs remain that
 // nothing opens; Open deletes them.
+//
+// A shred that meets in d a bucket that it cannot read deletes what it wrote, and has
+// changed nothing.
 //
 // After any write that failed the vault stops: what reached the disk is unknown,
 // and a later fsync may report success for what was lost. Only Open, by reading,

@@ -129,7 +129,7 @@ func (p place) sealPage(w *writer, generation uint64, entries []Entry) (ref, err
 		return ref{}, nil
 	}
 	r, blob := p.seal(generation, encodePage(entries), len(entries), sizeOf(entries))
-	return r, w.put(blob)
+	return r, w.put(blob, r.hash)
 }
 
 // openPage reads the page that r names, which the caller wipes; a ref of zeros

@@ -8,17 +8,22 @@ import (
 
 // change is what a rotation does besides giving the tree a fresh root key.
 type change struct {
-	doomed  map[string]bool // ids that do not go on
-	rewrite map[int]bool    // buckets written anew, which take in what is pending for them
-	lost    map[int]bool    // damaged buckets that do not go on
-	fold    int             // where the next fold begins
+	asked   map[int][]string // ids to be destroyed, by bucket, be they there or not
+	doomed  map[string]bool  // ids that do not go on: those pending; out: those in buckets too
+	rewrite map[int]bool     // buckets written anew, which take in what is pending for them
+	lost    map[int]bool     // damaged buckets that do not go on
+	fold    int              // where the next fold begins
 
 	damaged error // out: a bucket without doomed ids that could not be read, and was left as it is
+	dropped error // out: why nothing was changed, the new blobs being deleted again
 }
+
+// errNothing: nothing that was to be destroyed is there.
+var errNothing = errors.New("nothing to destroy")
 
 // rotate moves the tree under a fresh root key. The steps are those of the
 // package comment. An error means that the outcome is unknown, and that nothing
-// else may be written; after the commit point there is none: a delete that failed
+// else may be written, unless c.dropped is set; after the commit point there is none: a delete that failed
 // sets v.ended, for what would come next.
 func (v *Vault) rotate(c *change) error {
 	next, dead, err := v.writeNext(c) // d
@@ -63,9 +68,8 @@ func (v *Vault) writeNext(c *change) (next *tree, dead []string, err error) {
 	for _, step := range steps {
 		old, err := step(w, t, c)
 		if err != nil {
-			w.wait()
 			next.wipe()
-			return nil, nil, err
+			return nil, nil, w.undo(c, err)
 		}
 		dead = append(dead, old...)
 	}
@@ -76,40 +80,79 @@ func (v *Vault) writeNext(c *change) (next *tree, dead []string, err error) {
 	return next, dead, nil
 }
 
+// undo ends what was written of a tree that will not be. Where the change was
+// dropped it deletes the blobs; if that is not sure to have worked, the error says so.
+func (w *writer) undo(c *change, err error) error {
+	failed := w.wait()
+	if failed == nil && c.dropped != nil {
+		failed = remove(w.blobs, w.written)
+	}
+	if failed != nil {
+		c.dropped, err = nil, failed
+	}
+	return err
+}
+
 // writeBuckets writes the buckets that change and leaves as pending what goes
-// into none.
+// into none. Each is read once: whether it holds what is to be destroyed shows here.
 func (t *tree) writeBuckets(w *writer, was *tree, c *change) (dead []string, err error) {
 	pending := was.pendingByBucket()
 	for b := range c.lost {
 		dead, t.buckets[b] = append(dead, was.bucket(b).key(&was.buckets[b])), ref{}
 	}
+	for b := range c.asked {
+		c.rewrite[b] = true
+	}
 	for _, b := range slices.Sorted(maps.Keys(c.rewrite)) {
-		old, err := was.openBucket(w.blobs, b)
-		if errors.Is(err, ErrBlock) && len(c.doomed) == 0 {
-			c.damaged = err
-			continue
-		}
+		written, err := t.writeBucket(w, was, c, b, pending[b])
 		if err != nil {
 			return nil, err
+		}
+		if !written {
+			continue
 		}
 		if was.buckets[b].entries > 0 {
 			dead = append(dead, was.bucket(b).key(&was.buckets[b]))
 		}
-		t.buckets[b], err = t.bucket(b).sealPage(w, t.at.root.generation, merge(old.entries, pending[b], c.doomed))
-		old.wipe()
-		if err != nil {
-			return nil, err
-		}
 		delete(pending, b)
 	}
-	for _, entries := range pending {
+	if c.doomed != nil && len(c.doomed) == 0 {
+		c.dropped = errNothing
+		return nil, errNothing
+	}
+	for b, entries := range pending {
 		for _, e := range entries {
 			if !c.doomed[e.ID] {
-				t.set(e)
+				t.set(e, b)
 			}
 		}
 	}
 	return dead, nil
+}
+
+// writeBucket writes one bucket, unless it is damaged or holds nothing that is to be
+// destroyed.
+func (t *tree) writeBucket(w *writer, was *tree, c *change, b int, pending []Entry) (written bool, err error) {
+	old, err := was.openBucket(w.blobs, b)
+	switch {
+	case errors.Is(err, ErrBlock) && c.asked == nil:
+		c.damaged = err
+		return false, nil
+	case err != nil:
+		c.dropped = err
+		return false, err
+	}
+	defer old.wipe()
+	here := c.asked == nil
+	for _, id := range c.asked[b] {
+		if e, ok := old.find(id); ok {
+			c.doomed[e.ID], here = true, true
+		}
+	}
+	if here {
+		t.buckets[b], err = t.bucket(b).sealPage(w, t.at.root.generation, merge(old.entries, pending, c.doomed))
+	}
+	return here, err
 }
 
 // merge returns what is in a bucket or pending for it, without the doomed; what is
@@ -154,7 +197,7 @@ func (t *tree) writeMiddles(w *writer, was *tree, _ *change) (dead []string, err
 		plaintext := appendRefs(scratch(t.fan()*refBytes), t.below(m))
 		r, blob := t.middle(m).seal(t.at.root.generation, plaintext, entries, bytes)
 		t.middles[m] = r
-		if err := w.put(blob); err != nil {
+		if err := w.put(blob, [32]byte{}); err != nil {
 			return nil, err
 		}
 	}
@@ -188,10 +231,11 @@ func (t *tree) writeRoot(w *writer, was *tree, _ *change) (dead []string, err er
 	}
 	r, blob := t.rootPlace().seal(t.at.root.generation, t.encodeRoot(), 0, 0)
 	t.at.root, t.chain = r, r.hash
-	return dead, w.put(blob)
+	return dead, w.put(blob, [32]byte{})
 }
 
-// check reads what was written for t as Open would and compares it.
+// check reads what was written for t above the buckets as Open would and compares
+// it. (The writer did so with buckets, by their hash.)
 func (t *tree) check(blobs Blobs) error {
 	got := newTree(t.at, t.fan())
 	defer got.wipe()
@@ -206,27 +250,10 @@ func (t *tree) check(blobs Blobs) error {
 	if err == nil && t.carry.generation == t.at.root.generation {
 		err = got.readCarry(blobs)
 	}
-	if err == nil {
-		err = t.checkWritten(blobs)
-	}
 	if err == nil && !got.sameRefs(t) {
 		err = because(ErrBlock, "reads back differently")
 	}
 	return err
-}
-
-// checkWritten sees that the buckets that were written for t are stored as they
-// were sealed. Errors: ErrBlock; else I/O.
-func (t *tree) checkWritten(blobs Blobs) error {
-	for b := range t.buckets {
-		if t.buckets[b].generation != t.at.root.generation {
-			continue
-		}
-		if _, err := t.bucket(b).read(blobs, &t.buckets[b]); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (t *tree) sameRefs(other *tree) bool {

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -25,19 +26,19 @@ func (v *Vault) Shred(ids ...string) (Shredding, error) {
 	if v.ended != nil {
 		return Shredding{}, v.ended
 	}
-	c := &change{doomed: map[string]bool{}, rewrite: map[int]bool{}, fold: v.tree.fold}
-	if err := v.tree.inBuckets(v.blobs, ids, func(bucket int, e Entry) {
-		c.doomed[e.ID], c.rewrite[bucket] = true, true
-	}); err != nil {
-		return Shredding{}, fmt.Errorf("shred: %w", err)
-	}
+	c := &change{asked: v.tree.byBucket(ids), doomed: map[string]bool{}, rewrite: map[int]bool{}, fold: v.tree.fold}
 	for _, id := range ids {
 		if _, ok := v.tree.pending[id]; ok {
 			c.doomed[id] = true
 		}
 	}
-	if len(c.doomed) > 0 {
-		if err := v.rotate(c); err != nil {
+	if len(c.asked)+len(c.doomed) > 0 {
+		err := v.rotate(c)
+		switch {
+		case errors.Is(c.dropped, errNothing):
+		case c.dropped != nil:
+			return Shredding{}, fmt.Errorf("shred: %w", c.dropped)
+		case err != nil:
 			return Shredding{}, v.stop("shred", err)
 		}
 	}

@@ -115,9 +115,9 @@ func (t *tree) entries() int {
 	return n
 }
 
-// set makes a copy of e pending.
-func (t *tree) set(e Entry) {
-	h := held{value: t.values.add(e.Value), bucket: t.bucketOf(e.ID)}
+// set makes a copy of e, which belongs to a bucket, pending.
+func (t *tree) set(e Entry, bucket int) {
+	h := held{value: t.values.add(e.Value), bucket: bucket}
 	if old, ok := t.pending[e.ID]; ok {
 		size := Entry{ID: e.ID, Value: old.value}.encodedBytes()
 		t.pendingBytes -= size
@@ -130,8 +130,9 @@ func (t *tree) set(e Entry) {
 }
 
 func (t *tree) setAll(entries []Entry) {
+	bucketOf := t.sorter()
 	for _, e := range entries {
-		t.set(e)
+		t.set(e, bucketOf(e.ID))
 	}
 }
 
@@ -144,16 +145,22 @@ func (t *tree) pendingByBucket() map[int][]Entry {
 	return out
 }
 
+// byBucket returns the ids by the bucket that they belong to, without empty buckets.
+func (t *tree) byBucket(ids []string) map[int][]string {
+	out, bucketOf := map[int][]string{}, t.sorter()
+	for _, id := range ids {
+		if b := bucketOf(id); t.buckets[b].entries > 0 {
+			out[b] = append(out[b], id)
+		}
+	}
+	return out
+}
+
 // inBuckets calls fn for each of the ids that is in a bucket, with the bucket and
 // the entry, whose value is fn's until it returns. It reads each bucket once.
 // Errors: ErrBlock; else I/O.
 func (t *tree) inBuckets(blobs Blobs, ids []string, fn func(bucket int, e Entry)) error {
-	wanted := map[int][]string{}
-	for _, id := range ids {
-		if b := t.bucketOf(id); t.buckets[b].entries > 0 {
-			wanted[b] = append(wanted[b], id)
-		}
-	}
+	wanted := t.byBucket(ids)
 	for _, b := range slices.Sorted(maps.Keys(wanted)) {
 		p, err := t.openBucket(blobs, b)
 		if err != nil {

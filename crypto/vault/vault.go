@@ -73,6 +73,7 @@ func (v *Vault) admit(entries []Entry) ([]Entry, error) {
 	}
 	var fresh []Entry
 	added, most, room := 0, v.maxEntries+v.maxEntries/8+8, map[int]int{}
+	bucketOf := v.tree.sorter()
 	for i, e := range entries {
 		switch {
 		case known[i] == same:
@@ -86,7 +87,7 @@ func (v *Vault) admit(entries []Entry) ([]Entry, error) {
 			}
 		}
 		fresh = append(fresh, Entry{ID: e.ID, Value: e.Value})
-		room[v.tree.bucketOf(e.ID)] += e.encodedBytes()
+		room[bucketOf(e.ID)] += e.encodedBytes()
 	}
 	if held := v.tree.entries(); held+added > most && added > 0 {
 		return nil, because(ErrFull, "it holds %d of %d entries", held, most)

@@ -26,17 +26,19 @@ type class struct {
 
 const classBytes = 95 + 16
 
-// newClass draws a class. Its wrapped data key must be durable before its vault
-// entry: a crash between them leaves a file that nothing opens.
-func newClass(at string, ref Ref, name string) (*class, vault.Entry, store.KV, error) {
+// newClass draws a class, and keeps its data key at hand for what is sealed next. Its
+// wrapped data key must be durable before its vault entry: a crash between them leaves
+// a file that nothing opens. Nobody knows the class before put entered it into the
+// index, so whoever erases it finds the key in the keyring.
+func (d *Desk) newClass(at string, ref Ref, name string) (*class, vault.Entry, store.KV, error) {
 	c, key, entry, file, err := drawClass(at, ref, name)
 	if err == nil {
-		key.Wipe()
+		d.keys.hold(c.id, key)
 	}
 	return c, entry, file, err
 }
 
-// drawClass is newClass for who seals under it at once. The caller wipes the key.
+// drawClass is newClass for who seals before put. The caller wipes the key.
 func drawClass(at string, ref Ref, name string) (*class, seal.DataKey, vault.Entry, store.KV, error) {
 	identity, err := seal.NewIdentity()
 	if err != nil {
@@ -170,19 +172,33 @@ func (k *keyring) add(id [16]byte, key seal.DataKey, alive func() bool, f func(s
 		key.Wipe()
 		return errGone
 	}
-	if _, ok := k.keys[id]; ok {
-		key.Wipe()
-	} else {
-		if len(k.keys) >= k.most {
-			k.evict()
-		}
-		k.keys[id] = &heldKey{key: key}
-	}
+	k.insert(id, key)
 	k.mu.Unlock()
 	if held, err := k.use(id, f); held {
 		return err
 	}
 	return errGone // erased, or pushed out at once: rare enough to be asked again
+}
+
+// hold keeps the key of a class that nobody else knows yet.
+func (k *keyring) hold(id [16]byte, key seal.DataKey) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.insert(id, key)
+}
+
+// insert holds a key, or wipes it where it is held. k.mu is held.
+func (k *keyring) insert(id [16]byte, key seal.DataKey) {
+	if _, ok := k.keys[id]; ok {
+		key.Wipe()
+		return
+	}
+	if len(k.keys) >= k.most {
+		k.evict()
+	}
+	h := &heldKey{key: key}
+	h.used.Store(k.clock.Add(1))
+	k.keys[id] = h
 }
 
 // evict pushes out the least used of a few.

@@ -151,7 +151,7 @@ func (d *Desk) sealSteps(id record.ID, plans map[string]any, more ...store.KV) e
 		if _, ok := plans[step]; !ok {
 			continue
 		}
-		_, entry, file, err := newClass(erasureAt(id, step), "", step)
+		_, entry, file, err := d.newClass(erasureAt(id, step), "", step)
 		if err != nil {
 			return err
 		}

@@ -281,10 +281,13 @@ func (d *Desk) put(entries ...vault.Entry) error {
 		}
 	}()
 	fresh, err := d.people.unknown(entries)
-	if err != nil {
-		return err
+	if err == nil {
+		err = d.Vault.Put(entries...)
 	}
-	switch err := d.Vault.Put(entries...); {
+	if err != nil {
+		d.forgetKeys(entries)
+	}
+	switch {
 	case errors.Is(err, vault.ErrExists):
 		return record.Refuse(record.CodeDuplicate, "a secret or lookup belongs to somebody else")
 	case err != nil:
@@ -302,6 +305,15 @@ func (d *Desk) put(entries ...vault.Entry) error {
 		}
 	}
 	return nil
+}
+
+// forgetKeys wipes the data keys of classes that did not come to be.
+func (d *Desk) forgetKeys(entries []vault.Entry) {
+	for _, e := range entries {
+		if len(e.Value) == classBytes {
+			d.keys.wipe([16]byte(e.Value[classBytes-16:]))
+		}
+	}
 }
 
 // unknown counts the people of entries of whom nothing is held yet.
@@ -363,7 +375,7 @@ func (d *Desk) missing(ref Ref, names ...string) (classes []*class, entries []va
 		if classes[i] != nil {
 			continue
 		}
-		c, entry, file, err := newClass(personID(ref, name), ref, name)
+		c, entry, file, err := d.newClass(personID(ref, name), ref, name)
 		if err != nil {
 			return nil, nil, err
 		}

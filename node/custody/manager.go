@@ -104,7 +104,7 @@ func (d *Desk) changeBook(change func(*staffBook) error) error {
 	}
 	c := d.transient(bookAt)
 	if c == nil {
-		_, entry, file, err := newClass(bookAt, "", "")
+		_, entry, file, err := d.newClass(bookAt, "", "")
 		if err == nil {
 			err = errors.Join(d.Blobs.PutMany([]store.KV{file}), d.put(entry))
 		}

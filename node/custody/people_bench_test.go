@@ -178,11 +178,12 @@ func (p *populace) load() {
 
 func (p *populace) measure(what string, times int, do func()) {
 	took := make([]time.Duration, times)
-	before := p.wrote.Load()
+	before, sum := p.wrote.Load(), time.Duration(0)
 	for i := range took {
 		began := time.Now()
 		do()
 		took[i] = time.Since(began)
+		sum += took[i]
 	}
 	slices.Sort(took)
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
@@ -190,6 +191,7 @@ func (p *populace) measure(what string, times int, do func()) {
 	if times == 1 {
 		return
 	}
+	p.ReportMetric(ms(sum/time.Duration(times)), what+"-mean-ms")
 	p.ReportMetric(ms(took[times/2]), what+"-p50-ms")
 	p.ReportMetric(ms(took[(times-1)*99/100]), what+"-p99-ms")
 	p.ReportMetric(float64((p.wrote.Load()-before)/int64(times))/1000, what+"-kB")

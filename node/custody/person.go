@@ -35,6 +35,9 @@ type knownHandle struct {
 // person returns a person, nil where there is none. p.mu is held.
 func (p *people) person(ref Ref) (*person, error) {
 	if q := p.byRef[ref]; q != nil || !validRef(ref) {
+		if q != nil && q.empty() && !q.erasing {
+			return nil, nil // asked before, and not there
+		}
 		return q, nil
 	}
 	q := &person{ref: ref, classes: map[string]*class{}, lookups: map[string]bool{}, handles: map[sign.PublicKey]string{}}
@@ -42,11 +45,11 @@ func (p *people) person(ref Ref) (*person, error) {
 	if err := p.vault.Each(prefix, func(id string, value []byte) error { return q.add(id[len(prefix):], value) }); err != nil {
 		return nil, err
 	}
+	p.makeRoom()
+	p.byRef[ref] = q
 	if q.empty() {
 		return nil, nil
 	}
-	p.makeRoom()
-	p.byRef[ref] = q
 	return q, nil
 }
 

@@ -331,7 +331,7 @@ func (d *Desk) sensorClass(sensor string) (*class, error) {
 	if c := d.transient(at); c != nil {
 		return c, nil
 	}
-	_, entry, file, err := newClass(at, "", "")
+	_, entry, file, err := d.newClass(at, "", "")
 	if err != nil {
 		return nil, err
 	}

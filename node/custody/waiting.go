@@ -229,7 +229,7 @@ func (d *Desk) storeParcel(in *rules.Intent, kind record.Kind, r *deliverRequest
 		var entry vault.Entry
 		var file store.KV
 		var err error
-		if c, entry, file, err = newClass(boxID(r.Intent), "", "box"); err != nil {
+		if c, entry, file, err = d.newClass(boxID(r.Intent), "", "box"); err != nil {
 			return err
 		}
 		if err := d.Blobs.PutMany([]store.KV{file}); err != nil {

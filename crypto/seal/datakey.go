@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"fmt"
+	"runtime"
 )
 
 const dataKeyDomain = "akashi/seal/datakey/v1\n"
@@ -15,14 +16,9 @@ type DataKey struct {
 	key hidden[keyBytes]
 }
 
-type keyBytes struct {
-	secret [32]byte
-	wiped  bool
-}
-
 // NewDataKey draws a data key.
 func NewDataKey() DataKey {
-	key := new(keyBytes)
+	key := newKeyBytes()
 	rand.Read(key.secret[:])
 	return DataKey{key: hide(key)}
 }
@@ -31,15 +27,15 @@ func NewDataKey() DataKey {
 // then on. It must not run beside another use of the key.
 func (k DataKey) Wipe() {
 	if key := k.key.get(); key != nil {
-		clear(key.secret[:])
-		key.wiped = true
+		key.wipe()
 	}
 }
 
-// bytes returns the key, not copied. Errors: ErrNoKey.
+// bytes returns the key, not copied: k must be kept alive while it is read. Errors:
+// ErrNoKey.
 func (k DataKey) bytes() ([]byte, error) {
 	key := k.key.get()
-	if key == nil || key.wiped {
+	if key == nil || key.secret == nil {
 		return nil, ErrNoKey
 	}
 	return key.secret[:], nil
@@ -53,6 +49,7 @@ func (k DataKey) Wrap(recipients ...Recipient) ([]byte, error) {
 		return nil, fmt.Errorf("wrap data key: %w", err)
 	}
 	plaintext := append([]byte(dataKeyDomain), secret...)
+	runtime.KeepAlive(k.key.at)
 	defer clear(plaintext)
 	file, err := Seal(plaintext, recipients...)
 	if err != nil {
@@ -73,7 +70,7 @@ func UnwrapDataKey(file []byte, identity Identity) (DataKey, error) {
 	if !ok || len(key) != 32 {
 		return DataKey{}, fmt.Errorf("unwrap data key: %w", ErrDamaged)
 	}
-	k := new(keyBytes)
+	k := newKeyBytes()
 	copy(k.secret[:], key)
 	return DataKey{key: hide(k)}, nil
 }
@@ -81,10 +78,10 @@ func UnwrapDataKey(file []byte, identity Identity) (DataKey, error) {
 // DataKeyOf returns the data key with these 32 secret bytes, which it copies, for
 // who keeps one elsewhere than in an age file. Errors: ErrNoKey (another length).
 func DataKeyOf(secret []byte) (DataKey, error) {
-	key := new(keyBytes)
-	if len(secret) != len(key.secret) {
+	if len(secret) != len(cell{}) {
 		return DataKey{}, ErrNoKey
 	}
+	key := newKeyBytes()
 	copy(key.secret[:], secret)
 	return DataKey{key: hide(key)}, nil
 }

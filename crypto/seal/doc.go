@@ -93,7 +93,8 @@
 // # Secrets in memory
 //
 // Types that hold a secret print as "[redacted]" under every verb, in slog and
-// in text encodings. Data keys can be wiped; age identities cannot, because the
-// age library owns their bytes. Neither is locked in memory (package vault's are):
-// what keeps them off the disk is a node without swap and without core dumps.
+// in text encodings. Data keys lie in memory that is locked where the system allows
+// it, and are zeroed by Wipe, or when they were collected. Age identities are neither,
+// because the age library owns their bytes: what keeps them off the disk, and the copies
+// that ciphers make while they run, is a node without swap and without core dumps.
 package seal

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"runtime"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -61,6 +62,7 @@ func SealItem(key DataKey, about AAD, plaintext []byte) ([]byte, error) {
 		return nil, fmt.Errorf("seal item: %w", err)
 	}
 	aead, err := chacha20poly1305.NewX(secret)
+	runtime.KeepAlive(key.key.at)
 	if err != nil {
 		return nil, fmt.Errorf("seal item: %w", err)
 	}
@@ -90,6 +92,7 @@ func OpenItem(key DataKey, about AAD, item []byte) ([]byte, error) {
 		return nil, fmt.Errorf("open item: %w", err)
 	}
 	aead, err := chacha20poly1305.NewX(secret)
+	runtime.KeepAlive(key.key.at)
 	if err != nil {
 		return nil, fmt.Errorf("open item: %w", err)
 	}

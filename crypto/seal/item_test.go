@@ -44,7 +44,7 @@ func unhex(t testing.TB, s string) []byte {
 }
 
 func keyOf(b []byte) DataKey {
-	k := new(keyBytes)
+	k := newKeyBytes()
 	copy(k.secret[:], b)
 	return DataKey{key: hide(k)}
 }

@@ -1,7 +1,9 @@
 package vault
 
+import "github.com/akashi-ledger/akashi/crypto/memlock"
+
 // Plaintext lies in buffers that are locked in memory where the system allows it
-// (lock), zeroed when given back, and used again: two sizes, of which so many are
+// (package memlock), zeroed when given back, and used again: two sizes, of which so many are
 // kept. What does not fit, or comes when all are in use, is made for the once.
 const (
 	smallScratch = 64 << 10 // a bucket at a million people
@@ -26,7 +28,7 @@ func scratch(bytes int) []byte {
 		return b
 	default:
 		b := make([]byte, 0, size)
-		lock(b[:size])
+		memlock.Lock(b[:size])
 		return b
 	}
 }
@@ -46,7 +48,7 @@ func giveBack(b []byte) {
 	select {
 	case to <- b[:0]:
 	default:
-		unlock(b)
+		memlock.Unlock(b)
 	}
 }
 

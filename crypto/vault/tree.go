@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"unsafe"
+
+	"github.com/akashi-ledger/akashi/crypto/memlock"
 )
 
 // tree is what an open vault keeps in memory: the refs of all blocks and buckets,
@@ -43,9 +45,9 @@ func newTree(at record, fan int) *tree {
 	t := &tree{at: at, middles: make([]ref, fan), buckets: make([]ref, fan*fan),
 		pending: map[string]held{}, pendingIn: map[int]int{}, chain: at.root.hash}
 	rand.Read(t.salt[:])
-	lock(unsafe.Slice(&t.at, 1)) // stays locked: the page may be shared
-	lock(t.middles)
-	lock(t.buckets)
+	memlock.Lock(unsafe.Slice(&t.at, 1)) // stays locked: the page may be shared
+	memlock.Lock(t.middles)
+	memlock.Lock(t.buckets)
 	return t
 }
 
@@ -57,8 +59,8 @@ func (t *tree) wipe() {
 	t.carry = ref{}
 	clear(t.middles)
 	clear(t.buckets)
-	unlock(t.middles)
-	unlock(t.buckets)
+	memlock.Unlock(t.middles)
+	memlock.Unlock(t.buckets)
 }
 
 func (t *tree) fan() int { return len(t.middles) }

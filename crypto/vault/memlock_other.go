@@ -1,6 +1,0 @@
-//go:build !linux
-
-package vault
-
-func lock[T any]([]T)   {}
-func unlock[T any]([]T) {}

@@ -88,8 +88,10 @@ type export struct {
 	dry           bool // write nothing
 }
 
-// exportTemp is the file that is being written.
-const exportTemp = ".akashi-export.tmp"
+const (
+	exportTemp = ".akashi-export.tmp" // the file that is being written
+	chainFile  = "policy-chain.json"
+)
 
 func (x *export) run(ctx context.Context) error {
 	policy, err := x.log.LogFile(ctx, "policy", 1<<20)
@@ -133,7 +135,7 @@ func (x *export) run(ctx context.Context) error {
 		}
 	}
 	if chain != nil {
-		if err := x.write("policy-chain.json", chain); err != nil {
+		if err := x.write(chainFile, chain); err != nil {
 			return err
 		}
 	}
@@ -157,7 +159,9 @@ func (x *export) trust(ctx context.Context, policy []byte) (chain []byte, err er
 		}
 		x.policies = []*sign.Policy{p}
 	}
-	chain, err = x.log.LogFile(ctx, "policy/chain", receipt.MaxChainBytes)
+	if chain, err = x.log.LogFile(ctx, "policy/chain", receipt.MaxChainBytes); err != nil {
+		chain, err = x.log.LogFile(ctx, chainFile, receipt.MaxChainBytes) // of an export
+	}
 	if err != nil {
 		return nil, nil // a mirror, or a node of an earlier version: the policies given must do
 	}

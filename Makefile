@@ -26,6 +26,7 @@ race-ready:
 setup: go-version race-ready
 	@go mod download
 	@go -C simulations/tools mod download
+	@go -C docs/examples/company-app mod download
 
 build: go-version ## build bin/akashi, one static binary
 	CGO_ENABLED=0 go build -trimpath -o bin/akashi ./cmd/akashi

@@ -242,7 +242,13 @@ func (b *browser) get(path string) (*http.Response, string) {
 
 func (b *browser) post(path string, form url.Values) (*http.Response, string) {
 	b.m.t.Helper()
-	req, err := http.NewRequest("POST", b.m.url+path, strings.NewReader(form.Encode()))
+	return b.send(b.m.url+path, form)
+}
+
+// send is post to any address.
+func (b *browser) send(to string, form url.Values) (*http.Response, string) {
+	b.m.t.Helper()
+	req, err := http.NewRequest("POST", to, strings.NewReader(form.Encode()))
 	fatal(b.m.t, err)
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	resp, body := do(b.m.t, b.c, req)

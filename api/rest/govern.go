@@ -204,7 +204,13 @@ func (c *call) admitParty() (any, error) {
 		return nil, err
 	}
 	if there != nil && there.Host != c.Self {
-		return nil, record.Refuse(record.CodePartyExists, "%s is there", p.ID)
+		here, err := rules.Here(c.final.State, there)
+		if err != nil {
+			return nil, err
+		}
+		if here {
+			return nil, record.Refuse(record.CodePartyExists, "%s is there", p.ID)
+		}
 	}
 	if p.Key, err = c.Host(p.ID); err != nil {
 		return nil, err

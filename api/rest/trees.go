@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 
 	law "github.com/akashi-ledger/akashi/ledger/forest"
 	"github.com/akashi-ledger/akashi/ledger/receipt"
@@ -129,15 +130,21 @@ type FalseAdvance struct {
 // maxFalse is how many false advances a status lists.
 const maxFalse = 100
 
+var errEnough = errors.New("no more are listed")
+
 func falseAdvances(st *store.State) ([]FalseAdvance, error) {
 	var out []FalseAdvance
 	err := st.FalseAdvances(0, func(f *store.FalseAdvance) error {
-		if len(out) < maxFalse {
-			out = append(out, FalseAdvance{Tree: treeName(f.Tree), Issuer: f.Issuer, Record: hex.EncodeToString(f.Record[:]),
-				LogIndex: f.LogIndex, Size: f.Size, HaveSize: f.HaveSize})
+		if len(out) == maxFalse {
+			return errEnough
 		}
+		out = append(out, FalseAdvance{Tree: treeName(f.Tree), Issuer: f.Issuer, Record: hex.EncodeToString(f.Record[:]),
+			LogIndex: f.LogIndex, Size: f.Size, HaveSize: f.HaveSize})
 		return nil
 	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
 	return out, err
 }
 

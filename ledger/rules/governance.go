@@ -84,13 +84,9 @@ func (b *batch) party(issuer string, body *record.Party) error {
 	if err != nil {
 		return err
 	}
-	orphan := false // its host has left: another may admit it
-	if p != nil && p.Active() && !p.Member {
-		there, err := here(b.tx, p)
-		if err != nil {
-			return err
-		}
-		orphan = !there
+	orphan, err := b.orphan(p)
+	if err != nil {
+		return err
 	}
 	switch {
 	case body.Leave && (p == nil || p.Member || !p.Active()):
@@ -99,6 +95,8 @@ func (b *batch) party(issuer string, body *record.Party) error {
 		return record.Refuse(record.CodeNotAuthorised, "%s is not hosted by %s", body.ID, issuer)
 	case !body.Leave && p != nil && p.Active() && !orphan:
 		return record.Refuse(record.CodePartyExists, "%s", body.ID)
+	case orphan && body.Key != p.Key:
+		return record.Refuse(record.CodeNotAuthorised, "the host of %s has left: another admits it with the key that it has", body.ID)
 	}
 	if s, err := b.get(KeyService(body.ID)); err != nil {
 		return err
@@ -116,6 +114,16 @@ func (b *batch) party(issuer string, body *record.Party) error {
 	b.save(KeyParty(body.ID), &Party{ID: body.ID, Host: issuer, Key: body.Key, Joined: b.height,
 		Categories: body.Categories, Name: body.Name, Regime: body.Regime, Country: body.Country})
 	return nil
+}
+
+// orphan reports whether a party's host has left. Another member may admit it, with
+// the key that it has: nobody then acts for it who could not before.
+func (b *batch) orphan(p *Party) (bool, error) {
+	if p == nil || p.Member {
+		return false, nil
+	}
+	host, err := load[Party](b.tx, KeyParty(p.Host))
+	return err == nil && (host == nil || !host.Active()), err
 }
 
 // list adds an id to one of the directory's lists.

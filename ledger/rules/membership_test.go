@@ -172,6 +172,9 @@ func TestMemberLeaves(t *testing.T) {
 	}
 	terms := c.terms
 	c.want("a person goes on elsewhere", "", "pf", c.Revoke(c.hana, terms, 0))
+	taken := c.Party("shop")
+	taken.Body.(*record.Party).Key = c.Key("sign/mine").Public()
+	c.want("its party, under a key of another's", record.CodeNotAuthorised, "c-sha", taken)
 	c.want("its party, at another member", "", "c-sha", c.Party("shop"))
 	c.want("that submits again", "", "shop", c.Tick())
 	replaysAll(t, c.Consortium)

@@ -169,7 +169,7 @@ func (r *Replica) mayPropose(c *chain) bool {
 // and a round, so under load fewer and larger ones are more records a second; a
 // record that comes alone waits for nothing.
 func (r *Replica) worthwhile(c *chain) bool {
-	return c.height < r.Final().End.Height+company || r.queue.waiting() >= room/2
+	return c.height < r.Final().End.Height+company || r.queue.fills()
 }
 
 // passed reports whether everything proposed is applied, and reads what epoch

@@ -17,6 +17,7 @@ type queue struct {
 	lines map[string]*line
 	turn  []string // members of whom something waits, the next one first
 	total int      // bytes of all lines
+	list  int      // those that they take in a seal's list
 }
 
 // line is what waits of one member.
@@ -32,7 +33,7 @@ func newQueue(members func() int) *queue {
 // add queues a submission of a member. It reports false where the member's share is
 // used up; an eighth of it is left to what is urgent.
 func (q *queue) add(from string, s *record.Submitted, urgent bool) bool {
-	size, _ := sizeOf(s)
+	size, list := sizeOf(s)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	l := q.lines[from]
@@ -51,7 +52,7 @@ func (q *queue) add(from string, s *record.Submitted, urgent bool) bool {
 	if waiting == 0 {
 		q.turn = append(q.turn, from)
 	}
-	l.bytes, q.total = l.bytes+size, q.total+size
+	l.bytes, q.total, q.list = l.bytes+size, q.total+size, q.list+list
 	if urgent {
 		l.urgent = append(l.urgent, s)
 	} else {
@@ -78,8 +79,8 @@ func (q *queue) next() *record.Submitted {
 	s := (*list)[0]
 	(*list)[0] = nil
 	*list = (*list)[1:]
-	size, _ := sizeOf(s)
-	l.bytes, q.total = l.bytes-size, q.total-size
+	size, listed := sizeOf(s)
+	l.bytes, q.total, q.list = l.bytes-size, q.total-size, q.list-listed
 	if len(l.urgent)+len(l.bulk) > 0 {
 		q.turn = append(q.turn, from)
 	} else {
@@ -95,14 +96,14 @@ func (q *queue) next() *record.Submitted {
 func (q *queue) clear() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.lines, q.turn, q.total = map[string]*line{}, nil, 0
+	q.lines, q.turn, q.total, q.list = map[string]*line{}, nil, 0, 0
 }
 
-// waiting returns how many bytes wait.
-func (q *queue) waiting() int {
+// fills reports whether what waits fills half an entry, or half of its seal's list.
+func (q *queue) fills() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.total
+	return q.total >= room/2 || q.list >= record.MaxListBytes/2
 }
 
 // poke wakes the leader. q.mu is held.

@@ -77,3 +77,25 @@ func TestQueueWakes(t *testing.T) {
 		q.next()
 	}
 }
+
+// TestQueueFills by bytes or by what submissions take in a seal, and is empty again
+// when all is taken out.
+func TestQueueFills(t *testing.T) {
+	for what, leaf := range map[string]int{"many small": 1, "few large": 60 << 10} {
+		q := newQueue(func() int { return 1 })
+		n := 0
+		for !q.fills() && n < record.MaxBatchSubs {
+			q.add("a", sized(leaf), false)
+			n++
+		}
+		if !q.fills() || (leaf == 1) != (n > 100) {
+			t.Errorf("%s: %d submissions, fills %v", what, n, q.fills())
+		}
+		for range n {
+			q.next()
+		}
+		if q.fills() || q.total != 0 || q.list != 0 {
+			t.Errorf("%s: %d and %d bytes when nothing waits", what, q.total, q.list)
+		}
+	}
+}

@@ -203,7 +203,12 @@ func (l *local) strangersProof(policy []byte) {
 	}
 	id := l.mustWrite(2, 20*time.Second)
 	for i := range l.members {
-		status, b := l.get("http://"+address(l.base, i, portHTTP)+"/v1/proofs/inclusion?id="+id, l.tokens["auditor"])
+		var status int
+		var b []byte
+		l.until(fmt.Sprintf("the record is final at member %d, too", i), func() bool {
+			status, b = l.get("http://"+address(l.base, i, portHTTP)+"/v1/proofs/inclusion?id="+id, l.tokens["auditor"])
+			return status != http.StatusNotFound
+		})
 		var got struct {
 			LeafHash []byte `json:"leafHash"`
 			Proof    string `json:"proof"`

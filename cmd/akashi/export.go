@@ -56,7 +56,7 @@ own word on whose count.`,
 				return err
 			}
 			s.line("%s %s  %s, root %x…", s.tick(true), where[1], counted(x.at.Size, "leaf", "leaves"), x.at.Root[:6])
-			s.line("  %d bundles fetched, %d were there, %s", x.fetched, x.kept, seconds(took))
+			s.line("  %s fetched, %d already there, %s", counted(x.fetched, "bundle", "bundles"), x.kept, seconds(took))
 			return nil
 		},
 	}

@@ -137,20 +137,20 @@ func TestExportGoesOn(t *testing.T) {
 		t.Fatalf("after the interruption there are %d files", len(half))
 	}
 	s.cut.Store(0)
-	export(0, "2 bundles fetched, 2 were there")
+	export(0, "2 bundles fetched, 2 already there")
 	whole()
 
 	grow(c, 100)
-	export(0, "0 bundles fetched, 4 were there") // the node has not come so far
+	export(0, "0 bundles fetched, 4 already there") // the node has not come so far
 	s.height = c.Head().Height
-	export(0, "1 bundles fetched, 3 were there")
+	export(0, "1 bundle fetched, 3 already there")
 	before := whole()
 
 	s.height--
 	export(exitNotNow, "is behind")
 	s.height++
 	damage(t, filepath.Join(dir, "tile", "entries", "001"))
-	export(0, "4 bundles fetched, 0 were there")
+	export(0, "4 bundles fetched, 0 already there")
 	if after := whole(); len(after) != len(before) {
 		t.Errorf("%d files, were %d", len(after), len(before))
 	}

@@ -215,7 +215,7 @@ func showVerdict(s *screen, f *fileVerdict) {
 			if !step.OK { // why, the last line says
 				detail = record.Text{Ja: "確かめられません", En: "does not hold"}
 			}
-			steps = append(steps, pair{"  " + s.tick(step.OK) + " " + pad(step.Name, 11) + " ", detail.Ja, detail.En})
+			steps = append(steps, pair{"  " + s.tick(step.OK) + " " + pad(step.Name, 12) + " ", detail.Ja, detail.En})
 		}
 		s.pairs(steps...)
 	}
@@ -283,9 +283,23 @@ func showHandle(s *screen, h *receipt.Standing) {
 	case h.Present:
 		s.line("  → %s  %s  %s", cell(name, 48), counted(h.Events, "event", "events"), strings.Join(h.Kinds, " "))
 		for _, sc := range h.Scopes {
-			s.line("      %s  %s", cell(sc.Label.Ja+"  "+sc.Label.En, 46), strings.TrimSpace(sc.State+" "+sc.Until))
+			s.line("      %s  %s", cell(sc.Label.Ja+"  "+sc.Label.En, 46), scopeWords(&sc))
 		}
 	}
+}
+
+// scopeWords is a scope's state, with its last day where that is what it says: of
+// a consent that was withdrawn it would read as the day of the withdrawal.
+func scopeWords(sc *receipt.ScopeStatus) string {
+	switch {
+	case sc.Until == "":
+		return sc.State
+	case sc.State == receipt.StatusActive:
+		return sc.State + ", until " + sc.Until
+	case sc.State == receipt.StatusExpired:
+		return sc.State + ", last day " + sc.Until
+	}
+	return sc.State
 }
 
 // counted is a number with its noun.

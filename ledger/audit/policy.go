@@ -90,7 +90,7 @@ func (a *auditor) judge(note []byte, c sign.Checkpoint, policies []*sign.Policy)
 		reason = err
 	}
 	a.breaks(CheckCheckpoint, Finding{Code: "checkpoint.not-final", Index: max(c.Size, 1) - 1,
-		Detail: text("チェックポイントは、与えられた規約のもとで確定していません："+reason.Error(), "the checkpoint is not final under the policies given: "+reason.Error())})
+		Detail: text("チェックポイントは、与えられた方針のもとで確定していません："+reason.Error(), "the checkpoint is not final under the policies given: "+reason.Error())})
 }
 
 // ranged returns the policies of all epochs, each with the sizes in which it

@@ -47,6 +47,20 @@ type passkey struct {
 	Strong time.Time `json:"strong"` // from when on it is a strong proof
 }
 
+// UnmarshalJSON reads the times, too: the one that Credential has would be promoted
+// and drop them, and with them the wait of a passkey that was added with a code.
+func (k *passkey) UnmarshalJSON(b []byte) error {
+	var times struct {
+		Made   time.Time `json:"made"`
+		Strong time.Time `json:"strong"`
+	}
+	if err := json.Unmarshal(b, &times); err != nil {
+		return err
+	}
+	k.Made, k.Strong = times.Made, times.Strong
+	return json.Unmarshal(b, &k.Credential)
+}
+
 // WebAuthnID implements webauthn.User.
 func (p *passkeys) WebAuthnID() []byte { return p.handle }
 

@@ -249,7 +249,7 @@ var (
 	// the consent is off; a moment later the grant has ended too
 	refused = regexp.MustCompile(`<code>(revoked|token\.invalid)</code>`)
 	goOn    = regexp.MustCompile(`<p class="n">([0-9]{4})</p><p><a class="go" href="([^"]+)">`)
-	number  = regexp.MustCompile(`<p class="genuine num">([0-9]{4})</p>`)
+	number  = regexp.MustCompile(`<p class="genuine">(?:<span[^>]*>[^<]*</span>)?([0-9]{4})</p>`)
 )
 
 // begin presses the app's button, and returns where it leads and the number to expect.

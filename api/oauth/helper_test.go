@@ -25,6 +25,7 @@ import (
 	"github.com/akashi-ledger/akashi/api/rest"
 	"github.com/akashi-ledger/akashi/api/session"
 	"github.com/akashi-ledger/akashi/api/token"
+	"github.com/akashi-ledger/akashi/api/web"
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node"
@@ -74,9 +75,12 @@ func newSiteWith(t *testing.T, host string, idp *idptest.Provider) *site {
 	logKey, dir := sign.NewKey(), filepath.Join(t.TempDir(), "a")
 	text := func(s string) record.Text { return record.Text{Ja: s, En: s} }
 	f := record.Founding{Origin: "test.example/log", CreatedMs: uint64(time.Now().UnixMilli()), LogKey: logKey.Public(),
-		Attributes: []record.Attribute{{Code: "email", Class: "normal", Label: text("メール")}, {Code: "health", Class: "sensitive", Label: text("健康")},
-			{Code: "name", Class: "normal", Label: text("氏名")}, {Code: "user-id", Class: "normal", Label: text("番号")}},
-		Purposes:   []record.Purpose{{Code: "care", Label: text("見まもり")}, {Code: "service", Label: text("サービス")}, {Code: "survey", Label: text("アンケート")}},
+		Attributes: []record.Attribute{{Code: "allergy", Class: "sensitive", Label: record.Text{Ja: "アレルギー", En: "Allergies"}}, {Code: "city", Class: "normal", Label: record.Text{Ja: "住所（市区町村まで）", En: "Home town"}},
+			{Code: "email", Class: "normal", Label: text("メール")}, {Code: "health", Class: "sensitive", Label: text("健康")},
+			{Code: "member-no", Class: "normal", Label: record.Text{Ja: "利用者番号", En: "Member number"}}, {Code: "name", Class: "normal", Label: text("氏名")}, {Code: "user-id", Class: "normal", Label: text("番号")}},
+		Purposes: []record.Purpose{{Code: "care", Label: text("見まもり")}, {Code: "coupon", Label: record.Text{Ja: "クーポンの配信と、利用の管理", En: "Sending and managing coupons"}},
+			{Code: "lunch", Label: record.Text{Ja: "お店のおすすめ", En: "Suggestions of restaurants"}}, {Code: "news", Label: record.Text{Ja: "期限のお知らせメール", En: "Reminders by e-mail"}},
+			{Code: "service", Label: text("サービス")}, {Code: "survey", Label: text("アンケート")}},
 		Parameters: []record.Parameter{{Name: "sensor-approver", Value: "public-body"}}}
 	k := node.NewKeys(logKey)
 	set := node.Settings{Member: "a-sha", HTTP: free(t), GRPC: free(t), P2P: free(t)}
@@ -124,6 +128,9 @@ func (m *site) serve(host string, up *oauth.Upstream, log *slog.Logger) {
 	fatal(t, err)
 	mux := http.NewServeMux()
 	mux.Handle("/", api)
+	style, err := web.New(struct{ web.Backend }{}, web.Options{Log: log}) // for its assets alone
+	fatal(t, err)
+	mux.Handle("/assets/", style)
 	for _, p := range oauth.Patterns() {
 		mux.Handle(p, m.s)
 	}

@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 	"time"
@@ -94,10 +95,21 @@ func (s *Server) language(w http.ResponseWriter, r *http.Request) language {
 type frame struct {
 	language
 	Title, Path string
+	Next        string // where signing in leads, "" where it leads nowhere
 	Member      record.Text
 }
 
 func (f frame) Lang() string { return string(f.language) }
+
+// In is the address of this page in another language: signing in still leads to
+// where it was to lead.
+func (f frame) In(l string) string {
+	q := url.Values{"lang": {l}}
+	if f.Next != "" {
+		q.Set("next", f.Next)
+	}
+	return f.Path + "?" + q.Encode()
+}
 
 func (s *Server) frame(w http.ResponseWriter, r *http.Request) frame {
 	f := frame{language: s.language(w, r), Path: r.URL.Path}

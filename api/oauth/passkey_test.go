@@ -1,17 +1,14 @@
 package oauth_test
 
 import (
-	"context"
 	"net/http"
 	"net/url"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/akashi-ledger/akashi/api/browsertest"
 	"github.com/akashi-ledger/akashi/api/session"
-	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
@@ -22,15 +19,15 @@ import (
 // an app's request.
 func TestPasskey(t *testing.T) {
 	m := newSiteOn(t, "localhost")
-	ctx := chrome(t)
+	ctx := browsertest.Open(t)
 	token, _, err := m.sessions.Start("p01", session.Link, "Chromium")
 	fatal(t, err)
 	f := m.flow(m.client(nil), "service")
-	run(t, ctx,
-		command(webauthn.Enable, webauthn.EnableParams{}),
-		command(webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{Protocol: "ctap2", Transport: "internal",
+	browsertest.Run(t, ctx,
+		browsertest.Command(webauthn.Enable, webauthn.EnableParams{}),
+		browsertest.Command(webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{Protocol: "ctap2", Transport: "internal",
 			HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true}}),
-		command(network.SetCookie, network.SetCookieParams{Name: session.CookieSession, Value: token, URL: m.url}),
+		browsertest.Command(network.SetCookie, network.SetCookieParams{Name: session.CookieSession, Value: token, URL: m.url}),
 		chromedp.Navigate(m.url+"/signin/sessions"),
 		chromedp.WaitVisible(chromedp.CSS("#passkey")),
 		chromedp.Click(chromedp.CSS("#passkey")),
@@ -46,7 +43,7 @@ func TestPasskey(t *testing.T) {
 	}
 	_, err = m.sessions.Revoke("p01", "")
 	fatal(t, err)
-	run(t, ctx,
+	browsertest.Run(t, ctx,
 		chromedp.Navigate(m.url+"/oauth/authorize?"+f.query().Encode()),
 		chromedp.WaitVisible(chromedp.CSS("#passkey")),
 		chromedp.Click(chromedp.CSS("#passkey")),
@@ -94,46 +91,4 @@ func TestPasskeyForms(t *testing.T) {
 	if resp, _ := b.post("/signin/passkey/begin", url.Values{}); resp.StatusCode != http.StatusForbidden {
 		t.Errorf("begun without a form: %s", resp.Status)
 	}
-}
-
-// step is an action without a result.
-type step = chromedp.Action[chromedp.Void]
-
-// command sends a command of the protocol.
-func command[P, R any](c cdp.Command[P, R], params P) step {
-	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
-		_, err := cdp.Call(ctx, target, c, params)
-		return err
-	})
-}
-
-func run(t *testing.T, ctx context.Context, actions ...step) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
-	defer cancel()
-	fatal(t, chromedp.Do(ctx, actions...))
-}
-
-// chrome starts a Chromium of its own.
-func chrome(t *testing.T) context.Context {
-	t.Helper()
-	path := ""
-	for _, name := range []string{os.Getenv("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"} {
-		if p, err := exec.LookPath(name); name != "" && err == nil && path == "" {
-			path = p
-		}
-	}
-	if path == "" {
-		t.Fatal("passkeys are tested in Chromium, and none was found: install chromium, or name it in CHROMIUM; go test -short leaves these tests out")
-	}
-	opts := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir())}
-	for _, f := range []string{"headless", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking", "disable-component-update", "disable-sync", "disable-dev-shm-usage", "mute-audio"} {
-		opts = append(opts, chromedp.Flag(f, true))
-	}
-	ctx, stop := context.WithTimeout(context.Background(), 2*time.Minute)
-	ctx, kill := chromedp.NewExecAllocator(ctx, opts...)
-	ctx, closeTab := chromedp.NewContext(ctx)
-	t.Cleanup(func() { closeTab(); kill(); stop() })
-	fatal(t, chromedp.Do(ctx)) // the browser lives as long as this context, not as long as the first step
-	return ctx
 }

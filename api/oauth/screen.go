@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/akashi-ledger/akashi/api/session"
@@ -103,6 +104,11 @@ func (s *Server) purpose(n *names, a *ask, sc *record.Scope) sheetPurpose {
 	return p
 }
 
+// endOfIntro ends the part of a sheet that says who asks. What is this person's own
+// stands between it and the rest: a number is to be compared before one decides.
+// Names are escaped, so that it is in a sheet once.
+const endOfIntro = "</header>"
+
 // keepScreen keeps the bytes that consent was given to, so that their hash can be
 // opened. They name nobody.
 func (s *Server) keepScreen(hash [sha256.Size]byte, sheet []byte) error {
@@ -116,7 +122,8 @@ func (s *Server) keepScreen(hash [sha256.Size]byte, sheet []byte) error {
 // screenPage is what the template consent.html gets.
 type screenPage struct {
 	frame
-	Sheet   template.HTML
+	Intro   template.HTML // the sheet as far as its question
+	Terms   template.HTML // the rest of it
 	Hash    string
 	Form    string
 	Number  string
@@ -140,7 +147,8 @@ func (s *Server) showScreen(w http.ResponseWriter, r *http.Request, as *goidc.Au
 		return
 	}
 	hash := sha256.Sum256(sheet)
-	p.Sheet, p.Hash = template.HTML(sheet), hex.EncodeToString(hash[:])
+	intro, terms, _ := strings.Cut(string(sheet), endOfIntro)
+	p.Intro, p.Terms, p.Hash = template.HTML(intro+endOfIntro), template.HTML(terms), hex.EncodeToString(hash[:])
 	p.Title, p.Path = p.text("consent.title"), pathAuthorize+"/"+as.ID
 	number := sha256.Sum256([]byte(as.CodeChallenge))
 	p.Number = session.MatchNumber(number[:])

@@ -16,9 +16,9 @@ import (
 // signInPage is what the templates of signing in get.
 type signInPage struct {
 	frame
-	Form, Next, Problem string
-	Codes, Passkeys     bool
-	Upstream            string // name of the identity provider, "" for none
+	Form, Problem   string
+	Codes, Passkeys bool
+	Upstream        string // name of the identity provider, "" for none
 }
 
 // next is where a sign-in leads to: a path of this host, never another's.
@@ -47,7 +47,8 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) showSignIn(w http.ResponseWriter, r *http.Request, status int, to, problem string) {
-	p := signInPage{frame: s.frame(w, r), Form: session.FormToken(s.browser(w, r)), Next: to, Problem: problem, Codes: s.Sender != nil, Passkeys: s.party != nil}
+	p := signInPage{frame: s.frame(w, r), Form: session.FormToken(s.browser(w, r)), Problem: problem, Codes: s.Sender != nil, Passkeys: s.party != nil}
+	p.Next = to
 	if s.idp != nil {
 		p.Upstream = s.idp.Name
 		w.Header().Set("Content-Security-Policy", policy(s.idp.origin(r.Context())))
@@ -126,7 +127,8 @@ func (s *Server) askCode(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) showCode(w http.ResponseWriter, r *http.Request, status int, to, problem string) {
-	p := signInPage{frame: s.frame(w, r), Form: session.FormToken(s.browser(w, r)), Next: to, Problem: problem}
+	p := signInPage{frame: s.frame(w, r), Form: session.FormToken(s.browser(w, r)), Problem: problem}
+	p.Next = to
 	p.Title = p.text("code.title")
 	s.show(w, status, "code", p)
 }
@@ -184,6 +186,23 @@ type sessionsPage struct {
 	Sessions []session.Session
 	Passkeys bool
 	Keys     []shownPasskey
+}
+
+// Device names a browser and its system in a few words, "" where neither is known:
+// the whole of what a browser says of itself tells a person nothing.
+func (p sessionsPage) Device(agent string) string {
+	first := func(marks ...string) string {
+		for i := 0; i < len(marks); i += 2 {
+			if strings.Contains(agent, marks[i]) {
+				return marks[i+1]
+			}
+		}
+		return ""
+	}
+	// The order counts: browsers claim to be older ones too.
+	browser := first("Edg", "Edge", "OPR/", "Opera", "Firefox/", "Firefox", "FxiOS/", "Firefox", "SamsungBrowser/", "Samsung Internet", "CriOS/", "Chrome", "Chrome/", "Chrome", "Safari/", "Safari")
+	system := first("iPhone", "iPhone", "iPad", "iPad", "Android", "Android", "Windows", "Windows", "Mac OS X", "Mac", "CrOS", "ChromeOS", "Linux", "Linux")
+	return strings.Trim(browser+" · "+system, " ·")
 }
 
 func (s *Server) listSessions(w http.ResponseWriter, r *http.Request) {

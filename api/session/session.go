@@ -103,7 +103,7 @@ const (
 	MaxLife     = 12 * time.Hour  // of a session, whatever happens in it
 	renewEvery  = 5 * time.Minute // how often use of a session is written down
 	maxPerson   = 64              // bytes of a reference
-	maxAgent    = 120             // bytes of a browser's description
+	maxAgent    = 256             // bytes of a browser's description
 	maxSessions = 50              // of one person: the oldest ends
 	secretBytes = 32
 )

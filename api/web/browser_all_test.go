@@ -61,7 +61,7 @@ func TestBrowserAll(t *testing.T) {
 	s.mangle = nil
 	run(t, ctx, chromedp.Navigate(srv.URL+"/all?lang=en"), settled("ok"))
 	eventually(t, ctx, "#claim", "same as those derived")
-	w.check(t, srv.URL)
+	w.Check(t, srv.URL)
 }
 
 // withholdNewest drops the last record of the first handle that has any.
@@ -130,7 +130,7 @@ func TestBrowserVerifyBundles(t *testing.T) {
 		eventually(t, ctx, "#check", "合いません")
 		eventually(t, ctx, "#check", c.Code+map[bool]string{true: " · " + c.For}[c.For != ""])
 	}
-	w.check(t, srv.URL)
+	w.Check(t, srv.URL)
 }
 
 // A receipt of a later policy epoch verifies under the reader's old list of keys

@@ -4,277 +4,48 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
-	"image"
-	"image/color"
-	"image/png"
-	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/akashi-ledger/akashi/api/browsertest"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/log"
-	"github.com/chromedp/cdproto/network"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
 
-// Pictures of the pages are written to docs/shots with
-//
-//	go test ./api/web -run TestBrowser -shots
-var shots = flag.Bool("shots", false, "write the pictures in docs/shots anew")
+// What the tests of this package say to a browser.
+var (
+	browser      = browsertest.Open
+	watched      = browsertest.Watched
+	run          = browsertest.Run
+	seen         = browsertest.Seen
+	click        = browsertest.Click
+	upload       = browsertest.Upload
+	textOf       = browsertest.TextOf
+	view         = browsertest.View
+	shot         = browsertest.Shot
+	narrow       = browsertest.Narrow
+	location     = browsertest.Location
+	violations   = browsertest.Violations
+	accessible   = browsertest.Accessible
+	accessibleAt = browsertest.AccessibleAt
+)
 
-const shotsDir = "../../docs/shots"
+type step = browsertest.Step
 
-// browser starts a Chromium of its own. It is skipped only on purpose: a
-// verifier that nobody ran is none.
-func browser(t *testing.T) context.Context {
-	if testing.Short() {
-		t.Skip("-short: the pages are not opened in a browser")
-	}
-	path := chromium(t)
-	dir, err := os.MkdirTemp("", "akashi-web-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	opts := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.UserDataDir(dir)}
-	for _, f := range []string{"headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
-		"disable-component-update", "disable-sync", "disable-default-apps", "disable-dev-shm-usage", "hide-scrollbars", "mute-audio"} {
-		opts = append(opts, chromedp.Flag(f, true))
-	}
-	// Only this machine: a page that asked another host would fail here.
-	opts = append(opts, chromedp.Flag("lang", "ja"), chromedp.Flag("accept-lang", "ja"), chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"))
-	ctx, stop := context.WithTimeout(context.Background(), 4*time.Minute)
-	ctx, kill := chromedp.NewExecAllocator(ctx, opts...)
-	ctx, closeTab := chromedp.NewContext(ctx)
-	t.Cleanup(func() {
-		closeTab()
-		kill()
-		stop()
-		os.RemoveAll(dir)
-	})
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("start %s: %v", path, err)
-	}
-	return ctx
-}
-
-// chromium finds the browser; on a machine that is ours alone (root) it is
-// installed where Debian's packages can be had.
-func chromium(t *testing.T) string {
-	find := func() string {
-		for _, name := range []string{os.Getenv("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"} {
-			if p, err := exec.LookPath(name); name != "" && err == nil {
-				return p
-			}
-		}
-		return ""
-	}
-	if p := find(); p != "" {
-		return p
-	}
-	const install = "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk"
-	if _, err := exec.LookPath("apt-get"); err == nil && os.Getuid() == 0 {
-		t.Log("chromium is missing: " + install)
-		out, err := exec.Command("sh", "-c", install).CombinedOutput()
-		if p := find(); p != "" {
-			return p
-		}
-		t.Logf("%v\n%s", err, out)
-	}
-	t.Fatal("the pages and their verifier are tested in Chromium, and none was found. Install chromium and fonts-noto-cjk " +
-		"(Debian: apt-get install chromium fonts-noto-cjk), or name it in CHROMIUM; go test -short leaves these tests out.")
-	return ""
-}
-
-// watch notes every request and every complaint of the browser.
-type watch struct {
-	mu       sync.Mutex
-	requests []string
-	faults   []string
-}
-
-func watched(t *testing.T, ctx context.Context) *watch {
-	t.Helper()
-	w := &watch{}
-	err := chromedp.Listen(ctx, func(ev any) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		switch e := ev.(type) {
-		case *network.EventRequestWillBeSent:
-			w.requests = append(w.requests, e.Request.URL)
-		case *runtime.EventExceptionThrown:
-			w.faults = append(w.faults, "exception: "+e.ExceptionDetails.Text)
-		case *log.EventEntryAdded:
-			if e.Entry.Source == "security" || strings.Contains(e.Entry.Text, "Content Security Policy") {
-				w.faults = append(w.faults, e.Entry.Text)
-			}
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	run(t, ctx, command(network.Enable, network.EnableParams{}), command(log.Enable, cdp.Empty{}))
-	return w
-}
-
-// check wants requests to one origin only and no complaints.
-func (w *watch) check(t *testing.T, base string) {
-	t.Helper()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, r := range w.requests {
-		if !strings.HasPrefix(r, base+"/") && !strings.HasPrefix(r, "data:") {
-			t.Errorf("a request to %s", r)
-		}
-	}
-	for _, f := range w.faults {
-		t.Error(f)
-	}
-	if len(w.requests) == 0 {
-		t.Error("no request was seen: the watch does not work")
-	}
-}
-
-// step is an action without a result.
-type step = chromedp.Action[chromedp.Void]
-
-// command sends a command of the protocol.
-func command[P, R any](c cdp.Command[P, R], params P) step {
-	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
-		_, err := cdp.Call(ctx, target, c, params)
-		return err
-	})
-}
-
-func run(t *testing.T, ctx context.Context, actions ...step) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
-	defer cancel()
-	if err := chromedp.Do(ctx, actions...); err != nil {
-		t.Fatal(err)
-	}
-}
+func command[P, R any](c cdp.Command[P, R], params P) step { return browsertest.Command(c, params) }
 
 func get[T any](t *testing.T, ctx context.Context, a chromedp.Action[T]) T {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
-	defer cancel()
-	v, err := chromedp.Run(ctx, a)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
-}
-
-func seen(selector string) step  { return chromedp.WaitVisible(chromedp.CSS(selector)) }
-func click(selector string) step { return chromedp.Click(chromedp.CSS(selector)) }
-func upload(selector, file string) step {
-	return chromedp.SetUploadFiles(chromedp.CSS(selector), []string{file})
-}
-
-// textOf returns what a reader sees of an element.
-func textOf(t *testing.T, ctx context.Context, selector string) string {
-	t.Helper()
-	return get(t, ctx, chromedp.Text(chromedp.CSS(selector)))
+	return browsertest.Get(t, ctx, a)
 }
 
 func settled(state string) step { return seen(`#check[data-state="` + state + `"]`) }
-
-func view(width int, dark bool) step {
-	scheme := "light"
-	if dark {
-		scheme = "dark"
-	}
-	return chromedp.Steps(
-		command(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: int64(width), Height: 800, DeviceScaleFactor: 1, Mobile: width < 500}),
-		command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}))
-}
-
-// overflow is by how many pixels the page is too wide.
-func overflow(t *testing.T, ctx context.Context) int {
-	t.Helper()
-	return get(t, ctx, chromedp.Evaluate[int](`document.documentElement.scrollWidth - innerWidth`))
-}
-
-// shot takes the whole page in each width and scheme, and wants no sideways
-// overflow.
-func shot(t *testing.T, ctx context.Context, name string, widths ...int) {
-	t.Helper()
-	for _, width := range widths {
-		for _, dark := range []bool{false, true} {
-			run(t, ctx, view(width, dark))
-			if over := overflow(t, ctx); over > 0 {
-				t.Errorf("%s at %d px is %d px too wide", name, width, over)
-			}
-			file := filepath.Join(shotsDir, fmt.Sprintf("%s-%d%s.png", name, width, map[bool]string{true: "-dark"}[dark]))
-			if *shots {
-				if err := os.WriteFile(file, smaller(t, get(t, ctx, chromedp.FullScreenshot(100))), 0o644); err != nil {
-					t.Error(err)
-				}
-			}
-			if info, err := os.Stat(file); err != nil {
-				t.Errorf("no picture of this page: %v (make them with -shots)", err)
-			} else if info.Size() > 300_000 {
-				t.Errorf("%s: a picture of %d bytes", file, info.Size())
-			}
-		}
-	}
-	run(t, ctx, view(1280, false))
-}
-
-// smaller draws a picture with at most 200 of its colours, the most frequent
-// that differ visibly: pages have few, and edges of letters do not need more.
-func smaller(t *testing.T, b []byte) []byte {
-	t.Helper()
-	img, err := png.Decode(bytes.NewReader(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	count := map[color.Color]int{}
-	r := img.Bounds()
-	for y := r.Min.Y; y < r.Max.Y; y++ {
-		for x := r.Min.X; x < r.Max.X; x++ {
-			count[img.At(x, y)]++
-		}
-	}
-	var palette color.Palette
-	for _, c := range slices.SortedFunc(maps.Keys(count), func(a, b color.Color) int { return count[b] - count[a] }) {
-		if len(palette) < 200 && (len(palette) < 32 || distance(c, palette.Convert(c)) > 20) {
-			palette = append(palette, c)
-		}
-	}
-	nearest := map[color.Color]uint8{}
-	for c := range count {
-		nearest[c] = uint8(palette.Index(c))
-	}
-	few := image.NewPaletted(r, palette)
-	for y := r.Min.Y; y < r.Max.Y; y++ {
-		for x := r.Min.X; x < r.Max.X; x++ {
-			few.SetColorIndex(x, y, nearest[img.At(x, y)])
-		}
-	}
-	var out bytes.Buffer
-	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, few); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
-}
-
-func distance(a, b color.Color) int {
-	ar, ag, ab, _ := a.RGBA()
-	br, bg, bb, _ := b.RGBA()
-	d := func(x, y uint32) int { return max(int(x), int(y))>>8 - min(int(x), int(y))>>8 }
-	return d(ar, br) + d(ag, bg) + d(ab, bb)
-}
 
 // TestVerifierInBrowser runs assets/verify.js over the published vectors and
 // over receipts of every kind, with WebCrypto and without.
@@ -328,7 +99,7 @@ func TestBrowserPerson(t *testing.T) {
 	if len(s.granted) != 1 || s.granted[0].Purpose != "coupon" || !s.granted[0].Again || s.granted[0].Button != "オフ" || !strings.Contains(textOf(t, ctx, ".said-note"), "始めました") {
 		t.Errorf("one tap back: %+v, %q", s.granted, textOf(t, ctx, ".said-note"))
 	}
-	w.check(t, srv.URL)
+	w.Check(t, srv.URL)
 }
 
 // A purpose that a person never agreed to is shown in full, nothing is ticked,
@@ -356,7 +127,7 @@ func TestBrowserOffer(t *testing.T) {
 	if len(s.granted) != 1 || !slices.Equal(s.granted[0].Items, []string{"name"}) || s.granted[0].Version != "3" || s.granted[0].Clear || s.granted[0].Button != "同意する" {
 		t.Errorf("agreed: %+v", s.granted)
 	}
-	w.check(t, srv.URL)
+	w.Check(t, srv.URL)
 }
 
 // The history draws who handed how often to whom, with a table of the same.
@@ -383,22 +154,7 @@ func TestBrowserHistory(t *testing.T) {
 	run(t, ctx, chromedp.Navigate(srv.URL+"/receipts"), seen(".rcs"))
 	shot(t, ctx, "receipts", 360, 768, 1280)
 	narrow(t, ctx, "receipts")
-	w.check(t, srv.URL)
-}
-
-func location(t *testing.T, ctx context.Context) string {
-	t.Helper()
-	return get(t, ctx, chromedp.Location())
-}
-
-// narrow wants no sideways scroll at 320 px.
-func narrow(t *testing.T, ctx context.Context, name string) {
-	t.Helper()
-	run(t, ctx, view(320, false))
-	over := overflow(t, ctx)
-	if run(t, ctx, view(1280, false)); over > 0 {
-		t.Errorf("%s at 320 px is %d px too wide", name, over)
-	}
+	w.Check(t, srv.URL)
 }
 
 func TestBrowserReceipt(t *testing.T) {
@@ -471,7 +227,7 @@ func TestBrowserReceipt(t *testing.T) {
 	}
 	run(t, ctx, chromedp.Navigate(address), settled("ng"))
 	s.mangle = nil
-	w.check(t, srv.URL)
+	w.Check(t, srv.URL)
 }
 
 func TestBrowserVerify(t *testing.T) {
@@ -519,24 +275,10 @@ func TestBrowserVerify(t *testing.T) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
-	if err := w.only(srv.URL+"/log/policy", srv.URL+"/receipts/"); err != "" {
+	if err := w.Never(srv.URL+"/log/policy", srv.URL+"/receipts/"); err != "" {
 		t.Error(err)
 	}
-	w.check(t, srv.URL)
-}
-
-// only returns a request that should not have been made.
-func (w *watch) only(never ...string) string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, r := range w.requests {
-		for _, n := range never {
-			if strings.HasPrefix(r, n) {
-				return "a request to " + r
-			}
-		}
-	}
-	return ""
+	w.Check(t, srv.URL)
 }
 
 // Without JavaScript a person still sees, stops, saves and leaves, and nothing

@@ -1,0 +1,138 @@
+// Package browsertest opens pages in a real Chromium for the tests of the packages
+// that serve them: it looks at them (pictures), asks axe-core, and presses keys.
+//
+// Nothing but tests imports it. Pictures of the pages are written to docs/shots with
+//
+//	go test ./api/web ./api/oauth -run TestBrowser -shots
+package browsertest
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// Open starts a Chromium of its own. It is skipped only on purpose: a
+// verifier that nobody ran is none.
+func Open(t *testing.T) context.Context {
+	if testing.Short() {
+		t.Skip("-short: the pages are not opened in a browser")
+	}
+	path := chromium(t)
+	dir, err := os.MkdirTemp("", "akashi-web-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.UserDataDir(dir)}
+	for _, f := range []string{"headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
+		"disable-component-update", "disable-sync", "disable-default-apps", "disable-dev-shm-usage", "hide-scrollbars", "mute-audio"} {
+		opts = append(opts, chromedp.Flag(f, true))
+	}
+	// Only this machine: a page that asked another host would fail here.
+	opts = append(opts, chromedp.Flag("lang", "ja"), chromedp.Flag("accept-lang", "ja"), chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"))
+	ctx, stop := context.WithTimeout(context.Background(), 4*time.Minute)
+	ctx, kill := chromedp.NewExecAllocator(ctx, opts...)
+	ctx, closeTab := chromedp.NewContext(ctx)
+	t.Cleanup(func() {
+		closeTab()
+		kill()
+		stop()
+		os.RemoveAll(dir)
+	})
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("start %s: %v", path, err)
+	}
+	return ctx
+}
+
+// chromium finds the browser; on a machine that is ours alone (root) it is
+// installed where Debian's packages can be had.
+func chromium(t *testing.T) string {
+	find := func() string {
+		for _, name := range []string{os.Getenv("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"} {
+			if p, err := exec.LookPath(name); name != "" && err == nil {
+				return p
+			}
+		}
+		return ""
+	}
+	if p := find(); p != "" {
+		return p
+	}
+	const install = "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk"
+	if _, err := exec.LookPath("apt-get"); err == nil && os.Getuid() == 0 {
+		t.Log("chromium is missing: " + install)
+		out, err := exec.Command("sh", "-c", install).CombinedOutput()
+		if p := find(); p != "" {
+			return p
+		}
+		t.Logf("%v\n%s", err, out)
+	}
+	t.Fatal("the pages and their verifier are tested in Chromium, and none was found. Install chromium and fonts-noto-cjk " +
+		"(Debian: apt-get install chromium fonts-noto-cjk), or name it in CHROMIUM; go test -short leaves these tests out.")
+	return ""
+}
+
+// Step is an action without a result.
+type Step = chromedp.Action[chromedp.Void]
+
+// Command sends a command of the protocol.
+func Command[P, R any](c cdp.Command[P, R], params P) Step {
+	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, c, params)
+		return err
+	})
+}
+
+func Run(t *testing.T, ctx context.Context, actions ...Step) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	defer cancel()
+	if err := chromedp.Do(ctx, actions...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func Get[T any](t *testing.T, ctx context.Context, a chromedp.Action[T]) T {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	defer cancel()
+	v, err := chromedp.Run(ctx, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func Seen(selector string) Step  { return chromedp.WaitVisible(chromedp.CSS(selector)) }
+func Click(selector string) Step { return chromedp.Click(chromedp.CSS(selector)) }
+func Upload(selector, file string) Step {
+	return chromedp.SetUploadFiles(chromedp.CSS(selector), []string{file})
+}
+
+// TextOf returns what a reader sees of an element.
+func TextOf(t *testing.T, ctx context.Context, selector string) string {
+	t.Helper()
+	return Get(t, ctx, chromedp.Text(chromedp.CSS(selector)))
+}
+
+func View(width int, dark bool) Step {
+	scheme := "light"
+	if dark {
+		scheme = "dark"
+	}
+	return chromedp.Steps(
+		Command(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: int64(width), Height: 800, DeviceScaleFactor: 1, Mobile: width < 500}),
+		Command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}))
+}
+
+func Location(t *testing.T, ctx context.Context) string {
+	t.Helper()
+	return Get(t, ctx, chromedp.Location())
+}

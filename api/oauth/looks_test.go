@@ -1,0 +1,194 @@
+package oauth_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/akashi-ledger/akashi/api/browsertest"
+	"github.com/akashi-ledger/akashi/api/oauth/idptest"
+	"github.com/akashi-ledger/akashi/api/rest"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// coupon is a service as people know them, an app of its provider's partner, and the
+// address that the app gets its answers at.
+type coupon struct {
+	*site
+	client rest.ClientMade
+	app    string
+}
+
+func newCoupon(t *testing.T) *coupon {
+	m := newSiteWith(t, "localhost", idptest.New(t))
+	answers := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<!doctype html><h1 id=\"app\">app</h1>")) }))
+	t.Cleanup(answers.Close)
+	text := func(ja, en string) object { return object{"ja": ja, "en": en} }
+	m.call("admin", "POST", "/v1/parties", object{"id": "aoba", "name": text("青葉交通株式会社", "Aoba Transit"), "regime": "ch4", "country": "JP"}, nil)
+	m.call("admin", "POST", "/v1/parties", object{"id": "kitahi", "name": text("北灯モール", "Kitahi Mall"), "regime": "ch4", "country": "JP"}, nil)
+	m.call("admin", "POST", "/v1/services", object{"id": "coupon", "name": text("まちなかクーポン", "Town coupons"), "contact": text("まちなかクーポン窓口 0120-000-000", "Town coupons, 0120-000-000"), "fields": []string{"allergy", "city", "email", "member-no", "name"}}, nil)
+	c := &coupon{site: m, app: answers.URL + "/back"}
+	c.terms("1", "P1Y")
+	m.call("app", "POST", "/v1/people", object{"person": "p02", "service": "coupon", "source": "self", "lookup": object{"phone": "090000002"},
+		"items": object{"name": "髙橋 結", "email": "p02@example.jp", "member-no": "M-2", "city": "みなと市", "allergy": "なし"}}, nil)
+	c.client = m.client(func(f object) {
+		f["service"], f["party"], f["redirectUris"], f["name"] = "coupon", "aoba", []string{c.app}, text("まちなかアプリ", "Town app")
+	})
+	return c
+}
+
+func (c *coupon) terms(version, expiry string) {
+	text := func(ja, en string) object { return object{"ja": ja, "en": en} }
+	c.call("admin", "POST", "/v1/terms", object{"service": "coupon", "version": version, "effective": "2020-01-01T00:00:00+09:00", "retention": "P30D",
+		"text":       text("この規約は、まちなかクーポンの利用について定めます。\n\n第1条　あ社は、次の情報を青葉交通にわたします。", "These terms are about the use of town coupons.\n\n1. The provider hands the following to Aoba Transit."),
+		"withdrawal": text("「わたしの同意」から、いつでもやめられます。クーポンの配信が止まります。", "Stop at any time under “My consents”. The coupons end."),
+		"scopes": []any{
+			object{"purpose": "coupon", "required": []string{"member-no"}, "optional": []string{"city", "name"}, "recipients": []string{"aoba"}, "maxExpiry": expiry},
+			object{"purpose": "news", "required": []string{"email"}, "recipients": []string{"aoba"}, "maxExpiry": expiry},
+			object{"purpose": "lunch", "required": []string{"allergy"}, "recipients": []string{"aoba", "kitahi"}, "maxExpiry": "P6M"},
+		}}, nil)
+}
+
+// ask is the address with which the app asks.
+func (c *coupon) ask() string {
+	f := c.flow(c.client)
+	f.detail["service"], f.detail["required"] = "coupon", []string{"coupon"}
+	f.extra.Set("redirect_uri", c.app)
+	return c.url + "/oauth/authorize?" + f.query().Encode()
+}
+
+// entered signs p02 in by a code, in the browser.
+func (c *coupon) entered(ctx context.Context) {
+	c.t.Helper()
+	browsertest.Run(c.t, ctx, browsertest.Seen("#address"), chromedp.SendKeys(chromedp.CSS("#address"), "090000002"+kb.Enter), browsertest.Seen("#code"))
+	code := <-c.codes
+	browsertest.Run(c.t, ctx, chromedp.SendKeys(chromedp.CSS("#code"), code.Code+kb.Enter))
+}
+
+// looked puts a page as it stands through axe-core in both languages, wants no
+// sideways scroll, and takes its pictures.
+func looked(t *testing.T, ctx context.Context, name string, widths ...int) {
+	t.Helper()
+	for _, lang := range []string{"en", "ja"} {
+		browsertest.Run(t, ctx, chromedp.Click(chromedp.CSS(`.util a[hreflang="`+lang+`"]`)), browsertest.Seen(`html[lang="`+lang+`"] h1`))
+		if text := browsertest.TextOf(t, ctx, "body"); strings.Contains(text, "‹") {
+			t.Errorf("%s (%s): a text is missing", name, lang)
+		}
+		browsertest.Accessible(t, ctx, name+" ("+lang+")")
+		browsertest.Narrow(t, ctx, name+" ("+lang+")")
+		if lang == "en" && len(widths) > 2 {
+			browsertest.Shot(t, ctx, name+"-en", 360, 1280)
+		}
+	}
+	browsertest.Shot(t, ctx, name, widths...)
+}
+
+// TestBrowserPages looks at every page on the way of one consent.
+func TestBrowserPages(t *testing.T) {
+	c := newCoupon(t)
+	ctx := browsertest.Open(t)
+	w := browsertest.Watched(t, ctx)
+	ask := c.ask()
+	browsertest.Run(t, ctx, chromedp.Navigate(ask), browsertest.Seen("#passkey"))
+	looked(t, ctx, "signin", 360, 768, 1280)
+	browsertest.Run(t, ctx, chromedp.SendKeys(chromedp.CSS("#address"), "090000002"+kb.Enter), browsertest.Seen("#code"))
+	looked(t, ctx, "signin-code", 360, 1280)
+	code := <-c.codes
+	browsertest.Run(t, ctx, chromedp.SendKeys(chromedp.CSS("#code"), "000000"+kb.Enter), browsertest.Seen("[role=alert]"))
+	browsertest.Accessible(t, ctx, "a wrong code")
+	browsertest.Run(t, ctx, chromedp.SendKeys(chromedp.CSS("#code"), code.Code+kb.Enter), browsertest.Seen(".genuine"))
+	looked(t, ctx, "consent", 360, 768, 1280)
+	browsertest.Run(t, ctx, chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach((d) => { d.open = true })`))
+	browsertest.Accessible(t, ctx, "the consent screen with its full terms")
+	fair(t, ctx)
+	browsertest.Run(t, ctx, browsertest.Click("button[value=give]"), browsertest.Seen("#app"))
+	if at := browsertest.Location(t, ctx); !strings.HasPrefix(at, c.app+"?") || !strings.Contains(at, "code=") {
+		t.Fatalf("agreed: %s", at)
+	}
+	c.terms("2", "P6M")
+	browsertest.Run(t, ctx, chromedp.Navigate(c.ask()), browsertest.Seen(".past"))
+	looked(t, ctx, "consent-again", 360, 1280)
+	browsertest.Run(t, ctx, chromedp.Navigate(c.url+"/signin/sessions"), browsertest.Seen(".con"))
+	looked(t, ctx, "sessions", 360, 1280)
+	browsertest.Run(t, ctx, chromedp.Navigate(c.url+"/oauth/authorize?client_id=nobody"), browsertest.Seen("h1"))
+	browsertest.Accessible(t, ctx, "an app that nobody knows")
+	if said := w.Never("https://"); said != "" {
+		t.Error(said)
+	}
+}
+
+// fair: nothing is ticked, and refusing is the same size as agreeing, beside it.
+func fair(t *testing.T, ctx context.Context) {
+	t.Helper()
+	if n := browsertest.Get(t, ctx, chromedp.Evaluate[int](`document.querySelectorAll("input:checked").length`)); n != 0 {
+		t.Errorf("%d boxes are ticked", n)
+	}
+	if d := browsertest.Get(t, ctx, chromedp.Evaluate[float64](`(() => { const [a, b] = [...document.querySelectorAll(".decide .acts button")].map((x) => x.getBoundingClientRect());
+		return Math.abs(a.width - b.width) + Math.abs(a.height - b.height) + Math.abs(a.top - b.top) })()`)); d > 1 {
+		t.Errorf("the buttons differ by %v px", d)
+	}
+}
+
+// TestBrowserKeyboard goes from the app's request to its answer with the keyboard
+// alone: the tab key reaches all there is, in the order of the page, and shows where
+// it is.
+func TestBrowserKeyboard(t *testing.T) {
+	c := newCoupon(t)
+	ctx := browsertest.Open(t)
+	reach := func(want ...string) {
+		t.Helper()
+		got := browsertest.Reached(t, ctx)
+		at := -1
+		for _, w := range want {
+			i := slices.Index(got, w)
+			if i <= at {
+				t.Errorf("%s is not reached in its turn: %q", w, got)
+			}
+			at = i
+		}
+	}
+	press := func(selector, keys string) {
+		t.Helper()
+		browsertest.TabTo(t, ctx, selector)
+		browsertest.Press(t, ctx, keys)
+	}
+	browsertest.Run(t, ctx, chromedp.Navigate(c.ask()), browsertest.Seen("#passkey"))
+	reach("本文へ", "#passkey", "認証アプリで続ける", "#address", "番号を送る")
+	press("#address", "090000002"+kb.Enter)
+	browsertest.Run(t, ctx, browsertest.Seen("#code"))
+	code := <-c.codes
+	reach("#code", "続ける", "もう一度送る")
+	press("#code", code.Code+kb.Enter)
+	browsertest.Run(t, ctx, browsertest.Seen(".genuine"))
+	for _, width := range []int{1280, 320} {
+		browsertest.Run(t, ctx, browsertest.View(width, false))
+		reach("本文へ", "#i-coupon/city", "#i-coupon/name", "#p-news", "#p-lunch", "#sensitive", "規約の全文（第1版）", "act=give", "act=refuse", "act=later")
+	}
+	press("#p-news", " ")
+	press(`[name=act][value=give]`, kb.Enter)
+	browsertest.Run(t, ctx, browsertest.Seen("#app"))
+	at, err := url.Parse(browsertest.Location(t, ctx))
+	fatal(t, err)
+	if at.Query().Get("code") == "" {
+		t.Fatalf("agreed with the keyboard: %s\n%s", at, browsertest.TextOf(t, ctx, "body"))
+	}
+	now, err := c.n.Desk().ScopesNow(t.Context(), "p02", "coupon")
+	fatal(t, err)
+	if len(now) != 2 {
+		t.Errorf("agreed to %+v", now)
+	}
+	browsertest.Run(t, ctx, browsertest.Command(network.ClearBrowserCookies, struct{}{}), chromedp.Navigate(c.ask()))
+	c.entered(ctx)
+	browsertest.Run(t, ctx, browsertest.Seen(".genuine"))
+	press(`[name=act][value=refuse]`, kb.Enter)
+	browsertest.Run(t, ctx, browsertest.Seen("#app"))
+	if at := browsertest.Location(t, ctx); !strings.HasPrefix(at, c.app+"?") || !strings.Contains(at, "error=access_denied") {
+		t.Errorf("refused with the keyboard: %s", at)
+	}
+}

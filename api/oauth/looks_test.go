@@ -27,7 +27,9 @@ type coupon struct {
 
 func newCoupon(t *testing.T) *coupon {
 	m := newSiteWith(t, "localhost", idptest.New(t))
-	answers := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<!doctype html><h1 id=\"app\">app</h1>")) }))
+	answers := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Write([]byte("<!doctype html><h1 id=\"app\">app</h1>"))
+	}))
 	t.Cleanup(answers.Close)
 	text := func(ja, en string) object { return object{"ja": ja, "en": en} }
 	m.call("admin", "POST", "/v1/parties", object{"id": "aoba", "name": text("青葉交通株式会社", "Aoba Transit"), "regime": "ch4", "country": "JP"}, nil)

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -150,6 +151,8 @@ func codeOf(err error) *apiError {
 		return &apiError{code: codeStopping}
 	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrStopped), errors.As(err, &sealed):
 		return &apiError{code: codeStorage}
+	case errors.Is(err, context.DeadlineExceeded): // of the request: another member did not answer in its time
+		return &apiError{code: codeTimeout}
 	}
 	return &apiError{code: codeInternal}
 }

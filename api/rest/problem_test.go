@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -110,6 +111,7 @@ func TestCodeOf(t *testing.T) {
 		{fmt.Errorf("x: %w", record.Refuse(record.CodeRevoked, "山田")), "revoked", 409},
 		{fmt.Errorf("x: %w", outbox.ErrBusy), "outbox.busy", 503},
 		{&outbox.UnknownError{Key: "k"}, "outcome.unknown", 503},
+		{fmt.Errorf("ask 山田's holder: %w", context.DeadlineExceeded), "outcome.unknown", 503},
 		{fmt.Errorf("register 山田: %w", vault.ErrFull), "vault.full", 409},
 		{fmt.Errorf("disclose 山田: %w", vault.ErrBlock), "storage.damaged", 500},
 		{fmt.Errorf("erase 山田: %w", vault.ErrStopped), "storage.damaged", 500},

@@ -222,13 +222,27 @@ async function receiptPage(path) {
   if (!policies.every(Boolean)) return;
   const again = async () => {
     const secret = secretOf();
-    if (secret !== null) settle(await run(bytes, policies, "server", secret), claim);
+    if (secret === null) return;
+    const v = await run(bytes, policies, "server", secret);
+    if (!grown(path, v)) settle(v, claim);
   };
   $("#own")?.addEventListener("submit", (e) => {
     e.preventDefault();
     again();
   });
   await again();
+}
+
+// grown loads the page once more where an erasure's certificate is newer than the
+// page: holders attest while a person reads.
+function grown(path, v) {
+  const key = `grown ${path}`;
+  const before = sessionStorage.getItem(key);
+  sessionStorage.removeItem(key);
+  if (before || !path.startsWith("/erasures/") || v.result !== "match" || sameWords(v.human[lang])) return false;
+  sessionStorage.setItem(key, "1");
+  location.reload();
+  return true;
 }
 
 // settle says whether the words that the server drew are those that were derived.

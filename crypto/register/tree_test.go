@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/akashi-ledger/akashi/crypto/merkle"
@@ -176,12 +177,12 @@ func TestStoreErrors(t *testing.T) {
 // failing is a store whose scans fail when none are left.
 type failing struct {
 	*Mem
-	left *int
+	left *atomic.Int64 // scans are made at the same time
 	err  error
 }
 
 func (f failing) Scan(prefix KeyHash, bits int, fn func(KeyHash, []byte) error) error {
-	if *f.left--; *f.left < 0 {
+	if f.left.Add(-1) < 0 {
 		return f.err
 	}
 	return f.Mem.Scan(prefix, bits, fn)
@@ -215,7 +216,8 @@ func TestEveryScanMayFail(t *testing.T) {
 		want merkle.Hash
 	}{"update": {update, naiveSubtree(after.list(), 0)}, "build": {build, tree.Root()}} {
 		for scans := 0; ; scans++ {
-			left := scans
+			var left atomic.Int64
+			left.Store(int64(scans))
 			got, err := c.run(failing{mem, &left, lost})
 			if err == nil {
 				if got.Root() != c.want || scans < 3 {

@@ -47,6 +47,10 @@ var banned = []banImport{
 		reason:  "an auditor must be able to re-derive the history without the machinery that made it",
 	},
 	{
+		under: []string{""}, except: []string{"api/browsertest"}, imports: []string{module + "/internal/machine", module + "/api/browsertest"},
+		reason: "it is for tests: it installs programs and starts browsers",
+	},
+	{
 		under: []string{""}, except: []string{"api/trillian"}, imports: []string{"github.com/google/trillian"},
 		reason: "Trillian is in maintenance mode and stays at the edge (docs/decisions/0001-trillian-at-the-edge.md)",
 	},
@@ -264,6 +268,8 @@ func TestFloorsCatches(t *testing.T) {
 		{"node/replica/a.go", `import _ "github.com/hashicorp/raft"`, ""},
 		{"node/store/a.go", `import _ "github.com/google/trillian"`, "edge"},
 		{"api/trillian/a.go", `import _ "github.com/google/trillian/types"`, ""},
+		{"api/web/a.go", `import _ "github.com/akashi-ledger/akashi/internal/machine"`, "for tests"},
+		{"api/web/a_test.go", `import _ "github.com/akashi-ledger/akashi/api/browsertest"`, ""},
 		{"ledger/audit/a.go", `import _ "os"`, "no I/O"},
 		{"ledger/audit/a.go", `import _ "net/http"`, "no I/O"},
 		{"ledger/audit/a.go", `import _ "net/url"`, ""},

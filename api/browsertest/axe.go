@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/akashi-ledger/akashi/internal/machine"
 	"github.com/chromedp/chromedp"
 )
 
@@ -71,16 +72,9 @@ func keep(path string, b []byte) error {
 }
 
 func fetchAxe() ([]byte, error) {
-	npm, err := exec.LookPath("npm")
-	if err != nil { // on a machine that is ours alone, as with Chromium
-		if apt, missing := exec.LookPath("apt-get"); missing == nil && os.Getuid() == 0 {
-			exec.Command("sh", "-c", apt+" update -qq && DEBIAN_FRONTEND=noninteractive "+apt+" install -y -qq --no-install-recommends npm").Run()
-			npm, err = exec.LookPath("npm")
-		}
-	}
+	npm, err := machine.Find([]string{"npm"}, "npm")
 	if err != nil {
-		return nil, errors.New("the pages are checked for accessibility with axe-core, which npm fetches, and there is no npm. " +
-			"Install it (Debian: apt-get install npm); go test -short leaves these tests out")
+		return nil, fmt.Errorf("the pages are checked for accessibility with axe-core, which npm fetches: %w", err)
 	}
 	dir, err := os.MkdirTemp("", "akashi-axe-")
 	if err != nil {

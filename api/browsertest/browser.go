@@ -9,10 +9,10 @@ package browsertest
 import (
 	"context"
 	"os"
-	"os/exec"
 	"testing"
 	"time"
 
+	"github.com/akashi-ledger/akashi/internal/machine"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
@@ -51,32 +51,13 @@ func Open(t *testing.T) context.Context {
 	return ctx
 }
 
-// chromium finds the browser; on a machine that is ours alone (root) it is
-// installed where Debian's packages can be had.
+// chromium finds the browser, or installs it.
 func chromium(t *testing.T) string {
-	find := func() string {
-		for _, name := range []string{os.Getenv("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"} {
-			if p, err := exec.LookPath(name); name != "" && err == nil {
-				return p
-			}
-		}
-		return ""
+	path, err := machine.Find([]string{os.Getenv("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"}, "chromium", "fonts-noto-cjk")
+	if err != nil {
+		t.Fatalf("the pages and their verifier are tested in Chromium, which the variable CHROMIUM may name: %v", err)
 	}
-	if p := find(); p != "" {
-		return p
-	}
-	const install = "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk"
-	if _, err := exec.LookPath("apt-get"); err == nil && os.Getuid() == 0 {
-		t.Log("chromium is missing: " + install)
-		out, err := exec.Command("sh", "-c", install).CombinedOutput()
-		if p := find(); p != "" {
-			return p
-		}
-		t.Logf("%v\n%s", err, out)
-	}
-	t.Fatal("the pages and their verifier are tested in Chromium, and none was found. Install chromium and fonts-noto-cjk " +
-		"(Debian: apt-get install chromium fonts-noto-cjk), or name it in CHROMIUM; go test -short leaves these tests out.")
-	return ""
+	return path
 }
 
 // Step is an action without a result.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/akashi-ledger/akashi/api/session"
+	"github.com/akashi-ledger/akashi/internal/machine"
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 )
@@ -134,8 +135,8 @@ func TestNodeClient(t *testing.T) {
 func openidClient(t *testing.T) string {
 	t.Helper()
 	for _, tool := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Fatalf("%s runs a client that others wrote: install it (Debian: apt-get install nodejs npm); go test -short leaves these tests out", tool)
+		if _, err := machine.Find([]string{tool}, "nodejs", "npm"); err != nil {
+			t.Fatalf("a client that others wrote is run: %v", err)
 		}
 	}
 	dir := t.TempDir()

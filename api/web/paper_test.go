@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/akashi-ledger/akashi/internal/machine"
 	"rsc.io/qr"
 )
 
@@ -104,12 +105,14 @@ func blank(t *testing.T) *paper {
 	return p
 }
 
-// Where poppler and zbar are at hand, the printed page is read back: its text can
-// be taken out, and its code is the slip.
+// The printed page is read back: its text can be taken out, and its code is the slip.
 func TestPaperReadBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: the printed page is not read back")
+	}
 	for _, tool := range []string{"pdftotext", "pdftoppm", "zbarimg"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("%s is not installed (Debian: apt-get install poppler-utils zbar-tools)", tool)
+		if _, err := machine.Find([]string{tool}, "poppler-utils", "zbar-tools"); err != nil {
+			t.Fatal(err)
 		}
 	}
 	text := "AKASHI1:" + strings.Repeat("A1B2C3D4 $%*+-./:", 150) // 2,558 characters: version 31

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/internal/machine"
 	"github.com/akashi-ledger/akashi/ledger/ledgertest"
 	"github.com/akashi-ledger/akashi/ledger/receipt"
 	"github.com/akashi-ledger/akashi/ledger/record"
@@ -368,11 +369,11 @@ func inNode(t *testing.T, input, main string) {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
-		t.Skip("node is not installed; the same cases run in Chromium")
+		machine.Lacks(t, "node is not installed; the same cases run in Chromium")
 	}
 	version, err := exec.Command(node, "-p", "process.versions.node.split('.')[0]").Output()
 	if major, _ := strconv.Atoi(strings.TrimSpace(string(version))); err != nil || major < 20 {
-		t.Skipf("node %s is older than 20; the same cases run in Chromium", version)
+		machine.Lacks(t, "node %s is older than 20; the same cases run in Chromium", bytes.TrimSpace(version))
 	}
 	dir := t.TempDir()
 	write := func(name string, b []byte) {

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"unsafe"
+
+	"github.com/akashi-ledger/akashi/internal/machine"
 )
 
 // Where the system allows it, refs and pending values are locked in memory.
@@ -15,7 +17,7 @@ func TestMemoryIsLocked(t *testing.T) {
 	var limit syscall.Rlimit
 	const memlock = 8 // RLIMIT_MEMLOCK
 	if err := syscall.Getrlimit(memlock, &limit); err != nil || limit.Cur < 64<<20 && os.Geteuid() != 0 {
-		t.Skipf("the system lets %d bytes be locked: %v", limit.Cur, err)
+		machine.Lacks(t, "the system lets %d bytes be locked: %v", limit.Cur, err)
 	}
 	v, err := Open(&MemorySlot{}, &MemoryBlobs{}, Options{})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/akashi-ledger/akashi/crypto/vault"
+	"github.com/akashi-ledger/akashi/internal/machine"
 	"github.com/akashi-ledger/akashi/node/store"
 )
 
@@ -18,7 +19,7 @@ func smallDisk(t *testing.T, options string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
-		t.Skipf("mounting is not permitted here, so no real disk becomes full or read-only: %v", err)
+		machine.Lacks(t, "mounting is not permitted here, so no real disk becomes full or read-only: %v", err)
 	}
 	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
 	return dir

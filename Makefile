@@ -69,7 +69,7 @@ bench: build ## micro-benchmarks, then the figures of docs/performance.md (RECOR
 
 sim: go-version ## long runs: 100 rounds of the kill loop, 250 of the vault's, 300 of erasures that race, the stories
 	@mkdir -p build && rm -f $(LEFT_OUT)
-	AKASHI_SIM=long go test -count=1 -timeout 60m $(ARGS) ./simulations/... ./cmd/akashi ./crypto/vault ./node/custody -run 'Test(Kill|Everything|Story|Replay|Stories|EraseRaces)'
+	AKASHI_SIM=long go test -count=1 -timeout 60m $(ARGS) ./simulations/... ./cmd/akashi ./crypto/vault ./node ./node/custody -run 'Test(Kill|Everything|Sixty|Story|Replay|Stories|EraseRaces)'
 	@.ci/left-out $(LEFT_OUT)
 
 clean: ## remove what make has built

@@ -25,3 +25,9 @@ func (n *Node) Hears(id peer.ID) bool { _, ok := n.peers.Load().members[id]; ret
 
 // Peer is this node's name on the network.
 func (n *Node) Peer() peer.ID { return n.host.ID() }
+
+// Stored calls fn for every entry of the sealed data, vaults' blocks too.
+func (n *Node) Stored(fn func(key, value []byte) error) error { return n.blobs.Scan(nil, fn) }
+
+// VaultGet returns an entry of the member's own vault.
+func (n *Node) VaultGet(id string) ([]byte, error) { return n.vault.Get(id) }

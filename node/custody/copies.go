@@ -11,6 +11,7 @@ import (
 	"github.com/akashi-ledger/akashi/crypto/vault"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
+	"github.com/akashi-ledger/akashi/node/store"
 )
 
 // Copies hears of what is put into the vault, so that custodians are sent it
@@ -60,6 +61,23 @@ func (d *Desk) lifeNumber(ref Ref, life int) record.KeyNumber {
 	return record.KeyNumber(d.code("person", string(ref), strconv.Itoa(life))[:16])
 }
 
+// handleNumber returns the number by whose tombstone the ways to a person from a
+// handle die: it has one of its own, since who leaves a service leaves the handle
+// and stays a person.
+func (d *Desk) handleNumber(handle string) record.KeyNumber {
+	return record.KeyNumber(d.code("handle", handle)[:16])
+}
+
+// handleNumbers returns those of handles that have no tombstone yet, ascending.
+func (d *Desk) handleNumbers(st *store.State, handles []sign.PublicKey) ([]record.KeyNumber, error) {
+	var out []record.KeyNumber
+	for _, h := range handles {
+		out = append(out, d.handleNumber(string(h[:])))
+	}
+	slices.SortFunc(out, func(a, b record.KeyNumber) int { return slices.Compare(a[:], b[:]) })
+	return unburied(st, out)
+}
+
 // NumberOf returns the number by whose tombstone the copies of a vault entry die,
 // zeros where none does. It reports false for what custodians get no copy of, which
 // includes what an erasure under way is about to destroy. It must not be called from
@@ -81,13 +99,16 @@ func (d *Desk) NumberOf(id string, value []byte) (n seal.Number, copied bool) {
 		if canon.Unmarshal(value, &k) != nil {
 			return n, false
 		}
-		ref = string(k.Ref)
+		ref, what = string(k.Ref), id
 	case "p":
 	default:
 		return n, true
 	}
 	if d.goingOut(Ref(ref)) {
 		return n, false
+	}
+	if h, ok := strings.CutPrefix(what, "h/"); ok {
+		return seal.Number(d.handleNumber(h)), true
 	}
 	number, err := d.personNumber(Ref(ref))
 	return seal.Number(number), err == nil
@@ -167,6 +188,9 @@ func (d *Desk) AfterLoss() error {
 	if err != nil {
 		return err
 	}
+	if err := d.orphanErased(); err != nil {
+		return err
+	}
 	return st.Listed("erasure/", func(key string, value []byte) error {
 		e, id := new(rules.Erasure), record.ID([]byte(key[len("erasure/"):]))
 		if err := canon.Decode(value, e); err != nil || !d.mine(e.Issuer) || d.erasing.job(id) != nil {
@@ -187,4 +211,49 @@ func (d *Desk) AfterLoss() error {
 		d.erasing.add(p)
 		return nil
 	})
+}
+
+// orphanErased takes the names off the record classes of people who were erased: a
+// custodian that has not been compared since has them under their entry of before.
+func (d *Desk) orphanErased() error {
+	var refs []Ref
+	for bucket := range d.Vault.Buckets() {
+		records, more := map[Ref]bool{}, map[Ref]bool{}
+		err := d.Vault.EachIn(bucket, func(id string, _ []byte) error {
+			ref, what, ok := personEntry(id)
+			if isRecord := strings.HasPrefix(what, "r/"); ok {
+				records[ref], more[ref] = records[ref] || isRecord, more[ref] || !isRecord
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for ref, kept := range records {
+			if kept && !more[ref] {
+				refs = append(refs, ref)
+			}
+		}
+	}
+	for _, ref := range refs {
+		if erased, err := d.erasedBefore(ref); err != nil || !erased {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		d.people.mu.Lock()
+		q, err := d.people.person(ref)
+		d.people.mu.Unlock()
+		if err != nil || q == nil {
+			return err
+		}
+		if err := d.orphanRecords(q); err != nil {
+			return err
+		}
+		if err := d.shred(d.entriesOf(q)...); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -56,6 +56,37 @@ func TestNumberOf(t *testing.T) {
 	erase() // under a number of its own
 }
 
+// TestNumberOfService: who leaves one service leaves no way that only a custodian
+// still has: all that goes has a tombstone, and nothing that stays.
+func TestNumberOfService(t *testing.T) {
+	w, a, _ := handedOver(t)
+	w.second(refMarker)
+	entries := vaultEntries(t, a)
+	numbers := make([]record.KeyNumber, len(entries))
+	for i, e := range entries {
+		n, _ := a.NumberOf(e.ID, e.Value)
+		numbers[i] = record.KeyNumber(n)
+	}
+	_, _, err := a.Erase(ctx, Call{}, EraseRequest{Person: refMarker, Cause: "withdrawal", Service: "a-portal"})
+	noErr(t, err)
+	gone := map[string]int{}
+	for i, e := range entries {
+		there, err := a.vault.Has(e.ID)
+		noErr(t, err)
+		tomb, err := rules.Load[rules.Tombstone](w.state(), rules.KeyTombstone(numbers[i]))
+		noErr(t, err)
+		if there == (tomb != nil) && isCopied(e.ID) {
+			t.Errorf("entry of kind %q: in the vault %v, tombstone %v", e.ID[:2], there, tomb != nil)
+		}
+		if !there {
+			gone[e.ID[:2]]++
+		}
+	}
+	if gone["h/"] != 1 || gone["p/"] < 2 || gone["l/"] != 0 {
+		t.Errorf("gone: %v", gone)
+	}
+}
+
 func vaultEntries(t *testing.T, m *member) (all []vault.Entry) {
 	t.Helper()
 	noErr(t, m.vault.Each("", func(id string, value []byte) error {

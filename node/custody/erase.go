@@ -294,7 +294,7 @@ func (d *Desk) planErasure(ctx context.Context, c Call, issuer string, body [32]
 	if err != nil {
 		return id, err
 	}
-	numbers, err := d.numbers(q, only)
+	numbers, err := d.numbers(st, q, only)
 	if err != nil {
 		return id, err
 	}

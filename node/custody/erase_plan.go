@@ -48,16 +48,17 @@ func (c *class) of() (service, holder string) {
 }
 
 // numbers returns those of a person's content identities, in the order of their
-// classes' names, and where everything goes the person's own. The record identities
-// stay, and what is leaving is recorded already.
-func (d *Desk) numbers(q *person, service string) (out []record.KeyNumber, err error) {
+// classes' names, of the handles that go, and where everything goes the person's own.
+// The record identities stay, and what is leaving is recorded already.
+func (d *Desk) numbers(st *store.State, q *person, service string) (out []record.KeyNumber, err error) {
 	for _, c := range d.contentOf(q, service) {
 		if !d.leaves(c.id) {
 			out = append(out, record.KeyNumber(c.number))
 		}
 	}
-	if service != "" {
-		return out, nil
+	handles, err := d.handleNumbers(st, d.handlesHeld(q, service))
+	if out = append(out, handles...); err != nil || service != "" {
+		return out, err
 	}
 	own, err := d.personNumber(q.ref)
 	return append(out, own), err

@@ -238,7 +238,7 @@ func TestRefusedErase(t *testing.T) {
 	noErr(t, err)
 	q, release, err := a.use(ref)
 	noErr(t, err)
-	numbers, err := a.numbers(q, "")
+	numbers, err := a.numbers(w.state(), q, "")
 	noErr(t, err)
 	w.must("a-sha", w.c.Erasure(numbers, "a-sha")) // its numbers are buried already
 	release()

@@ -284,22 +284,30 @@ func (d *Desk) noteHeld(job *erasureJob, people []*person) error {
 	return d.replan(job, func(p *erasurePlan) error { *p = next; return nil })
 }
 
-// noteWhole adds the number of a person who goes altogether to those of a holder
-// of this node.
+// noteWhole adds the numbers of a person who goes altogether, and of the handles, to
+// those of a holder of this node.
 func (d *Desk) noteWhole(p *erasurePlan, q *person) error {
 	if other, err := d.holdsOther(p, q); err != nil || other {
+		return err
+	}
+	st, err := d.state()
+	if err != nil {
 		return err
 	}
 	own, err := d.personNumber(q.ref)
 	if err != nil {
 		return err
 	}
-	for _, n := range p.Numbers {
-		if slices.Contains(n.Numbers, own) {
-			return nil
-		}
+	ways, err := d.handleNumbers(st, d.handlesHeld(q, ""))
+	if err != nil {
+		return err
 	}
-	p.Numbers = append(p.Numbers, holderNumbers{Holder: p.Own[0], Numbers: []record.KeyNumber{own}})
+	ways = slices.DeleteFunc(append(ways, own), func(n record.KeyNumber) bool {
+		return slices.ContainsFunc(p.Numbers, func(h holderNumbers) bool { return slices.Contains(h.Numbers, n) })
+	})
+	if len(ways) > 0 {
+		p.Numbers = append(p.Numbers, holderNumbers{Holder: p.Own[0], Numbers: ways})
+	}
 	return nil
 }
 

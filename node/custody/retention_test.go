@@ -388,7 +388,7 @@ func TestEraseWithDatasets(t *testing.T) {
 	noErr(t, err)
 	s.duties()
 	s.wantErased(v.ID, view.TimeMs)
-	if e := s.lastErasure(); len(e.Numbers) != 3 || e.Cause != "request" {
+	if e := s.lastErasure(); len(e.Numbers) != 4 || e.Cause != "request" { // service, dataset, handle, person
 		t.Fatalf("%+v", e)
 	}
 	s.pass(8 * 24 * time.Hour)

@@ -28,12 +28,15 @@ import (
 type Adversary struct {
 	values map[[32]byte]stored // of databases, each once
 	raw    [][]byte
+	keys   map[[32]byte]bool // custody keys, or what looks like one
 }
 
 type stored struct{ key, value []byte }
 
 // New returns an adversary who has nothing.
-func New() *Adversary { return &Adversary{values: map[[32]byte]stored{}} }
+func New() *Adversary {
+	return &Adversary{values: map[[32]byte]stored{}, keys: map[[32]byte]bool{}}
+}
 
 // Values returns how many different values it has.
 func (a *Adversary) Values() int { return len(a.values) }
@@ -69,7 +72,10 @@ func (a *Adversary) Database(dir string) error {
 }
 
 // Raw takes the bytes of a file or device.
-func (a *Adversary) Raw(b []byte) { a.raw = append(a.raw, b) }
+func (a *Adversary) Raw(b []byte) {
+	a.raw = append(a.raw, b)
+	a.custodyKeys(b)
+}
 
 // RawFiles takes the bytes of every regular file below a directory.
 func (a *Adversary) RawFiles(dir string) error {
@@ -126,6 +132,7 @@ func (a *Adversary) Open(slots []byte) *Loot {
 		s.root(root)
 	}
 	s.refs()
+	s.copies()
 	s.sealed()
 	for _, v := range a.values {
 		l.add(v.value)

@@ -16,7 +16,11 @@ type search struct {
 	tried map[[32]byte]bool  // keys of refs
 	tails map[string][]place // where in raw bytes a blob's id ends
 	pages [][]byte
+
+	entries []entry // of an owner's vault, from its custodians
 }
+
+type entry struct{ id, value []byte }
 
 // ref names a blob and opens it.
 type ref struct {
@@ -157,16 +161,22 @@ func (s *search) indexRaw() {
 // sealed opens what the identities of the vault open.
 func (s *search) sealed() {
 	for _, page := range s.pages {
-		eachEntry(page, func(_, value []byte) {
-			const identityBytes = 95
-			if len(value) != identityBytes+16 {
-				return
-			}
-			identity, err := seal.ParseIdentity(value[:identityBytes])
-			if err == nil && s.loot.add(append([]byte("class "), value...)) {
-				s.class(identity, value[identityBytes:])
-			}
-		})
+		eachEntry(page, func(_, value []byte) { s.identity(value) })
+	}
+	for _, e := range s.entries {
+		s.identity(e.value)
+	}
+}
+
+// identity tries what may be the identity of a class.
+func (s *search) identity(value []byte) {
+	const identityBytes = 95
+	if len(value) != identityBytes+16 {
+		return
+	}
+	identity, err := seal.ParseIdentity(value[:identityBytes])
+	if err == nil && s.loot.add(append([]byte("class "), value...)) {
+		s.class(identity, value[identityBytes:])
 	}
 }
 

@@ -25,18 +25,17 @@ func managerRoutes() []*route {
 	}
 }
 
-// named returns the id of the path that is a name.
-func (c *call) named() (string, error) {
+// note answers a call that notes something under the name in the path, and enters
+// nothing into the ledger.
+func (c *call) note(to custody.Call, err error, enter func(id string) error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
 	id := c.r.PathValue("id")
 	if !record.ValidID(id) {
-		return "", faultAt(codeParameter, "id")
+		return nil, faultAt(codeParameter, "id")
 	}
-	return id, nil
-}
-
-// noted answers a call that entered nothing into the ledger.
-func noted(to custody.Call, err error) (any, error) {
-	if err != nil {
+	if err := enter(id); err != nil {
 		return nil, err
 	}
 	return done(&custody.Done{Key: to.Key, Final: true}, nil)
@@ -45,49 +44,21 @@ func noted(to custody.Call, err error) (any, error) {
 func (c *call) assignManager() (any, error) {
 	var f ManagerForm
 	to, err := c.asked(&f)
-	if err != nil {
-		return nil, err
-	}
-	id, err := c.named()
-	if err != nil {
-		return nil, err
-	}
-	return noted(to, c.Desk.AssignManager(c.ctx, to, id, f.Staff, f.Replaces))
+	return c.note(to, err, func(site string) error { return c.Desk.AssignManager(c.ctx, to, site, f.Staff, f.Replaces) })
 }
 
 func (c *call) rotateCredential() (any, error) {
 	to, err := c.writing()
-	if err != nil {
-		return nil, err
-	}
-	id, err := c.named()
-	if err != nil {
-		return nil, err
-	}
-	return noted(to, c.Desk.RotateCredential(c.ctx, to, id))
+	return c.note(to, err, func(staff string) error { return c.Desk.RotateCredential(c.ctx, to, staff) })
 }
 
 func (c *call) staffLeave() (any, error) {
 	to, err := c.writing()
-	if err != nil {
-		return nil, err
-	}
-	id, err := c.named()
-	if err != nil {
-		return nil, err
-	}
-	return noted(to, c.Desk.StaffLeave(c.ctx, to, id))
+	return c.note(to, err, func(staff string) error { return c.Desk.StaffLeave(c.ctx, to, staff) })
 }
 
 func (c *call) postSign() (any, error) {
 	var s custody.Sign
 	to, err := c.asked(&s)
-	if err != nil {
-		return nil, err
-	}
-	id, err := c.named()
-	if err != nil {
-		return nil, err
-	}
-	return noted(to, c.Desk.PostSign(c.ctx, to, id, s))
+	return c.note(to, err, func(sensor string) error { return c.Desk.PostSign(c.ctx, to, sensor, s) })
 }

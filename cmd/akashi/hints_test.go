@@ -98,19 +98,26 @@ func TestServeRefusesBadVaults(t *testing.T) {
 		}
 		write(good, 0o600)
 	}
-	b := blobs()
-	defer b.Close()
+	v, end := openVault(t, slot, blobs())
+	defer end()
+	if ids, err := v.List(""); err != nil || len(ids) != 1 || v.Verify() != nil {
+		t.Errorf("after all this it holds %q, %v", ids, err)
+	}
+}
+
+// openVault opens a vault on blobs; end closes both.
+func openVault(t *testing.T, slot string, b *store.Blobs) (v *vault.Vault, end func()) {
+	t.Helper()
 	s, err := vault.OpenFileSlot(slot)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := vault.Open(s, node.VaultBlobs(b), vault.Options{})
-	if err != nil {
+	if v, err = vault.Open(s, node.VaultBlobs(b), vault.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	defer v.Close()
-	if ids, err := v.List(""); err != nil || len(ids) != 1 || v.Verify() != nil {
-		t.Errorf("after all this it holds %q, %v", ids, err)
+	return v, func() {
+		v.Close()
+		b.Close()
 	}
 }
 
@@ -118,21 +125,13 @@ func TestServeRefusesBadVaults(t *testing.T) {
 // file of generation 2.
 func makeVault(t *testing.T, slot string, blobs func() *store.Blobs) (older []byte) {
 	t.Helper()
-	b := blobs()
-	defer b.Close()
-	s, err := vault.OpenFileSlot(slot)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := vault.Open(s, node.VaultBlobs(b), vault.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer v.Close()
+	v, end := openVault(t, slot, blobs())
+	defer end()
 	if err := v.Put(vault.Entry{ID: "a", Value: []byte("1")}, vault.Entry{ID: "b"}, vault.Entry{ID: "c"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range []string{"b", "c"} {
+		var err error
 		if older, err = os.ReadFile(slot); err != nil {
 			t.Fatal(err)
 		}

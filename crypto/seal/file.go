@@ -29,6 +29,11 @@ func Seal(plaintext []byte, recipients ...Recipient) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return encrypt(plaintext, to...)
+}
+
+// encrypt writes an age file.
+func encrypt(plaintext []byte, to ...age.Recipient) ([]byte, error) {
 	var file bytes.Buffer
 	file.Grow(len(plaintext) + 256 + len(to)*1600)
 	w, err := age.Encrypt(&file, to...)

@@ -1,7 +1,6 @@
 package seal
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 
@@ -26,18 +25,7 @@ func SealPortable(plaintext []byte, recipient string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var file bytes.Buffer
-	w, err := age.Encrypt(&file, to)
-	if err != nil {
-		return nil, fmt.Errorf("seal: %w", err)
-	}
-	if _, err := w.Write(plaintext); err != nil {
-		return nil, fmt.Errorf("seal: %w", err)
-	}
-	if err := w.Close(); err != nil {
-		return nil, fmt.Errorf("seal: %w", err)
-	}
-	return file.Bytes(), nil
+	return encrypt(plaintext, to)
 }
 
 // parsePortable reads a recipient. The error does not repeat it: somebody may have

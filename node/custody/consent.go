@@ -31,11 +31,7 @@ const maxAttempts = 2
 // in one submission, each over the count and head that the one before it leaves.
 // A grant that another raced is built once more.
 func (d *Desk) Consent(ctx context.Context, c Call, r ConsentRequest) (*Done, error) {
-	st, err := d.state()
-	if err != nil {
-		return nil, err
-	}
-	s, err := d.ownService(st, c, r.Service)
+	_, s, err := d.forService(c, r.Service)
 	if err != nil {
 		return nil, err
 	}

@@ -71,11 +71,7 @@ const maxDatasets = 256
 // the vault entry, which makes the dataset. A crash between them leaves what nothing
 // opens.
 func (d *Desk) Collect(_ context.Context, c Call, r Collection) (*Dataset, error) {
-	st, err := d.state()
-	if err != nil {
-		return nil, err
-	}
-	s, err := d.ownService(st, c, r.Service)
+	st, s, err := d.forService(c, r.Service)
 	if err != nil {
 		return nil, err
 	}

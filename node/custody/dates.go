@@ -39,11 +39,7 @@ type RecordDate struct {
 
 // Dates returns the dates of a person.
 func (d *Desk) Dates(ctx context.Context, ref Ref) (*Dates, error) {
-	st, err := d.state()
-	if err != nil {
-		return nil, err
-	}
-	q, release, err := d.use(ref)
+	st, q, release, err := d.forPerson(ref)
 	if err != nil {
 		return nil, err
 	}

@@ -15,11 +15,7 @@ import (
 // handle that is not in the ledger is opened for it: the member holds the person's
 // data, and a refusal that nobody recorded could be claimed away.
 func (d *Desk) Decline(ctx context.Context, c Call, r DeclineRequest) (*Done, error) {
-	st, err := d.state()
-	if err != nil {
-		return nil, err
-	}
-	s, err := d.ownService(st, c, r.Service)
+	st, s, err := d.forService(c, r.Service)
 	if err != nil {
 		return nil, err
 	}

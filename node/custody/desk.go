@@ -299,6 +299,27 @@ func (d *Desk) ownService(st *store.State, c Call, id string) (*rules.Service, e
 	return s, nil
 }
 
+// forService is where calls for an own service begin: the newest final state, and
+// the service in it.
+func (d *Desk) forService(c Call, id string) (*store.State, *rules.Service, error) {
+	st, err := d.state()
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := d.ownService(st, c, id)
+	return st, s, err
+}
+
+// forPerson is where calls about a person begin: the newest final state, and what is
+// held of the person, in use until release.
+func (d *Desk) forPerson(ref Ref) (st *store.State, q *person, release func(), err error) {
+	if st, err = d.state(); err != nil {
+		return nil, nil, nil, err
+	}
+	q, release, err = d.use(ref)
+	return st, q, release, err
+}
+
 func (d *Desk) party(st *store.State, id string) (*rules.Party, error) {
 	if !record.ValidID(id) {
 		return nil, nil

@@ -142,12 +142,7 @@ func (w *world) failing(kind record.Kind) (stop func()) {
 // A closing takes hand-overs along that nobody received, with those that came in
 // beside it; the recipient's parcel goes too.
 func TestCloseEndsHandOvers(t *testing.T) {
-	w := newWorld(t, "a-sha", "b-sha")
-	a, b := w.members["a-sha"], w.members["b-sha"]
-	w.consent(w.standard(), "service")
-	done, err := a.Provide(ctx, Call{}, provideRequest(refMarker))
-	noErr(t, err)
-	w.duties()
+	w, a, b, intent := handingOver(t)
 	if len(b.waiting.all()) != 1 {
 		t.Fatal("no parcel waits")
 	}
@@ -169,7 +164,7 @@ func TestCloseEndsHandOvers(t *testing.T) {
 		}
 	})
 	w.duties()
-	for _, id := range []record.ID{mustID(t, done.Records[0].ID), late} {
+	for _, id := range []record.ID{mustID(t, intent), late} {
 		if in, err := rules.Load[rules.Intent](w.state(), rules.KeyIntent(id)); err != nil || in != nil {
 			t.Errorf("%+v, %v", in, err)
 		}

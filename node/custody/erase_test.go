@@ -12,16 +12,23 @@ import (
 	"github.com/akashi-ledger/akashi/node/outbox"
 )
 
-// handedOver makes a person of whom a-sha and b-sha hold data.
-func handedOver(t *testing.T) (*world, *member, *member) {
+// handingOver makes a person of whom a-sha holds data and has sent b-sha a parcel.
+func handingOver(t *testing.T) (w *world, a, b *member, intent string) {
 	t.Helper()
-	w := newWorld(t, "a-sha", "b-sha")
-	a, b := w.members["a-sha"], w.members["b-sha"]
+	w = newWorld(t, "a-sha", "b-sha")
+	a, b = w.members["a-sha"], w.members["b-sha"]
 	w.consent(w.standard(), "service")
 	done, err := a.Provide(ctx, Call{}, provideRequest(refMarker))
 	noErr(t, err)
 	w.duties()
-	_, err = b.Receive(ctx, Call{}, ReceiveRequest{Intent: done.Records[0].ID, HowAcquired: "consent"})
+	return w, a, b, done.Records[0].ID
+}
+
+// handedOver makes a person of whom a-sha and b-sha hold data.
+func handedOver(t *testing.T) (*world, *member, *member) {
+	t.Helper()
+	w, a, b, intent := handingOver(t)
+	_, err := b.Receive(ctx, Call{}, ReceiveRequest{Intent: intent, HowAcquired: "consent"})
 	noErr(t, err)
 	return w, a, b
 }

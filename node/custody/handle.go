@@ -111,11 +111,7 @@ type HandleOf struct {
 // Handles returns a person's handles towards every service and party of the
 // directory, each up to the first generation that is absent, for completeness.
 func (d *Desk) Handles(_ context.Context, ref Ref) ([]HandleOf, error) {
-	st, err := d.state()
-	if err != nil {
-		return nil, err
-	}
-	q, release, err := d.use(ref)
+	st, q, release, err := d.forPerson(ref)
 	if err != nil {
 		return nil, err
 	}

@@ -131,11 +131,7 @@ func (d *Desk) History(ctx context.Context, ref Ref, q HistoryQuery) (*History, 
 	if q.Limit < 0 || q.Limit > MaxHistory {
 		return nil, malformed("limit", "%d records a page, at most %d", q.Limit, MaxHistory)
 	}
-	st, err := d.state()
-	if err != nil {
-		return nil, err
-	}
-	p, release, err := d.use(ref)
+	st, p, release, err := d.forPerson(ref)
 	if err != nil {
 		return nil, err
 	}

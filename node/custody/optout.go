@@ -17,11 +17,7 @@ import (
 func (d *Desk) ProvideOptOut(ctx context.Context, c Call, r OptOutRequest) (*Done, error) {
 	r.Items = set(r.Items)
 	body := d.bodyOf("provide-optout", jsonOf(r))
-	st, err := d.state()
-	if err != nil {
-		return nil, err
-	}
-	s, err := d.ownService(st, c, r.Service)
+	st, s, err := d.forService(c, r.Service)
 	if err != nil {
 		return nil, err
 	}

@@ -143,11 +143,7 @@ func checkItems(items map[string]string) error {
 // items. A crash before the vault entry leaves keys that nothing opens; before
 // the items, a person without them: the caller asks again.
 func (d *Desk) Register(ctx context.Context, c Call, r Registration) (*Done, error) {
-	st, err := d.state()
-	if err != nil {
-		return nil, err
-	}
-	s, err := d.ownService(st, c, r.Service)
+	st, s, err := d.forService(c, r.Service)
 	if err != nil {
 		return nil, err
 	}
@@ -314,11 +310,7 @@ func (d *Desk) Secret(_ context.Context, ref Ref) (sign.Secret, error) {
 // PutItems sets items that a member came to hold otherwise than by registration.
 // Their codes must be in the consortium's vocabulary.
 func (d *Desk) PutItems(_ context.Context, c Call, ref Ref, service string, items map[string]string) error {
-	st, err := d.state()
-	if err != nil {
-		return err
-	}
-	s, err := d.ownService(st, c, service)
+	st, s, err := d.forService(c, service)
 	if err != nil {
 		return err
 	}
@@ -406,11 +398,7 @@ type HeldMonth struct {
 
 // Disclose returns everything held about a person, for the person.
 func (d *Desk) Disclose(_ context.Context, ref Ref) (*Disclosure, error) {
-	st, err := d.state()
-	if err != nil {
-		return nil, err
-	}
-	q, release, err := d.use(ref)
+	st, q, release, err := d.forPerson(ref)
 	if err != nil {
 		return nil, err
 	}

@@ -24,11 +24,7 @@ type ReadItems struct {
 // before the items are returned. Like Provide it records a refusal that the person
 // should see. It happens anew with every call.
 func (d *Desk) Read(ctx context.Context, r ProvideRequest) (*ReadItems, error) {
-	st, err := d.state()
-	if err != nil {
-		return nil, err
-	}
-	s, err := d.ownService(st, Call{}, r.Service)
+	st, s, err := d.forService(Call{}, r.Service)
 	if err != nil {
 		return nil, err
 	}

@@ -220,14 +220,9 @@ func proveReading(t *testing.T, w *world, m *member, index uint64) {
 
 // A record that is applied and not final opens nothing: that waits for finality.
 func TestReceiveCommitted(t *testing.T) {
-	w := newWorld(t, "a-sha", "b-sha")
-	a, b := w.members["a-sha"], w.members["b-sha"]
-	w.consent(w.standard(), "service")
-	done, err := a.Provide(ctx, Call{}, provideRequest(refMarker))
-	noErr(t, err)
-	w.duties()
+	w, _, b, intent := handingOver(t)
 	w.set(func() { w.behind = true })
-	got, err := b.Receive(ctx, Call{Committed: true}, ReceiveRequest{Intent: done.Records[0].ID, HowAcquired: "consent"})
+	got, err := b.Receive(ctx, Call{Committed: true}, ReceiveRequest{Intent: intent, HowAcquired: "consent"})
 	noErr(t, err)
 	if got.Final {
 		t.Fatal("final where nothing is")

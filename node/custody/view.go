@@ -16,11 +16,7 @@ import (
 // Consents returns every scope of a person over every service of the directory,
 // as it stands at the newest final state.
 func (d *Desk) Consents(_ context.Context, ref Ref) ([]ConsentView, error) {
-	st, err := d.state()
-	if err != nil {
-		return nil, err
-	}
-	q, release, err := d.use(ref)
+	st, q, release, err := d.forPerson(ref)
 	if err != nil {
 		return nil, err
 	}
@@ -132,11 +128,7 @@ func (d *Desk) consentView(st *store.State, s *rules.Service, k sign.PublicKey, 
 // Events returns every record under every handle of a person, in the order of the
 // log: over every service and party of the directory, each generation.
 func (d *Desk) Events(ctx context.Context, ref Ref) ([]Event, error) {
-	st, err := d.state()
-	if err != nil {
-		return nil, err
-	}
-	q, release, err := d.use(ref)
+	st, q, release, err := d.forPerson(ref)
 	if err != nil {
 		return nil, err
 	}

@@ -75,14 +75,21 @@ func TestLateCopy(t *testing.T) {
 	}
 }
 
-// TestKeeperWasDown: what is erased meanwhile is destroyed and attested at its
-// return; before the owner has attested, nothing is.
-func TestKeeperWasDown(t *testing.T) {
+// keeperDown is a world with copies of two people at a keeper that is down.
+func keeperDown(t *testing.T) *world {
+	t.Helper()
 	w := newWorld(t)
 	w.put(1, "p/hana/ks")
 	w.put(2, "p/taro/ks")
 	w.begin()
 	w.closeKeeper()
+	return w
+}
+
+// TestKeeperWasDown: what is erased meanwhile is destroyed and attested at its
+// return; before the owner has attested, nothing is.
+func TestKeeperWasDown(t *testing.T) {
+	w := keeperDown(t)
 	e := w.erase(1)
 	early := w.c.Erasure([]record.KeyNumber{record.KeyNumber(num(2))}, "a-sha", "c-sha")
 	w.must("a-sha", early)
@@ -193,11 +200,7 @@ func TestEnd(t *testing.T) {
 // TestLost: copies that are lost close the erasures before them; the next custodian
 // is sent everything.
 func TestLost(t *testing.T) {
-	w := newWorld(t)
-	w.put(1, "p/hana/ks")
-	w.put(2, "p/taro/ks")
-	w.begin()
-	w.closeKeeper()
+	w := keeperDown(t)
 	e := w.erase(1)
 	w.must("a-sha", w.c.CustodianLost("a-sha", "b-sha", record.LostDestroyed))
 	custody, err := rules.Load[rules.Custody](w.state(), rules.KeyCustody("a-sha"))

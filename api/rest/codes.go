@@ -140,6 +140,7 @@ var codesOfNode = map[string]entry{
 	"retention.too-long":     row(http.StatusConflict, "規約か決まりより長い保存期間です。", "The terms or a parameter of the consortium allow less.", hintTime),
 	"hold.unknown":           row(http.StatusNotFound, "そのような保留はありません。", "There is no such hold.", hintName),
 	"hold.too-long":          row(http.StatusUnprocessableEntity, "保留が長すぎます。", "The hold would last too long.", hintTime),
+	"series.unknown":         row(http.StatusConflict, "続きになる元の提供がないか、もう残っていません。", "There is no earlier hand-over of this person to this recipient to go on with, or its record is no longer kept.", Sentence{"初めの提供の番号を確かめるか、番号を書かずに送ってください。", "Check the id of the first hand-over, or send it without."}),
 	"hold.nothing":           row(http.StatusConflict, "この種類の保留ができるものがありません。", "There is nothing that a hold of this kind may cover.", hintName),
 	"parcel.absent":          row(http.StatusConflict, "提供の中身がまだ届いていません。", "The hand-over has not arrived yet.", hintRetry),
 }

@@ -190,6 +190,11 @@ func (l *lines) handOver(r *opened, f *facts, to string, deadlineMs uint64) {
 			l.add("細かさ："+name.Ja+"は「"+v.Level+"」まで", "Level: "+english(name)+" at "+v.Level)
 		}
 	}
+	if p, ok := r.part.(*record.HandOverPart); ok && len(p.Series) > 0 {
+		first := hex.EncodeToString(p.Series)
+		l.add("続けて渡すうちの一回です。初めの記録："+first+"。まとめて一つの記録として、最後の提供から三年残します。",
+			"One of several hand-overs that go on. The first: "+first+". They are kept as one bulk record, until three years after the last.")
+	}
 	l.named("受け取りの期限", "To be received by", clock(deadlineMs, f.policy.StoryTime))
 }
 

@@ -47,6 +47,7 @@ type HandOverPart struct {
 	Statute   string   `cbor:"13,keyasint,omitempty" json:"statute,omitempty"`   // that an exception's ground names
 	Request   string   `cbor:"14,keyasint,omitempty" json:"request,omitempty"`   // incoming paper of an exception
 	Necessity string   `cbor:"15,keyasint,omitempty" json:"necessity,omitempty"` // why no less would do, of an exception
+	Series    []byte   `cbor:"16,keyasint,omitempty" json:"series,omitempty"`    // first provision of the bulk record that this goes on with
 }
 
 // LegalGrounds is the closed list of grounds for a hand-over without consent or
@@ -129,6 +130,9 @@ func DecodePart(k Kind, part []byte) (any, error) {
 	}
 	if err := canon.UnmarshalMax(part, MaxLeafBytes, v); err != nil {
 		return nil, refusedForm(err)
+	}
+	if p, is := v.(*HandOverPart); is && len(p.Series) > 0 && (k != KindProvision || len(p.Series) != len(ID{})) {
+		return nil, refuse(CodeRecordMalformed, "a series of hand-overs: only of provisions (Rules Art. 19(2))")
 	}
 	return v, nil
 }

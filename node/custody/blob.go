@@ -29,6 +29,7 @@ import (
 //	desk/u/CLASS/ID     what a person asks for by right
 //	desk/p/CLASS        what a person stopped
 //	desk/m/staff        managers, staff and signs
+//	desk/b/RECORD       series of hand-overs that a record belongs to
 const (
 	kindKey      = 'k'
 	kindSheet    = 'i'
@@ -48,6 +49,7 @@ const (
 	kindRight    = 'u'
 	kindStops    = 'p'
 	kindBook     = 'm'
+	kindSeries   = 'b'
 )
 
 const blobRoot = "desk/"

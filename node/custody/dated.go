@@ -15,7 +15,8 @@ import (
 // knows it, whatever else is lost:
 //
 //	d/SERVICE/PERIOD/DEADLINE/RANDOM  one dataset: content, until DEADLINE (Unix milliseconds)
-//	r/2026-12                         records of a month, until the month's last legal deadline
+//	r/2026-12                         records of a month, until the month's last legal deadline,
+//	                                  or that of a bulk record (bulk.go) with records in it
 //
 // Two times decide. Reading is refused from the deadline on by this node's clock
 // or the ledger's, whichever is later. Destruction begins at the deadline by the
@@ -65,8 +66,20 @@ func isDataset(name string) bool { return strings.HasPrefix(name, "d/") }
 // deadlineMs is when a class dies unless it is held; 0 where only on demand.
 func (c *class) deadlineMs() uint64 { return deadlineOf(c.name) }
 
-// dueMs is when a class dies: its deadline, or the end of the last hold on it.
-func (d *Desk) dueMs(c *class) uint64 { return d.holds.until(c.number, c.deadlineMs()) }
+// untilMs is until when a class is kept unless it is held: its deadline, or that of
+// the last bulk record with records in it. Where that cannot be read it counts as
+// none: nothing is read longer than is known.
+func (d *Desk) untilMs(c *class) uint64 {
+	ms, err := d.keepUntil(c)
+	if err != nil {
+		return c.deadlineMs()
+	}
+	return ms
+}
+
+// dueMs is when a class dies: when it is kept no longer, or at the end of the last
+// hold on it.
+func (d *Desk) dueMs(c *class) uint64 { return d.holds.until(c.number, d.untilMs(c)) }
 
 // ledgerMs is the ledger's time: that of the newest final batch, or until when the
 // newest final checkpoint is fresh.

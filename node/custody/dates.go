@@ -30,7 +30,8 @@ type ContentDate struct {
 
 // RecordDate is one record identity: the records of a month that the law obliges
 // the member to keep. Each is read until its own deadline, three years after its
-// day, and the identity dies with the month's last.
+// day or after the last hand-over of its bulk record, and the identity dies with the
+// month's last.
 type RecordDate struct {
 	Month     string     `json:"month"`               // 2006-01
 	Until     time.Time  `json:"until"`               // the first instant after the last deadline
@@ -60,7 +61,7 @@ func (d *Desk) Dates(ctx context.Context, ref Ref) (*Dates, error) {
 	}
 	slices.SortStableFunc(out.Content, func(a, b ContentDate) int { return strings.Compare(a.Service, b.Service) })
 	for _, c := range d.classesOf(q, "r/") {
-		out.Records = append(out.Records, RecordDate{Month: c.name[2:], Until: timeOf(c.deadlineMs()), HeldUntil: d.heldUntil(c)})
+		out.Records = append(out.Records, RecordDate{Month: c.name[2:], Until: timeOf(d.untilMs(c)), HeldUntil: d.heldUntil(c)})
 	}
 	out.Holds, err = d.Holds(ctx, ref)
 	return out, err
@@ -69,7 +70,7 @@ func (d *Desk) Dates(ctx context.Context, ref Ref) (*Dates, error) {
 // heldUntil is the end of the last hold on a class that is later than its deadline,
 // nil where there is none. A hold that is over does not count.
 func (d *Desk) heldUntil(c *class) *time.Time {
-	if due := d.dueMs(c); due > c.deadlineMs() && due > d.readingMs() {
+	if due := d.dueMs(c); due > d.untilMs(c) && due > d.readingMs() {
 		return instant(due)
 	}
 	return nil

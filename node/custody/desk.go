@@ -86,6 +86,7 @@ type Desk struct {
 
 	retiring retirements
 	holds    holds
+	bulk     bulk
 
 	uncommitted atomic.Bool // leaves of readings may wait for their tree
 
@@ -120,7 +121,7 @@ func New(c Config) (*Desk, error) {
 		what string
 		do   func() error
 	}{{"vault", d.loadPeople}, {"desk key", d.loadMac}, {"parcels", d.loadParcels}, {"waiting parcels", d.loadWaiting}, {"erasures", d.loadErasures},
-		{"retention", d.loadRetirements}, {"holds", d.loadHolds}} {
+		{"retention", d.loadRetirements}, {"holds", d.loadHolds}, {"series", d.loadSeries}} {
 		if err := step.do(); err != nil {
 			d.cancel()
 			return nil, fmt.Errorf("custody: read %s back: %w", step.what, err)

@@ -130,6 +130,9 @@ func (d *Desk) dueIn(bucket uint16, nowMs uint64) (out []*class, err error) {
 		if err != nil || p.dated.leaving[c.id] || p.classes[c.id].orphan != (at[0] == 'z') {
 			return err
 		}
+		if end, err = d.keepUntil(c); err != nil {
+			return err
+		}
 		switch due := d.holds.until(c.number, end); {
 		case due > nowMs:
 			p.dated.look(due, bucket)

@@ -136,10 +136,13 @@ func (d *Desk) planHandle(ctx context.Context, st *store.State, p *erasurePlan, 
 func (d *Desk) keptUntil(q *person) []string {
 	var days []string
 	for _, c := range d.classesOf(q, "r/") {
-		days = append(days, dayText(monthEnds(c.name)))
+		days = append(days, d.lastDay(c))
 	}
-	return days
+	return set(days)
 }
+
+// lastDay is the last day, in JST, of a person's record identity.
+func (d *Desk) lastDay(c *class) string { return dayText(record.DayOf(d.untilMs(c) - 1)) }
 
 // ownerOf returns the party that a handle is towards.
 func (d *Desk) ownerOf(st *store.State, id string) (string, error) {

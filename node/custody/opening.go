@@ -62,10 +62,14 @@ func kept(k record.Kind) bool {
 }
 
 // pastKeep reports whether the own deadline has passed of a record that was made at
-// a time, as holds on its month move it.
-func (d *Desk) pastKeep(o *openings, timeMs uint64) bool {
-	now, due := d.readingMs(), record.DayEndMs(recordKeep.LastDay(record.DayOf(timeMs)))
-	if !kept(o.Kind) || now < due {
+// a time, as its series and holds on its month move it.
+func (d *Desk) pastKeep(o *openings, id record.ID, timeMs uint64) bool {
+	now := d.readingMs()
+	if !kept(o.Kind) || now < ownDeadline(timeMs) {
+		return false
+	}
+	due, err := d.recordDeadline(id, timeMs)
+	if err == nil && now < due {
 		return false
 	}
 	c, err := d.people.class(o.class)
@@ -147,7 +151,7 @@ func (d *Desk) eachOpening(ctx context.Context, st *store.State, from, to uint64
 			}
 			end = *e
 		}
-		if d.pastKeep(o, end.TimeMs) {
+		if d.pastKeep(o, id, end.TimeMs) {
 			return nil
 		}
 		if !yield(RecordOpening{Index: index, ID: id, Kind: o.Kind, Part: o.Part, Items: o.Items}) {

@@ -428,7 +428,7 @@ func (d *Desk) Disclose(_ context.Context, ref Ref) (*Disclosure, error) {
 		return nil, err
 	}
 	for _, c := range d.classesOf(q, "r/") {
-		out.Records = append(out.Records, HeldMonth{Month: c.name[2:], Until: dayText(monthEnds(c.name[2:]))})
+		out.Records = append(out.Records, HeldMonth{Month: c.name[2:], Until: d.lastDay(c)})
 	}
 	d.people.mu.Lock()
 	defer d.people.mu.Unlock()

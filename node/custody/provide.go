@@ -381,6 +381,10 @@ func (d *Desk) intent(st *store.State, h *handOver) (*posting, error) {
 		}
 		part.Onward = id[:]
 	}
+	goesOn, err := d.goesOn(st, h, part, classes[0])
+	if err != nil {
+		return nil, err
+	}
 	open, commitment := commit(part)
 	items, itemsCommitment := commit(&record.ItemsPart{Items: h.Items})
 	rec := &record.Record{ID: newID(), Issuer: h.from, Commitment: &commitment}
@@ -398,7 +402,9 @@ func (d *Desk) intent(st *store.State, h *handOver) (*posting, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &posting{issuer: h.from, records: []*record.Record{rec}, purposes: []string{h.Purpose}, keep: []store.KV{keep, parcel}}, nil
+	p := &posting{issuer: h.from, records: []*record.Record{rec}, purposes: []string{h.Purpose}, keep: []store.KV{keep, parcel}}
+	p.keep = append(p.keep, d.inSeries(rec.ID, goesOn)...)
+	return p, nil
 }
 
 // deadline is receive-hours from now, rounded up to a whole hour.

@@ -103,7 +103,7 @@ func (d *Desk) Receive(ctx context.Context, c Call, r ReceiveRequest) (*Done, er
 	if err != nil || in == nil {
 		return nil, orElse(err, record.Refuse(record.CodeDuplicate, "the hand-over is closed"))
 	}
-	p, made, release, err := d.receiving(st, id, in, &r)
+	p, made, release, err := d.receiving(ctx, st, id, in, &r)
 	if err != nil {
 		return nil, err
 	}
@@ -171,10 +171,18 @@ func (d *Desk) await(ctx context.Context, id record.ID) error {
 
 // receiving builds the receiving record. made is the vault entries of a person who
 // was not known before.
-func (d *Desk) receiving(st *store.State, id record.ID, in *rules.Intent, r *ReceiveRequest) (p *posting, made []string, release func(), err error) {
+func (d *Desk) receiving(ctx context.Context, st *store.State, id record.ID, in *rules.Intent, r *ReceiveRequest) (p *posting, made []string, release func(), err error) {
 	h, err := rules.HandleState(st, in.Handle)
 	if err != nil || h == nil {
 		return nil, nil, nil, orElse(err, record.Refuse(record.CodeHandleUnknown, ""))
+	}
+	b, err := loadBlob[waitingBlob](d, blobKey(kindWaiting, id[:]))
+	if err != nil || b == nil {
+		return nil, nil, nil, orElse(err, record.Refuse(CodeParcelAbsent, ""))
+	}
+	a, err := d.announcedIn(id, b)
+	if err != nil {
+		return nil, nil, nil, err
 	}
 	defer d.lock("person of " + string(in.Handle[:]))()
 	ref, known, err := d.recipientOf(st, in.Handle, h)
@@ -213,8 +221,13 @@ func (d *Desk) receiving(st *store.State, id record.ID, in *rules.Intent, r *Rec
 		release()
 		return nil, nil, nil, err
 	}
+	goesOn, err := d.continued(ctx, st, a.part.Series, in, h, rec, classes[0])
+	if err != nil {
+		release()
+		return nil, nil, nil, err
+	}
 	note := store.KV{Key: blobKey(kindReceived, id[:]), Value: canon.Must(&receivedNote{Received: rec.ID, Class: classes[1].id})}
-	return &posting{issuer: in.To, records: []*record.Record{rec}, keep: []store.KV{keep, note}}, made, release, nil
+	return &posting{issuer: in.To, records: []*record.Record{rec}, keep: append(goesOn, keep, note)}, made, release, nil
 }
 
 // recipientOf returns our own reference of the person under a handle: known from an
@@ -331,28 +344,44 @@ func (d *Desk) fill(id record.ID, q *person, c *class, provision *record.Record)
 	return d.setItems(c, got, provision.Issuer, "")
 }
 
+// announced is what the record of a hand-over says, as its openings show.
+type announced struct {
+	part  *record.HandOverPart
+	items []string
+}
+
+// announcedIn opens what came with a parcel that waits.
+func (d *Desk) announcedIn(id record.ID, b *waitingBlob) (*announced, error) {
+	plain, err := d.openFrom(b.Class, sealedWaiting, id, b.Sealed)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(plain)
+	var o openings
+	if err := canon.Unmarshal(plain, &o); err != nil {
+		return nil, err
+	}
+	part, err := record.DecodePart(record.KindProvision, o.Part.Part)
+	if err != nil {
+		return nil, err
+	}
+	items, err := decodeItems(o.Items.Part)
+	return &announced{part.(*record.HandOverPart), items}, err
+}
+
 // unpack holds a parcel against the items of its record: nothing more is taken.
 func (d *Desk) unpack(id record.ID, b *waitingBlob, plain []byte) (map[string]string, error) {
 	var p parcel
 	if err := canon.UnmarshalMax(plain, maxDeliver, &p); err != nil {
 		return nil, err
 	}
-	opened, err := d.openFrom(b.Class, sealedWaiting, id, b.Sealed)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(opened)
-	var o openings
-	if err := canon.Unmarshal(opened, &o); err != nil {
-		return nil, err
-	}
-	announced, err := decodeItems(o.Items.Part)
+	a, err := d.announcedIn(id, b)
 	if err != nil {
 		return nil, err
 	}
 	got := map[string]string{}
 	for _, it := range p.Items {
-		if !slices.Contains(announced, it.Code) || !utf8Valid(it.Value) {
+		if !slices.Contains(a.items, it.Code) || !utf8Valid(it.Value) {
 			return nil, errors.New("another item")
 		}
 		got[it.Code] = it.Value

@@ -91,8 +91,8 @@ func (d *Desk) destroyDue(ctx context.Context) {
 	for _, job := range d.erasing.all() {
 		d.goOn(ctx, job.id)
 	}
-	if err := d.forgetHolds(); err != nil {
-		d.Log.Warn("holds are not cleared away", "err", safe(err))
+	if err := errors.Join(d.forgetHolds(), d.forgetSeries()); err != nil {
+		d.Log.Warn("holds and series are not cleared away", "err", safe(err))
 	}
 	if d.maySpend() {
 		d.shredSpent()

@@ -121,6 +121,10 @@ type ProvideRequest struct {
 	Contract string            `json:"contract,omitempty"`
 	OnwardOf string            `json:"onwardOf,omitempty"` // record id of the provision that this passes on, hex
 	Method   string            `json:"method,omitempty"`
+
+	// Continues is the record id, hex, of an earlier hand-over to the same recipient
+	// with which this one is kept as one bulk record (一括記録).
+	Continues string `json:"continues,omitempty"`
 }
 
 // OptOutRequest hands items over under an opt-out filing (APPI Art. 27(2)).

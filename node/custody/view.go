@@ -241,7 +241,7 @@ func (d *Desk) event(st *store.State, h *rules.Handle, index uint64, rec *record
 // showOpening adds what the member can still open of a record.
 func (d *Desk) showOpening(e *Event, rec *record.Record) error {
 	o, err := d.openRecord(rec.ID)
-	if err != nil || o == nil || d.pastKeep(o, e.TimeMs) {
+	if err != nil || o == nil || d.pastKeep(o, rec.ID, e.TimeMs) {
 		return err
 	}
 	part, err := record.DecodePart(o.Kind, o.Part.Part)

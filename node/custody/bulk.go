@@ -1,0 +1,303 @@
+package custody
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/akashi-ledger/akashi/crypto/canon"
+	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
+	"github.com/akashi-ledger/akashi/node/store"
+)
+
+// A bulk record (一括記録) is what hand-overs of one person's items to one recipient
+// that go on or repeat are kept as: APPI Arts. 29 and 30 with Rules Arts. 19(2) and
+// 23(2). Its own deadline is three years after the last of them (Rules Arts. 21, 25),
+// for all of it. Each hand-over stands in the ledger by itself; its sealed part names
+// the first of the series, so that the recipient knows it too and keeps its
+// receiving records as long. A hand-over under an opt-out filing is never part of one:
+// those rules want a record of each.
+//
+// What a series moves is the deadline of its own records, and with it that of the
+// months in which they stand. A record that the ledger refused moves nothing: every
+// deadline is taken from the records that are there.
+//
+// Order of effects: what names a record's series is stored in one write with the
+// record's openings, before the record is posted.
+
+// CodeSeriesUnknown says that a hand-over continues none of the same person to the
+// same recipient whose record may still be read.
+const CodeSeriesUnknown record.Code = "series.unknown"
+
+// seriesBlob says that a record belongs to a series of hand-overs.
+type seriesBlob struct {
+	First      record.ID `cbor:"1,keyasint"` // the series' first hand-over or its receiving record: what is kept here
+	FirstClass [16]byte  `cbor:"2,keyasint"` // of the month in which that stands
+	Class      [16]byte  `cbor:"3,keyasint"` // of the month in which this record stands
+}
+
+// bulk is the series in memory.
+type bulk struct {
+	mu      sync.Mutex
+	of      map[record.ID]record.ID         // record → the first of its series
+	records map[record.ID][]*bulkRecord     // first → all of the series, in the order in which they came
+	in      map[[16]byte]map[record.ID]bool // class → firsts of series with records in it
+}
+
+type bulkRecord struct {
+	id    record.ID
+	class [16]byte
+	endMs uint64 // own deadline; 0: not in the ledger yet, as far as was seen
+}
+
+func (b *bulk) add(id record.ID, s *seriesBlob) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.of == nil {
+		b.of, b.records, b.in = map[record.ID]record.ID{}, map[record.ID][]*bulkRecord{}, map[[16]byte]map[record.ID]bool{}
+	}
+	b.enter(s.First, s.First, s.FirstClass)
+	b.enter(s.First, id, s.Class)
+}
+
+func (b *bulk) enter(first, id record.ID, class [16]byte) {
+	if _, known := b.of[id]; known {
+		return
+	}
+	b.of[id] = first
+	b.records[first] = append(b.records[first], &bulkRecord{id: id, class: class})
+	if b.in[class] == nil {
+		b.in[class] = map[record.ID]bool{}
+	}
+	b.in[class][first] = true
+}
+
+// remove forgets a series.
+func (b *bulk) remove(first record.ID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range b.records[first] {
+		delete(b.of, r.id)
+		if delete(b.in[r.class], first); len(b.in[r.class]) == 0 {
+			delete(b.in, r.class)
+		}
+	}
+	delete(b.records, first)
+}
+
+// ends returns the deadline of a series: that of its last record in the ledger.
+// b.mu is held.
+func (b *bulk) ends(st *store.State, first record.ID) (endMs uint64, err error) {
+	for _, r := range b.records[first] {
+		if r.endMs == 0 {
+			rec, index, err := recordByID(st, r.id)
+			if err != nil {
+				return 0, err
+			}
+			if rec == nil {
+				continue
+			}
+			end, err := st.EndWith(index)
+			if err != nil {
+				return 0, err
+			}
+			r.endMs = ownDeadline(end.TimeMs)
+		}
+		endMs = max(endMs, r.endMs)
+	}
+	return endMs, nil
+}
+
+// ownDeadline is until when a record of a time is kept by law.
+func ownDeadline(timeMs uint64) uint64 {
+	return record.DayEndMs(recordKeep.LastDay(record.DayOf(timeMs)))
+}
+
+// recordDeadline is until when a record is kept, by itself or as part of a series.
+func (d *Desk) recordDeadline(id record.ID, timeMs uint64) (uint64, error) {
+	due := ownDeadline(timeMs)
+	d.bulk.mu.Lock()
+	defer d.bulk.mu.Unlock()
+	first, is := d.bulk.of[id]
+	if !is {
+		return due, nil
+	}
+	st, err := d.state()
+	if err != nil {
+		return 0, err
+	}
+	end, err := d.bulk.ends(st, first)
+	return max(due, end), err
+}
+
+// keepUntil is when a class dies unless it is held: its deadline, or for a month of
+// records that of the last series with records in it.
+func (d *Desk) keepUntil(c *class) (uint64, error) {
+	due := c.deadlineMs()
+	d.bulk.mu.Lock()
+	defer d.bulk.mu.Unlock()
+	if len(d.bulk.in[c.id]) == 0 {
+		return due, nil
+	}
+	st, err := d.state()
+	if err != nil {
+		return 0, err
+	}
+	for first := range d.bulk.in[c.id] {
+		end, err := d.bulk.ends(st, first)
+		if err != nil {
+			return 0, err
+		}
+		due = max(due, end)
+	}
+	return due, nil
+}
+
+// goesOn names in a hand-over's part the series that it continues, nil where it
+// continues none.
+func (d *Desk) goesOn(st *store.State, h *handOver, part *record.HandOverPart, month *class) (*seriesBlob, error) {
+	if h.Continues == "" {
+		return nil, nil
+	}
+	o, first, err := d.firstOf(st, h)
+	if err != nil {
+		return nil, err
+	}
+	part.Series = first[:]
+	return &seriesBlob{First: first, FirstClass: o.class, Class: month.id}, nil
+}
+
+// firstOf finds the hand-over that began the series which a hand-over continues: of
+// the same person's items, to the same recipient, by the same party.
+func (d *Desk) firstOf(st *store.State, h *handOver) (*openings, record.ID, error) {
+	refuse := record.Refuse(CodeSeriesUnknown, "")
+	id, err := parseID(h.Continues)
+	if err != nil {
+		return nil, id, refuse
+	}
+	rec, index, err := recordByID(st, id)
+	if err != nil || rec == nil {
+		return nil, id, orElse(err, refuse)
+	}
+	p, is := rec.Body.(*record.Provision)
+	if !is || rec.Issuer != h.from || p.To != h.To || p.Handle != h.key {
+		return nil, id, refuse
+	}
+	o, err := d.openKept(st, id, index)
+	if err != nil || o == nil {
+		return nil, id, orElse(err, refuse)
+	}
+	part, err := record.DecodePart(rec.Kind, o.Part.Part)
+	if err != nil {
+		return nil, id, err
+	}
+	if first := part.(*record.HandOverPart).Series; len(first) == len(id) {
+		id = record.ID(first)
+		rec, index, err = recordByID(st, id)
+		if err != nil || rec == nil {
+			return nil, id, orElse(err, refuse)
+		}
+		if o, err = d.openKept(st, id, index); err != nil || o == nil {
+			return nil, id, orElse(err, refuse)
+		}
+	}
+	return o, id, nil
+}
+
+// openKept opens a record that may still be read, nil where it may not.
+func (d *Desk) openKept(st *store.State, id record.ID, index uint64) (*openings, error) {
+	end, err := st.EndWith(index)
+	if err != nil {
+		return nil, err
+	}
+	o, err := d.openRecord(id)
+	if err != nil || o == nil || d.pastKeep(o, id, end.TimeMs) {
+		return nil, err
+	}
+	return o, nil
+}
+
+// inSeries returns what is to be stored with a record that continues a series.
+func (d *Desk) inSeries(id record.ID, s *seriesBlob) []store.KV {
+	if s == nil {
+		return nil
+	}
+	d.bulk.add(id, s)
+	return []store.KV{{Key: blobKey(kindSeries, id[:]), Value: canon.Must(s)}}
+}
+
+// continued returns what is to be stored with our receiving record of a hand-over
+// that continues a series; nothing where it does not, or where the first of the
+// series is not kept here.
+func (d *Desk) continued(ctx context.Context, st *store.State, first []byte, in *rules.Intent, h *rules.Handle, rec *record.Record, month *class) ([]store.KV, error) {
+	if len(first) != len(record.ID{}) {
+		return nil, nil
+	}
+	was, err := d.receivedAs(ctx, st, record.ID(first), in.Handle, h)
+	if err != nil || was == nil {
+		return nil, err
+	}
+	o, err := d.openKept(st, was.ID, was.index)
+	if err != nil || o == nil {
+		return nil, err
+	}
+	return d.inSeries(rec.ID, &seriesBlob{First: was.ID, FirstClass: o.class, Class: month.id}), nil
+}
+
+// receivedAs finds the record with which we received a hand-over.
+func (d *Desk) receivedAs(ctx context.Context, st *store.State, intent record.ID, k sign.PublicKey, h *rules.Handle) (*placed, error) {
+	for p, err := range under(ctx, st, k, h) {
+		if err != nil {
+			return nil, err
+		}
+		if r, is := p.Body.(*record.Received); is && r.Intent == intent && d.mine(p.Issuer) {
+			return &p, nil
+		}
+	}
+	return nil, nil
+}
+
+// loadSeries reads what an earlier desk stored.
+func (d *Desk) loadSeries() error {
+	return d.Blobs.Scan(blobPrefix(kindSeries), func(key, value []byte) error {
+		id, err := idOfKey(kindSeries, key)
+		if err != nil {
+			return err
+		}
+		s := new(seriesBlob)
+		if err := canon.UnmarshalMax(value, maxBlobBytes, s); err != nil {
+			return err
+		}
+		d.bulk.add(id, s)
+		return nil
+	})
+}
+
+// forgetSeries deletes the series of which no month is kept any more.
+func (d *Desk) forgetSeries() error {
+	for _, s := range d.bulk.all() {
+		if slices.ContainsFunc(s, func(r *bulkRecord) bool { return d.people.has(r.class) }) {
+			continue
+		}
+		var keys [][]byte
+		for _, r := range s {
+			keys = append(keys, blobKey(kindSeries, r.id[:]))
+		}
+		if err := d.Blobs.Delete(keys...); err != nil {
+			return err
+		}
+		d.bulk.remove(s[0].id)
+	}
+	return nil
+}
+
+func (b *bulk) all() (out [][]*bulkRecord) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range b.records {
+		out = append(out, slices.Clone(s))
+	}
+	return out
+}

@@ -35,7 +35,7 @@ func Open(t *testing.T) context.Context {
 		opts = append(opts, chromedp.Flag(f, true))
 	}
 	// Only this machine: a page that asked another host would fail here.
-	opts = append(opts, chromedp.Flag("lang", "ja"), chromedp.Flag("accept-lang", "ja"), chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"))
+	opts = append(opts, chromedp.Flag("lang", "ja"), chromedp.Flag("accept-lang", "ja"), chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost"))
 	ctx, stop := context.WithTimeout(context.Background(), 4*time.Minute)
 	ctx, kill := chromedp.NewExecAllocator(ctx, opts...)
 	ctx, closeTab := chromedp.NewContext(ctx)

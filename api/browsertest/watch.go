@@ -2,6 +2,7 @@ package browsertest
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -44,13 +45,14 @@ func Watched(t *testing.T, ctx context.Context) *Watch {
 	return w
 }
 
-// Check wants requests to one origin only and no complaints.
-func (w *Watch) Check(t *testing.T, base string) {
+// Check wants requests to these origins only, and no complaints.
+func (w *Watch) Check(t *testing.T, origins ...string) {
 	t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, r := range w.requests {
-		if !strings.HasPrefix(r, base+"/") && !strings.HasPrefix(r, "data:") {
+		ours := func(origin string) bool { return strings.HasPrefix(r, origin+"/") }
+		if !slices.ContainsFunc(origins, ours) && !strings.HasPrefix(r, "data:") {
 			t.Errorf("a request to %s", r)
 		}
 	}

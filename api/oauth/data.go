@@ -49,6 +49,10 @@ func (s *Server) data(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	now, err := s.Desk.ScopesNow(r.Context(), custody.Ref(g.Subject), text(g, storeService))
+	if oneOf(codeOf(err), record.CodeErased, custody.CodePersonUnknown) { // the token ends with the person's data
+		s.refuseToken(w, r, errToken)
+		return
+	}
 	var d *detail
 	if err == nil {
 		d, err = wanted(t, text(g, storeService), q, now)

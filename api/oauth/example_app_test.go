@@ -2,19 +2,19 @@ package oauth_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/akashi-ledger/akashi/api/oauth/apptest"
 )
 
 const exampleApp = "../../docs/examples/company-app"
@@ -122,48 +122,13 @@ type delivery struct {
 }
 
 func startExample(t *testing.T, m *site) *example {
-	dir, addr := filepath.Join(t.TempDir(), "app"), free(t)
-	fatal(t, os.CopyFS(dir, os.DirFS(exampleApp)))
-	bin := filepath.Join(dir, "company-app")
-	command := func(name string, args ...string) *exec.Cmd {
-		cmd := exec.CommandContext(t.Context(), name, args...)
-		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "CGO_ENABLED=0", "AKASHI_ISSUER="+m.url, "AKASHI_SERVICE=portal",
-			"AKASHI_PURPOSES=service,survey", "APP_LISTEN="+addr, "APP_REDIRECT=http://"+addr+"/callback")
-		return cmd
-	}
-	if out, err := command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build the example: %v\n%s", err, out)
-	}
-	var keys object
-	out, err := command(bin, "keys").Output()
-	fatal(t, err)
-	fatal(t, json.Unmarshal(out, &keys))
-	e := &example{m: m, url: "http://" + addr, gate: make(chan struct{}), went: make(chan delivery, 16)}
+	app := apptest.Build(t)
+	e := &example{m: m, url: app.URL, gate: make(chan struct{}), went: make(chan delivery, 16)}
 	c := m.client(func(f object) {
-		f["authentication"], f["jwks"], f["par"], f["dpop"] = "private_key_jwt", keys, true, true
-		f["redirectUris"], f["webhook"] = []string{e.url + "/callback"}, e.hook()
+		f["authentication"], f["jwks"], f["par"], f["dpop"] = "private_key_jwt", app.Keys, true, true
+		f["redirectUris"], f["webhook"] = []string{app.Redirect()}, e.hook()
 	})
-	cmd := command(bin)
-	cmd.Env = append(cmd.Env, "AKASHI_CLIENT_ID="+c.ID)
-	cmd.Stdout, cmd.Stderr = t.Output(), t.Output()
-	fatal(t, cmd.Start())
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	t.Cleanup(func() { cmd.Process.Kill(); <-ended })
-	wait(t, "the example listens", func() bool {
-		select {
-		case err := <-ended:
-			ended <- err
-			t.Fatalf("the example ended: %v", err)
-		default:
-		}
-		resp, err := http.Get(e.url)
-		if err == nil {
-			resp.Body.Close()
-		}
-		return err == nil
-	})
+	app.Start(t, "AKASHI_ISSUER="+m.url, "AKASHI_SERVICE=portal", "AKASHI_PURPOSES=service,survey", "AKASHI_CLIENT_ID="+c.ID)
 	return e
 }
 

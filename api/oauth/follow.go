@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +24,9 @@ import (
 func (s *Server) follow(ctx context.Context) {
 	retry := time.NewTicker(deliverEvery)
 	defer retry.Stop()
+	if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
+		s.Log.Error("authorization server: what erasures left is not looked for", "err", err)
+	}
 	for {
 		changed := s.Changed()
 		if err := s.catchUp(ctx); err != nil && ctx.Err() == nil {
@@ -111,7 +113,7 @@ func endsUnder(leaf []byte) (k sign.PublicKey, ends bool, err error) {
 // review ends the grants under a handle that open nothing any more, and tells the
 // clients of all of them what is left.
 func (s *Server) review(ctx context.Context, k sign.PublicKey) error {
-	grants, err := s.storage.grants(ctx, root+"h/"+hex.EncodeToString(k[:])+"/")
+	grants, err := s.storage.grants(ctx, under(k))
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,8 @@ type Desk interface {
 	Decline(ctx context.Context, c custody.Call, r custody.DeclineRequest) (*custody.Done, error)
 	Read(ctx context.Context, r custody.ProvideRequest) (*custody.ReadItems, error)
 	Find(ctx context.Context, kind, value string) (custody.Ref, bool, error)
+	Known(ref custody.Ref) (bool, error)
+	OnGone(tell func(custody.Gone))
 }
 
 // Options of New. All but Sender and Upstream is required.
@@ -110,12 +112,14 @@ func New(o Options) (*Server, error) {
 	s.route()
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
+	o.Desk.OnGone(s.gone)
 	s.wg.Go(func() { s.follow(ctx) })
 	return s, nil
 }
 
 // Close ends what runs beside requests.
 func (s *Server) Close() {
+	s.Desk.OnGone(func(custody.Gone) {})
 	s.cancel()
 	s.wg.Wait()
 }

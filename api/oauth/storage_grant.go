@@ -90,8 +90,12 @@ func (s *storage) index(tx *store.BlobTx, g *goidc.Grant, key []byte) error {
 			return err
 		}
 	}
-	under := []byte(root + "h/" + text(g, storeHandle) + string(key[len(root)+1:]))
-	return tx.PutTTL(under, session.Seal(s.key, []byte(g.ID)), s.grantLife(g))
+	return tx.PutTTL(s.underKey(g, key), session.Seal(s.key, []byte(g.ID)), s.grantLife(g))
+}
+
+// underKey is where a grant is found by its handle.
+func (s *storage) underKey(g *goidc.Grant, key []byte) []byte {
+	return []byte(root + "h/" + text(g, storeHandle) + string(key[len(root)+1:]))
 }
 
 // rotate enters a new refresh token and marks the one before it as used.

@@ -286,6 +286,17 @@ func (s *Store) each(person string, fn func(key []byte, e *indexed) error) error
 	})
 }
 
+// People calls fn with the person of every session, once a session.
+func (s *Store) People(fn func(person string) error) error {
+	return s.blobs.Scan([]byte(prefixPerson), func(_, value []byte) error {
+		var e indexed
+		if err := openJSON(s.key, value, &e); err != nil {
+			return err
+		}
+		return fn(e.Session.Person)
+	})
+}
+
 // End ends the session of a token; one that is not known is no error.
 func (s *Store) End(token string) error {
 	v, err := s.read(token)

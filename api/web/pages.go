@@ -49,6 +49,7 @@ type page struct {
 	Form    string // token of the session's forms
 	Once    string
 	SignIn  string // path of the page on which people sign in, "": none
+	Next    string // where to after signing in, "": the page asks nobody to sign in
 	Said    string // key of a word to say once
 	Problem string // key
 	Code    string // of the refusal

@@ -77,6 +77,7 @@ func TestCatalogue(t *testing.T) {
 	for _, key := range []string{"error.notfound", "error.session", "error.signin", "error.link", "error.form", "error.erased", "error.nosecret", "error.notfinal", "error.busy", "error.node", "error.refused", "error.request", "error.choose", "error.weak"} {
 		used[key+".title"], used[key+".p"] = true, true
 	}
+	used["error.signin.p.signin"], used["error.session.p.signin"] = true, true
 	for _, key := range []string{"public.title", "offer.title", "receipts.h", "said.stopped", "said.started", "said.refused", "said.waiting", "said.filed", "said.set", "said.left", "req.h", "stop.h", "end.title", "er.h", "flow.rest", "flow.says", "story.note", "rc.number", "rc.claim", "nc.h", "nc.after", "nc.inside",
 		"pdf.foot", "pdf.code", "pdf.nocode", "pdf.how", "pdf.how.1", "pdf.how.2", "pdf.how.3", "pdf.not.status", "pdf.absent", "pdf.absent.p",
 		"flow.says.without", "flow.total", "span.years", "span.months", "span.days"} {

@@ -191,7 +191,12 @@ func (s *server) signedOut(w http.ResponseWriter, r *http.Request) {
 		key = "error.session"
 	}
 	s.forget(w)
-	s.problem(w, r, http.StatusUnauthorized, key)
+	p := s.page(w, r)
+	p.Title, p.Problem = p.Lang.text(key+".title"), key
+	if p.Next = "/"; r.Method == http.MethodGet {
+		p.Next = r.URL.RequestURI()
+	}
+	s.show(w, http.StatusUnauthorized, "problem", p)
 }
 
 // fail shows an error of the backend.

@@ -88,6 +88,7 @@ type Desk struct {
 	holds    holds
 	bulk     bulk
 
+	tellGone    atomic.Pointer[func(Gone)]
 	uncommitted atomic.Bool // leaves of readings may wait for their tree
 
 	found   []string // while New runs: vault ids of transient secrets

@@ -116,7 +116,8 @@ func (d *Desk) begunErasure(ctx context.Context, job *erasureJob, start *erasure
 		}
 		ids = append(ids, erased...)
 	}
-	for _, intent := range d.waiting.under(d.handlesHeld(q, start.Service)) {
+	gone := Gone{Person: Ref(start.Ref), Handles: d.handlesHeld(q, start.Service), All: start.Service == ""}
+	for _, intent := range d.waiting.under(gone.Handles) {
 		if err := d.destroyParcel(intent); err != nil {
 			return err
 		}
@@ -127,6 +128,7 @@ func (d *Desk) begunErasure(ctx context.Context, job *erasureJob, start *erasure
 	if q != nil && start.Service != "" {
 		d.reopen(q)
 	}
+	d.gone(gone)
 	return d.Blobs.Delete(erasureKey(id, "a"))
 }
 

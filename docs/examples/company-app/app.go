@@ -90,7 +90,7 @@ func (a *app) next(w http.ResponseWriter, old, v *visit) {
 func (a *app) show(w http.ResponseWriter, r *http.Request, v *visit) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
 	w.Header().Set("Cache-Control", "no-store")
 	page.Execute(w, map[string]any{"V": v, "Issuer": a.issuer, "En": strings.HasPrefix(cmp.Or(r.FormValue("lang"), r.Header.Get("Accept-Language")), "en")})
 }

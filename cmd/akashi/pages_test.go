@@ -1,0 +1,196 @@
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/akashi-ledger/akashi/api/oauth"
+	"github.com/akashi-ledger/akashi/api/web"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/node/custody"
+)
+
+// reader is a person's browser without a picture: cookies and forms.
+type reader struct {
+	c    *town
+	http *http.Client
+}
+
+// reader opens the one-time link of a person.
+func (c *town) reader(person string) *reader {
+	c.t.Helper()
+	jar, err := cookiejar.New(nil)
+	c.must(err)
+	r := &reader{c, &http.Client{Timeout: c.http.Timeout, Transport: c.http.Transport, Jar: jar}}
+	if status, _, page := r.get(strings.TrimPrefix(c.link(person), c.issuer)); status != http.StatusOK {
+		c.t.Fatalf("the link of %s: %d\n%s", person, status, page)
+	}
+	return r
+}
+
+func (r *reader) get(path string) (status int, h http.Header, body string) {
+	r.c.t.Helper()
+	req, err := http.NewRequestWithContext(r.c.t.Context(), http.MethodGet, r.c.issuer+path, nil)
+	r.c.must(err)
+	return r.do(req)
+}
+
+func (r *reader) do(req *http.Request) (int, http.Header, string) {
+	r.c.t.Helper()
+	resp, err := r.http.Do(req)
+	r.c.must(err)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	r.c.must(err)
+	return resp.StatusCode, resp.Header, string(b)
+}
+
+var formToken = regexp.MustCompile(`name="form" value="([0-9a-f]+)"`)
+
+// send posts a form of the page at from, with its token.
+func (r *reader) send(from, to string, form url.Values) (int, string) {
+	r.c.t.Helper()
+	_, _, page := r.get(from)
+	token := formToken.FindStringSubmatch(page)
+	if token == nil {
+		r.c.t.Fatalf("no form on %s\n%s", from, page)
+	}
+	form.Set("form", token[1])
+	form.Set("once", rand.Text())
+	req, err := http.NewRequestWithContext(r.c.t.Context(), http.MethodPost, r.c.issuer+to, strings.NewReader(form.Encode()))
+	r.c.must(err)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	status, _, body := r.do(req)
+	return status, body
+}
+
+// TestPagesOfANode reads every page of a node in every language: it answers, and what
+// it shows is this person's.
+func TestPagesOfANode(t *testing.T) {
+	c := startTown(t)
+	index, erasure := c.lived()
+	r := c.reader("yui")
+	c.changed(r)
+	type row struct {
+		path        string
+		ja, en, any string // that the page says, in Japanese (also the easy one), English, every language
+	}
+	rows := []row{
+		{"/", "まちのお店", "Town shop", "/services/shop"},
+		{"/services/shop", "まちのお店", "Town shop", `action="/services/shop"`},
+		{"/services/shop/research", "市区町村", "municipality", `value="research"`},
+		{"/history", "加盟企業1", "Member 1", "/receipts/" + index},
+		{"/history?kind=given&service=shop", "氏名", "name", `href="/receipts/` + index + `"`},
+		{"/receipts", "まちのお店", "Town shop", "/receipts/" + index},
+		{"/receipts/" + index, "加盟企業1", "Member 1", "/receipts/" + index + ".akashi.json"},
+		{"/receipts/" + index + ".akashi.json", "", "", `"proof"`},
+		{"/receipts/" + index + ".html", "加盟企業1", "Member 1", "akashi/page"},
+		{"/receipts/" + index + ".pdf", "", "", "%PDF-"},
+		{"/receipts/" + index + ".svg", "", "", "<svg"},
+		{"/all", "まちのお店", "Town shop", `data-check="/all.akashi.json"`},
+		{"/all.akashi.json", "", "", `"akashi-completeness/v1"`},
+		{"/requests", "まちのお店", "Town shop", "わたしの記録をください"},
+		{"/stops", "決めました", "by you", `value="marketing"`},
+		{"/verify", "控え", "receipt", `id="file"`},
+		{"/erasures/" + erasure, "加盟企業0", "Member 0", erasure + ".akashi.json"},
+		{"/erasures/" + erasure + ".akashi.json", "", "", `"akashi-erasure/v1"`},
+		{"/.well-known/gpc.json", "", "", `"gpc": true`},
+		{"/assets/akashi.css", "", "", "--ink"},
+		{"/signin", "認証アプリ", "認証アプリ", `action="/signin/oidc"`},
+		{"/signin/code", "", "", `action="/signin/code"`},
+		{"/signin/sessions", "", "", `action="/signin/sessions"`},
+		{"/.well-known/openid-configuration", "", "", c.issuer + "/oauth/authorize"},
+		{"/.well-known/oauth-authorization-server", "", "", `"issuer"`},
+		{"/oauth/jwks", "", "", `"keys"`},
+		{"/oauth/assets/consent.css", "", "", "{"},
+	}
+	for _, row := range rows {
+		for _, lang := range []string{"ja", "en", "ja-easy"} {
+			path := row.path + "?lang=" + lang
+			if strings.Contains(row.path, "?") {
+				path = row.path + "&lang=" + lang
+			}
+			status, h, page := r.get(path)
+			want := []string{row.any, row.ja}
+			if lang == "en" {
+				want[1] = row.en
+			}
+			if status != http.StatusOK || !containsAll(plain(page), want) {
+				t.Errorf("%s: %d, want %q\n%.3000s", path, status, want, page)
+			}
+			if strings.HasPrefix(h.Get("Content-Type"), "text/html") && h.Get("Content-Disposition") == "" && !strings.HasPrefix(row.path, "/signin") {
+				if tag := map[string]string{"ja": "ja", "en": "en", "ja-easy": "ja"}[lang]; h.Get("Content-Language") != tag || !strings.Contains(page, `<html lang="`+tag+`"`) {
+					t.Errorf("%s is in %q", path, h.Get("Content-Language"))
+				}
+			}
+		}
+	}
+	for _, pattern := range append(web.Paths(), oauth.Patterns()...) {
+		at := strings.TrimSuffix(pattern, "{$}")
+		elsewhere := []string{"/enter", "/leave", "/consents/"} // changes: see changed
+		if !slices.Contains(elsewhere, pattern) && !slices.ContainsFunc(rows, func(r row) bool { return strings.HasPrefix(r.path, at) }) {
+			t.Errorf("no row for %s", pattern)
+		}
+	}
+	if status, _ := r.send("/", "/leave", url.Values{}); status != http.StatusOK {
+		t.Errorf("leaving: %d", status)
+	}
+	for _, path := range []string{"/history", "/receipts", "/all", "/requests", "/stops", "/services/shop", "/receipts/" + index} {
+		if status, _, page := r.get(path + "?lang=ja"); status != http.StatusUnauthorized || strings.Contains(page, "まちのお店") || !strings.Contains(page, "/signin?next=") {
+			t.Errorf("%s after leaving: %d\n%s", path, status, page)
+		}
+	}
+}
+
+var rubies = regexp.MustCompile(`<rp>[^<]*</rp>|<rt>[^<]*</rt>|</?ruby>|</?wbr>`)
+
+// plain takes the readings off a page in easy Japanese.
+func plain(page string) string { return rubies.ReplaceAllString(page, "") }
+
+// lived gives yui two consents and a provision, and somebody else an erasure. It
+// returns the index of the provision and the number of the erasure.
+func (c *town) lived() (index, erasure string) {
+	c.t.Helper()
+	ctx := c.t.Context()
+	_, err := c.app(0).Consent(ctx, custody.ConsentRequest{Person: "yui", Service: "shop", Version: "1", Purposes: []string{"service", "survey"}, Items: []string{"name", "email"}})
+	c.must(err)
+	done, err := c.app(0).Provide(ctx, custody.ProvideRequest{Person: "yui", Service: "shop", To: "member-1", Purpose: "service", Items: []string{"name"}})
+	c.must(err)
+	for _, r := range done.Records {
+		if r.Kind == record.KindProvision.String() {
+			index = fmt.Sprint(r.Index)
+		}
+	}
+	c.person("ren", "09000000002")
+	gone, err := c.app(0).Erase(ctx, "ren", "request")
+	c.must(err)
+	return index, gone.Erasure.ID
+}
+
+// changed makes every change that a page offers short of erasing.
+func (c *town) changed(r *reader) {
+	c.t.Helper()
+	for _, change := range []struct {
+		from, to string
+		form     url.Values
+		want     string
+	}{
+		{"/", "/consents/stop", url.Values{"service": {"shop"}, "purpose": {"survey"}}, "止めました"},
+		{"/", "/consents/start", url.Values{"service": {"shop"}, "purpose": {"survey"}, "again": {"1"}}, "始めました"},
+		{"/services/shop/research", "/consents/start", url.Values{"service": {"shop"}, "purpose": {"research"}, "version": {"1"}, "answer": {"no"}}, "同意しませんでした"},
+		{"/requests", "/requests", url.Values{"kind": {"records"}, "service": {"shop"}, "note": {"わたしの記録をください"}}, "請求を受け付けました"},
+		{"/stops", "/stops", url.Values{"kind": {"marketing"}, "state": {"stopped"}}, "すぐに効いています"},
+	} {
+		if status, page := r.send(change.from, change.to, change.form); status != http.StatusOK || !strings.Contains(page, change.want) {
+			c.t.Errorf("%s: %d, want %q\n%.2000s", change.to, status, change.want, page)
+		}
+	}
+}

@@ -18,12 +18,13 @@ const scanBits = 2
 // the same time. Compare the root with a trusted one. It fails with [ErrLeaves]
 // where a scan is out of order, or the error of l.
 func Build(l Leaves, opts Options) (*Tree, error) {
-	t := Empty(opts)
-	row, err := t.buildChunks(l)
+	e := &edit{arena: newArena(opts), leaves: l}
+	row, err := e.buildChunks()
 	if err != nil {
 		return nil, err
 	}
-	e := &edit{leaves: l}
+	e.edits.Lock()
+	defer e.edits.Unlock()
 	for depth := chunkBits - 1; depth >= 0; depth-- {
 		for i := range 1 << depth {
 			if row[i], err = e.join(row[2*i], row[2*i+1], chunkPrefix(i, depth), depth); err != nil {
@@ -31,37 +32,31 @@ func Build(l Leaves, opts Options) (*Tree, error) {
 			}
 		}
 	}
-	t.cache.settle(e.stale, e.fresh)
-	t.root = row[0]
-	return t, nil
+	return e.done(row[0]), nil
 }
 
 // buildChunks returns the subtrees at depth chunkBits, from left to right.
-func (t *Tree) buildChunks(l Leaves) ([]*node, error) {
-	row := make([]*node, 1<<chunkBits)
+func (e *edit) buildChunks() ([]ref, error) {
+	row := make([]ref, 1<<chunkBits)
 	var scans sync.WaitGroup
 	problems := make([]error, 1<<scanBits)
 	for i := range problems {
-		scans.Go(func() { problems[i] = t.buildPart(l, chunkPrefix(i, scanBits), row) })
+		scans.Go(func() { problems[i] = e.buildPart(chunkPrefix(i, scanBits), row) })
 	}
 	scans.Wait()
 	return row, errors.Join(problems...)
 }
 
 // buildPart makes the subtrees whose first scanBits bits are those of part.
-func (t *Tree) buildPart(l Leaves, part KeyHash, row []*node) error {
-	e := &edit{leaves: l}
+func (e *edit) buildPart(part KeyHash, row []ref) error {
 	var pending []entry
 	flush := func() {
-		if len(pending) == 0 {
-			return
+		if len(pending) > 0 {
+			row[chunkOf(&pending[0].kh)] = e.buildChunk(pending)
+			pending = pending[:0]
 		}
-		row[chunkOf(&pending[0].kh)] = e.build(pending, chunkBits)
-		t.cache.settle(e.stale, e.fresh)
-		e.stale, e.fresh = e.stale[:0], e.fresh[:0]
-		pending = pending[:0]
 	}
-	err := scan(l, part, scanBits, func(en entry) error {
+	err := scan(e.leaves, part, scanBits, func(en entry) error {
 		if len(pending) > 0 && chunkOf(&pending[0].kh) != chunkOf(&en.kh) {
 			flush()
 		}
@@ -70,6 +65,20 @@ func (t *Tree) buildPart(l Leaves, part KeyHash, row []*node) error {
 	})
 	flush()
 	return err
+}
+
+// buildChunk makes one of these subtrees.
+func (e *edit) buildChunk(entries []entry) ref {
+	e.edits.Lock()
+	defer e.edits.Unlock()
+	first := len(e.fresh)
+	r := e.build(entries, chunkBits)
+	e.look.Lock()
+	defer e.look.Unlock()
+	for _, r := range e.fresh[first:] {
+		e.admit(r)
+	}
+	return r
 }
 
 // chunkOf returns the first chunkBits bits as a number.

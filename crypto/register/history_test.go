@@ -117,7 +117,7 @@ func TestHistories(t *testing.T) {
 			tree = next
 			generations = append(generations, generation{tree, mem.list()})
 			checkGeneration(t, generations[len(generations)-1], mem)
-			checkCache(t, tree.cache)
+			checkArena(t, tree.arena)
 		}
 		probes := rapid.SliceOfN(crowded(), 5, 15).Draw(t, "probes")
 		for _, g := range generations {
@@ -139,22 +139,41 @@ func checkGeneration(t fataler, g generation, mem *Mem) {
 	if built.Root() != want || built.Len() != len(g.leaves) {
 		t.Fatalf("built anew: root %s of %d leaves, want %s", built.Root(), built.Len(), want)
 	}
-	checkCache(t, built.cache)
+	checkArena(t, built.arena)
 }
 
-// checkCache checks the ring against the groups in it, and the bound.
-func checkCache(t fataler, c *cache) {
+// checkArena checks the ring against the groups in it and the bound, and that what
+// is not free is what somebody has.
+func checkArena(t fataler, a *arena) {
 	t.Helper()
-	used := 0
-	for i, n := range c.ring {
-		held := n.held.Load()
-		if int(n.slot) != i || held == nil || len(*held) != int(n.leaves) {
+	a.edits.Lock()
+	defer a.edits.Unlock()
+	c, used := &a.cache, 0
+	for i, r := range c.ring {
+		n := a.nodes.at(r)
+		if int(n.slot) != i || !n.holds() || n.isBranch() || n.refs == 0 {
 			t.Fatalf("ring slot %d is not its group's", i)
 		}
-		used += len(*held)
+		used += int(n.leaves)
 	}
 	if used != c.used || used > c.limit {
 		t.Fatalf("cache holds %d, says %d, limit %d", used, c.used, c.limit)
+	}
+	nodes, pairs := 0, 0
+	for r := ref(1); r <= ref(a.nodes.used); r++ {
+		n := a.nodes.at(r)
+		if n.refs > 0 {
+			nodes++
+		}
+		for _, kid := range n.kids {
+			if kid != 0 && !n.isBranch() {
+				pairs++
+			}
+		}
+	}
+	if nodes+len(a.nodes.free) != int(a.nodes.used) || pairs+len(a.pairs.free) != int(a.pairs.used) {
+		t.Fatalf("%d nodes and %d pairs in use, %d and %d free, of %d and %d", nodes, pairs,
+			len(a.nodes.free), len(a.pairs.free), a.nodes.used, a.pairs.used)
 	}
 }
 
@@ -260,7 +279,7 @@ func TestLongestPrefix(t *testing.T) {
 			store(mem, gone)
 			checkGeneration(t, generation{tree, mem.list()}, mem)
 		}
-		if tree.root != nil || tree.Root() != (merkle.Hash{}) {
+		if tree.root != 0 || tree.Root() != (merkle.Hash{}) {
 			t.Error("tree is not empty in the end")
 		}
 	}

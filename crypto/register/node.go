@@ -2,7 +2,6 @@ package register
 
 import (
 	"sort"
-	"sync/atomic"
 
 	"github.com/akashi-ledger/akashi/crypto/merkle"
 )
@@ -13,52 +12,25 @@ type entry struct {
 	leaf merkle.Hash
 }
 
-// node is a subtree with at least one leaf; nil is the empty one. It is a
-// branch if it has over groupSize leaves, else a group. All but slot and held,
-// which belong to the cache, is immutable.
-type node struct {
-	hash        merkle.Hash
-	left, right *node  // of a branch
-	leaves      uint32 // in the subtree
+// pair is two entries of a group next to each other; the second may be unused.
+type pair [2]entry
 
-	slot int32                   // place in the cache's ring, guarded by its lock
-	held atomic.Pointer[[]entry] // a group's leaves in order, or nil
+// node is a subtree with at least one leaf; ref 0 is the empty one. It is a
+// branch if it has over groupSize leaves, else a group.
+type node struct {
+	hash   merkle.Hash
+	kids   [groupSize / len(pair{})]ref // a branch's left and right node; the pairs that a group holds, or none
+	leaves uint32                       // in the subtree
+	refs   uint32                       // branches and trees that have it
+	slot   int32                        // a group's place in the cache's ring
 }
 
 const noSlot = -1
 
-func (n *node) isBranch() bool { return n != nil && n.leaves > groupSize }
+func (n *node) isBranch() bool { return n.leaves > groupSize }
 
-func (n *node) count() uint32 {
-	if n == nil {
-		return 0
-	}
-	return n.leaves
-}
-
-func hashOf(n *node) merkle.Hash {
-	if n == nil {
-		return merkle.Hash{}
-	}
-	return n.hash
-}
-
-func newBranch(left, right *node) *node {
-	return &node{
-		hash:   merkle.NodeHash(hashOf(left), hashOf(right)),
-		left:   left,
-		right:  right,
-		leaves: left.count() + right.count(),
-		slot:   noSlot,
-	}
-}
-
-// newGroup takes 1 to groupSize sorted entries, and keeps the slice.
-func newGroup(entries []entry, depth int) *node {
-	n := &node{hash: subtreeHash(entries, depth), leaves: uint32(len(entries)), slot: noSlot}
-	n.held.Store(&entries)
-	return n
-}
+// holds reports whether a group holds its entries.
+func (n *node) holds() bool { return n.kids[0] != 0 }
 
 // split cuts sorted entries that share depth bits by the next one.
 func split(entries []entry, depth int) (left, right []entry) {
@@ -79,10 +51,9 @@ func subtreeHash(entries []entry, depth int) merkle.Hash {
 	return merkle.NodeHash(subtreeHash(left, depth+1), subtreeHash(right, depth+1))
 }
 
-// merge applies changes to entries, both sorted, and reports whether that
-// made a difference.
-func merge(entries []entry, changes []change) (merged []entry, differs bool) {
-	merged = make([]entry, 0, len(entries)+len(changes))
+// merge appends entries with changes applied, both sorted, to merged, and reports
+// whether that made a difference.
+func merge(merged, entries []entry, changes []change) (_ []entry, differs bool) {
 	for _, c := range changes {
 		for len(entries) > 0 && entries[0].kh.compare(&c.kh) < 0 {
 			merged, entries = append(merged, entries[0]), entries[1:]

@@ -2,7 +2,7 @@ package register
 
 import (
 	"fmt"
-	"slices"
+	"runtime"
 
 	"github.com/akashi-ledger/akashi/crypto/merkle"
 )
@@ -27,19 +27,13 @@ func (t *Tree) Prove(l Leaves, key []byte) (Proof, error) {
 
 func (t *Tree) prove(l Leaves, kh KeyHash) (Proof, error) {
 	p := Proof{Siblings: []merkle.Hash{}}
-	n, prefix, depth := t.root, KeyHash{}, 0
-	for ; n.isBranch(); depth++ {
-		here, other := n.left, n.right
-		if kh.bit(depth) == 1 {
-			here, other = other, here
-			prefix = prefix.with(depth)
+	group, entries := t.find(&kh, func(other merkle.Hash) { p.Siblings = append(p.Siblings, other) })
+	depth := len(p.Siblings)
+	if len(entries) < int(group.leaves) {
+		var err error
+		if entries, err = scanGroup(nil, &group, l, kh.prefix(depth), depth); err != nil {
+			return Proof{}, err
 		}
-		p.Siblings = append(p.Siblings, hashOf(other))
-		n = here
-	}
-	entries, err := entriesOf(n, l, prefix, depth)
-	if err != nil {
-		return Proof{}, err
 	}
 	for ; len(entries) > 1; depth++ {
 		here, other := split(entries, depth)
@@ -52,26 +46,53 @@ func (t *Tree) prove(l Leaves, kh KeyHash) (Proof, error) {
 	if len(entries) == 0 {
 		return p, nil
 	}
-	p.Leaf, err = readLeaf(l, entries[0])
+	leaf, err := readLeaf(l, entries[0])
+	p.Leaf = leaf
 	return p, err
+}
+
+// find walks to the group of a key, whose hash and size it returns, and passes the
+// hashes beside the way. The entries are none where the group does not hold them.
+func (t *Tree) find(kh *KeyHash, passed func(merkle.Hash)) (group node, entries []entry) {
+	defer runtime.KeepAlive(t)
+	a := t.arena
+	a.look.RLock()
+	defer a.look.RUnlock()
+	at := t.root
+	for depth := 0; at != 0; depth++ {
+		n := a.nodes.at(at)
+		if !n.isBranch() {
+			if n.holds() {
+				entries = a.held(n, make([]entry, 0, groupSize))
+			}
+			return node{hash: n.hash, leaves: n.leaves}, entries
+		}
+		here, other := n.kids[0], n.kids[1]
+		if kh.bit(depth) == 1 {
+			here, other = other, here
+		}
+		passed(a.hashOf(other))
+		at = here
+	}
+	return node{}, nil
 }
 
 // Lacks reports that t has no leaf for a key, as far as memory tells: where it
 // says no, the leaf may be there or not. It reads no leaves.
 func (t *Tree) Lacks(kh KeyHash) bool {
-	n := t.root
-	for depth := 0; n.isBranch(); depth++ {
-		if kh.bit(depth) == 0 {
-			n = n.left
-		} else {
-			n = n.right
+	defer runtime.KeepAlive(t)
+	a := t.arena
+	a.look.RLock()
+	defer a.look.RUnlock()
+	at := t.root
+	for depth := 0; at != 0; depth++ {
+		n := a.nodes.at(at)
+		if !n.isBranch() {
+			return n.holds() && !a.holdsKey(n, &kh)
 		}
+		at = n.kids[kh.bit(depth)]
 	}
-	if n == nil {
-		return true
-	}
-	held := n.held.Load()
-	return held != nil && !slices.ContainsFunc(*held, func(en entry) bool { return en.kh == kh })
+	return true
 }
 
 // readLeaf fetches the value of an entry and checks it.

@@ -48,7 +48,7 @@
 //     never a wrong root or proof.
 //
 // A tree costs about 25 bytes a leaf, and 70 more while the leaf's hash is in
-// the cache. The package has no clock, no goroutine and no I/O of its own; it
+// the cache, in memory that the garbage collector does not look into. The package has no clock, no goroutine and no I/O of its own; it
 // does not store values and knows nothing of what they mean.
 package register
 
@@ -94,6 +94,15 @@ func (k *KeyHash) bit(i int) int { return int(k[i/8]>>(7-i%8)) & 1 }
 func (k KeyHash) with(i int) KeyHash {
 	k[i/8] |= 1 << (7 - i%8)
 	return k
+}
+
+// prefix returns the first n bits of k.
+func (k *KeyHash) prefix(n int) (p KeyHash) {
+	copy(p[:n/8], k[:])
+	if n%8 != 0 {
+		p[n/8] = k[n/8] &^ (0xff >> (n % 8))
+	}
+	return p
 }
 
 // shares reports whether the first n bits of k and other are equal.

@@ -2,6 +2,7 @@ package register
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"sort"
 
@@ -12,18 +13,20 @@ import (
 // safe for concurrent use; trees that come of one another share nodes and one
 // cache. It holds fewer than 2^32 leaves.
 type Tree struct {
-	root  *node
-	cache *cache
+	root   ref
+	hash   merkle.Hash
+	leaves uint32
+	arena  *arena
 }
 
 // Empty returns the tree without leaves; its root is 32 zero bytes.
-func Empty(opts Options) *Tree { return &Tree{cache: newCache(opts)} }
+func Empty(opts Options) *Tree { return newArena(opts).tree(0) }
 
 // Root returns the root hash.
-func (t *Tree) Root() merkle.Hash { return hashOf(t.root) }
+func (t *Tree) Root() merkle.Hash { return t.hash }
 
 // Len returns the number of leaves.
-func (t *Tree) Len() int { return int(t.root.count()) }
+func (t *Tree) Len() int { return int(t.leaves) }
 
 // Update returns the tree after the writes; t stays as it is. l is the leaves
 // before the writes, and the caller stores them. The last write to a key
@@ -38,124 +41,197 @@ func (t *Tree) Update(l Leaves, writes []Write) (*Tree, error) {
 }
 
 func (t *Tree) update(l Leaves, changes []change) (*Tree, error) {
-	e := &edit{leaves: l}
+	defer runtime.KeepAlive(t)
+	a := t.arena
+	a.edits.Lock()
+	defer a.edits.Unlock()
+	a.reclaim()
+	e := &edit{arena: a, leaves: l}
 	root, err := e.apply(t.root, KeyHash{}, 0, changes)
 	if err != nil {
+		e.look.Lock()
+		e.sweep()
+		e.look.Unlock()
 		return nil, err
 	}
-	t.cache.settle(e.stale, e.fresh)
-	return &Tree{root: root, cache: t.cache}, nil
+	return e.done(root), nil
 }
 
 // edit makes the nodes of a new tree. Groups that it makes hold their entries
 // until the cache settles which may.
 type edit struct {
+	*arena
 	leaves Leaves
-	fresh  []*node // groups made
-	stale  []*node // groups replaced, some of them fresh
+	fresh  []ref // nodes made, children before those who have them
+	stale  []ref // groups replaced, some of them fresh
+
+	before, merged []entry // for one group at a time
+}
+
+// done returns the tree of a root.
+func (e *edit) done(root ref) *Tree {
+	t := e.tree(root)
+	e.look.Lock()
+	defer e.look.Unlock()
+	for _, r := range e.stale {
+		e.forget(e.nodes.at(r))
+	}
+	e.sweep()
+	for _, r := range e.fresh {
+		e.admit(r)
+	}
+	return t
+}
+
+// sweep frees what was made and nobody has. A branch that goes may leave children
+// that nobody has: those are fresh too, and come later.
+func (e *edit) sweep() {
+	for _, r := range slices.Backward(e.fresh) {
+		n := e.nodes.at(r)
+		if n.refs > 0 {
+			continue
+		}
+		if n.isBranch() {
+			for _, kid := range n.kids[:2] {
+				if kid != 0 {
+					e.nodes.at(kid).refs--
+				}
+			}
+		}
+		e.free(r, n)
+	}
 }
 
 // apply returns what becomes of the subtree below prefix, its first depth
 // bits, by sorted changes that all lie in it.
-func (e *edit) apply(n *node, prefix KeyHash, depth int, changes []change) (*node, error) {
+func (e *edit) apply(at ref, prefix KeyHash, depth int, changes []change) (ref, error) {
 	if len(changes) == 0 {
-		return n, nil
+		return at, nil
 	}
-	if !n.isBranch() {
-		return e.applyGroup(n, prefix, depth, changes)
+	if at == 0 || !e.nodes.at(at).isBranch() {
+		return e.applyGroup(at, prefix, depth, changes)
 	}
-	at := sort.Search(len(changes), func(i int) bool { return changes[i].kh.bit(depth) == 1 })
-	left, err := e.apply(n.left, prefix, depth+1, changes[:at])
+	kids := e.nodes.at(at).kids
+	cut := sort.Search(len(changes), func(i int) bool { return changes[i].kh.bit(depth) == 1 })
+	left, err := e.apply(kids[0], prefix, depth+1, changes[:cut])
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	right, err := e.apply(n.right, prefix.with(depth), depth+1, changes[at:])
+	right, err := e.apply(kids[1], prefix.with(depth), depth+1, changes[cut:])
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	if left == n.left && right == n.right {
-		return n, nil
+	if left == kids[0] && right == kids[1] {
+		return at, nil
 	}
 	return e.join(left, right, prefix, depth)
 }
 
-func (e *edit) applyGroup(n *node, prefix KeyHash, depth int, changes []change) (*node, error) {
-	entries, err := entriesOf(n, e.leaves, prefix, depth)
-	if err != nil {
-		return nil, err
+func (e *edit) applyGroup(at ref, prefix KeyHash, depth int, changes []change) (ref, error) {
+	var err error
+	if e.before, err = e.appendEntries(e.before[:0], at, prefix, depth); err != nil {
+		return 0, err
 	}
-	merged, differs := merge(entries, changes)
-	if !differs {
-		return n, nil
+	var differs bool
+	if e.merged, differs = merge(e.merged[:0], e.before, changes); !differs {
+		return at, nil
 	}
-	if n != nil {
-		e.stale = append(e.stale, n)
+	if at != 0 {
+		e.stale = append(e.stale, at)
 	}
-	return e.build(merged, depth), nil
+	return e.build(e.merged, depth), nil
 }
 
 // build makes the subtree of sorted entries that share depth bits. It copies
 // what it keeps of them.
-func (e *edit) build(entries []entry, depth int) *node {
+func (e *edit) build(entries []entry, depth int) ref {
 	if len(entries) == 0 {
-		return nil
+		return 0
 	}
-	if len(entries) <= groupSize {
-		group := newGroup(slices.Clone(entries), depth)
-		e.fresh = append(e.fresh, group)
-		return group
+	if len(entries) > groupSize {
+		left, right := split(entries, depth)
+		return e.branch(e.build(left, depth+1), e.build(right, depth+1))
 	}
-	left, right := split(entries, depth)
-	return newBranch(e.build(left, depth+1), e.build(right, depth+1))
+	r, n := e.newNode()
+	n.hash, n.leaves = subtreeHash(entries, depth), uint32(len(entries))
+	e.keep(n, entries)
+	e.fresh = append(e.fresh, r)
+	return r
+}
+
+func (e *edit) branch(left, right ref) ref {
+	r, n := e.newNode()
+	n.kids[0], n.kids[1] = left, right
+	for _, kid := range n.kids[:2] {
+		if kid != 0 {
+			k := e.nodes.at(kid)
+			k.refs++
+			n.leaves += k.leaves
+		}
+	}
+	n.hash = merkle.NodeHash(e.hashOf(left), e.hashOf(right))
+	e.fresh = append(e.fresh, r)
+	return r
 }
 
 // join makes the subtree over two; of few leaves it makes one group.
-func (e *edit) join(left, right *node, prefix KeyHash, depth int) (*node, error) {
-	if left.count()+right.count() > groupSize {
-		return newBranch(left, right), nil
+func (e *edit) join(left, right ref, prefix KeyHash, depth int) (ref, error) {
+	if e.count(left)+e.count(right) > groupSize {
+		return e.branch(left, right), nil
 	}
 	// A fresh child still holds its entries; another lies beside every
 	// write, so that the leaves before the writes are its leaves too.
-	entries, err := entriesOf(left, e.leaves, prefix, depth+1)
-	if err != nil {
-		return nil, err
+	var err error
+	if e.before, err = e.appendEntries(e.before[:0], left, prefix, depth+1); err != nil {
+		return 0, err
 	}
-	more, err := entriesOf(right, e.leaves, prefix.with(depth), depth+1)
-	if err != nil {
-		return nil, err
+	if e.before, err = e.appendEntries(e.before, right, prefix.with(depth), depth+1); err != nil {
+		return 0, err
 	}
-	for _, child := range []*node{left, right} {
-		if child != nil {
-			e.stale = append(e.stale, child)
+	for _, kid := range []ref{left, right} {
+		if kid != 0 {
+			e.stale = append(e.stale, kid)
 		}
 	}
-	return e.build(slices.Concat(entries, more), depth), nil
+	return e.build(e.before, depth), nil
 }
 
-// entriesOf returns a group's entries, from the cache or by a scan that is
-// checked against the group.
-func entriesOf(n *node, l Leaves, prefix KeyHash, depth int) ([]entry, error) {
-	if n == nil {
-		return nil, nil
+func (e *edit) count(r ref) uint32 {
+	if r == 0 {
+		return 0
 	}
-	if held := n.held.Load(); held != nil {
-		return *held, nil
+	return e.nodes.at(r).leaves
+}
+
+// appendEntries appends a group's entries, from the cache or by a scan.
+func (e *edit) appendEntries(to []entry, at ref, prefix KeyHash, depth int) ([]entry, error) {
+	if at == 0 {
+		return to, nil
 	}
-	entries := make([]entry, 0, n.leaves)
+	n := e.nodes.at(at)
+	if n.holds() {
+		return e.held(n, to), nil
+	}
+	return scanGroup(to, n, e.leaves, prefix, depth)
+}
+
+// scanGroup appends a group's entries by a scan that is checked against the group.
+func scanGroup(to []entry, n *node, l Leaves, prefix KeyHash, depth int) ([]entry, error) {
+	first := len(to)
 	err := scan(l, prefix, depth, func(en entry) error {
-		if len(entries) == int(n.leaves) {
+		if len(to)-first == int(n.leaves) {
 			return fmt.Errorf("%w: over %d below %x/%d", ErrLeaves, n.leaves, prefix[:(depth+7)/8], depth)
 		}
-		entries = append(entries, en)
+		to = append(to, en)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	if len(entries) != int(n.leaves) || subtreeHash(entries, depth) != n.hash {
+	if len(to)-first != int(n.leaves) || subtreeHash(to[first:], depth) != n.hash {
 		return nil, fmt.Errorf("%w: other hash below %x/%d", ErrLeaves, prefix[:(depth+7)/8], depth)
 	}
-	return entries, nil
+	return to, nil
 }
 
 // scan hashes the leaves below prefix, and refuses a store that gives others,

@@ -250,7 +250,7 @@ func TestManyKeys(t *testing.T) {
 			if tree.Root() != naive.Root() || tree.Len() != len(naive) {
 				t.Fatalf("cache %d, from %d: other root", cacheKeys, from)
 			}
-			checkCache(t, tree.cache)
+			checkArena(t, tree.arena)
 		}
 		built, err := Build(mem, Options{CacheKeys: cacheKeys})
 		if err != nil || built.Root() != tree.Root() {
@@ -292,7 +292,7 @@ func TestProveWhileUpdating(t *testing.T) {
 		mem.Apply(batch)
 	}
 	readers.Wait()
-	checkCache(t, tree.cache)
+	checkArena(t, tree.arena)
 }
 
 // benchTree is n keys in memory with their tree.

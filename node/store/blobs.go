@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,6 +73,9 @@ func OpenBlobs(dir string, log *slog.Logger, opts ...OpenOption) (*Blobs, error)
 	db, err := openBadger(dir, log, o, badger.Open, badger.DefaultOptions(dir).
 		WithDetectConflicts(true).
 		WithMemTableSize(24<<20). // a set of MaxSetBytes must fit 15 % of it
+		WithBaseTableSize(2<<20).
+		WithNumLevelZeroTables(6+rand.N(4)). // see OpenState
+		WithNumLevelZeroTablesStall(24).
 		WithIndexCacheSize(16<<20))
 	if err != nil {
 		return nil, err

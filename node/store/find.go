@@ -151,7 +151,7 @@ func (s *State) findIn(span uint64, bucket []byte, h merkle.Hash) (uint64, bool,
 
 // spans indexes the spans that a batch completed. Its own tiles are not stored
 // yet.
-func (w *writer) spans(before *State, size uint64, tiles []merkle.FullTile) {
+func (w *writer) spans(before *State, size uint64, tiles []merkle.FullTile) error {
 	fresh := func(n uint64, _ int) ([]byte, error) {
 		for _, t := range tiles {
 			if t.ID == (merkle.TileID{Index: n}) {
@@ -160,16 +160,18 @@ func (w *writer) spans(before *State, size uint64, tiles []merkle.FullTile) {
 		}
 		return before.hashRow(n, merkle.TileWidth)
 	}
-	for span := before.Size / spanLeaves; span < size/spanLeaves && w.err == nil; span++ {
-		w.span(span, fresh)
+	for span := before.Size / spanLeaves; span < size/spanLeaves; span++ {
+		if err := w.span(span, fresh); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
-func (w *writer) span(span uint64, row hashRow) {
+func (w *writer) span(span uint64, row hashRow) error {
 	buckets, err := indexSpan(span, row)
 	if err != nil {
-		w.err = err
-		return
+		return err
 	}
 	for i, b := range buckets {
 		if b == nil {
@@ -177,4 +179,5 @@ func (w *writer) span(span uint64, row hashRow) {
 		}
 		w.put(spanKey(span, byte(i)), b)
 	}
+	return nil
 }

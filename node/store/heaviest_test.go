@@ -10,8 +10,8 @@ import (
 	"github.com/akashi-ledger/akashi/ledger/rules"
 )
 
-// TestHeaviestBatch: whatever the rules let through fits one transaction. A batch
-// that does not would stop every node, and again after every start.
+// TestHeaviestBatch: whatever the rules let through is stored and read again. A batch
+// that is not would stop every node, and again after every start.
 func TestHeaviestBatch(t *testing.T) {
 	for what, valueBytes := range map[string]int{"many small values": 19, "some large ones": 27 << 10} {
 		for _, lag := range []uint64{0, idLag, eventLag} {
@@ -22,8 +22,19 @@ func TestHeaviestBatch(t *testing.T) {
 			if uint64(len(res.Leaves)) >= idLag {
 				t.Fatalf("%d leaves: two indexes may write a span at once", len(res.Leaves))
 			}
-			if _, err := f.l.commit(st, res, 1); err != nil {
-				t.Errorf("%s, lag %d: %v", what, lag, err)
+			next, err := f.l.commit(st, res, 1)
+			if err != nil {
+				t.Fatalf("%s, lag %d: %v", what, lag, err)
+			}
+			if f.count(prefixPart) < 2 {
+				t.Errorf("%s, lag %d: the heaviest batch fits one transaction", what, lag)
+			}
+			if err := f.l.db.Close(); err != nil {
+				t.Fatal(err)
+			}
+			f.open()
+			if got := f.l.State().End; got != next.End {
+				t.Errorf("%s, lag %d: opened at %v, want %v", what, lag, got, next.End)
 			}
 		}
 	}

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,14 +16,15 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// Keys of the ledger state. Every batch is one transaction at timestamp
-// height+1 (Badger's timestamps begin at 1).
+// Keys of the ledger state. Every batch is written at timestamp height+1 (Badger's
+// timestamps begin at 1).
 //
 //	r key-hash          register value (the state itself)
 //	k register-key      empty: keys of kinds that are listed (sensors, trees, erasures, filings)
 //	e first-index       leaves of one batch, as many as fit a segment; each with its length (uint16)
 //	t level index       full hash tile
 //	h height            End
+//	w height part parts empty: one transaction of a batch that took several (writer.go)
 //	d …                 where record ids are (places.go)
 //	v …                 where events of handles are (places.go)
 //	x span bucket       where leaf hashes are (find.go)
@@ -36,6 +36,7 @@ const (
 	prefixLeaves   = 'e'
 	prefixTile     = 't'
 	prefixEnd      = 'h'
+	prefixPart     = 'w'
 	prefixID       = 'd'
 	prefixEvent    = 'v'
 	prefixSpan     = 'x'
@@ -88,12 +89,14 @@ const layout = 2
 // any number read.
 //
 // Order of effects of Apply: rules, register tree, seal, log tree (all in
-// memory, on copies), then one Badger transaction, then the new state is shown
-// to readers. A crash before the transaction leaves the last batch; Raft then
-// delivers the entry again. The transaction is not synced: the Raft log is what
-// is durable. After a power failure the state may lack commits, at the end or (a
-// memtable that was rotated is not synced either) in the middle; load looks for
-// that, and the node derives a damaged state anew from the Raft log.
+// memory, on copies), then one Badger transaction or, where that would be too large,
+// several (writer.go), then the new state is shown to readers. A crash before the
+// last transaction leaves the last batch: what the others wrote is younger than
+// anything that is read, and is written again, the same, when Raft delivers the
+// entry again. The transactions are not synced: the Raft log is what is durable.
+// After a power failure the state may lack some, at the end or (a memtable that was
+// rotated is not synced either) in the middle; load looks for that, and the node
+// derives a damaged state anew from the Raft log.
 type Ledger struct {
 	db      *badger.DB
 	log     *slog.Logger
@@ -270,7 +273,7 @@ func (l *Ledger) Apply(raftIndex uint64, entry []byte) (*Batch, error) {
 	return &Batch{Result: res, End: next.End, Entry: entry}, nil
 }
 
-// commit derives the next state and stores it in one transaction.
+// commit derives the next state and stores it.
 func (l *Ledger) commit(st *State, res *rules.Result, raftIndex uint64) (*State, error) {
 	leaves := st.Leaves()
 	reg, err := st.reg.Update(leaves, res.Writes)
@@ -299,21 +302,19 @@ func (l *Ledger) commit(st *State, res *rules.Result, raftIndex uint64) (*State,
 	if err := checkFree(l.db.Opts().Dir, minFreeToApply); err != nil {
 		return nil, err // Badger would be killed by the system in the middle of a write
 	}
-	w := &writer{txn: l.db.NewTransactionAt(st.ts, true)}
-	defer w.txn.Discard()
+	w := new(writer)
 	w.register(res.Writes)
 	w.leaves(st.Size, all)
 	w.tiles(tiles)
-	w.spans(st, next.Size, tiles)
+	if err := w.spans(st, next.Size, tiles); err != nil {
+		return nil, err
+	}
 	ids, events := placesOf(st.Size, res)
 	idsStored, eventsStored := l.ids.add(w, next.Size, ids), l.events.add(w, next.Size, events)
 	w.forest(l.trees, h)
 	w.put(endKey(res.Height), canon.Must(&next.End))
 	w.put([]byte(keyApplied), canon.Must(&applied{Height: res.Height, RaftIndex: raftIndex, Layout: layout}))
-	if w.err != nil {
-		return nil, w.err
-	}
-	if err := w.txn.CommitAt(next.ts, nil); err != nil {
+	if err := w.commit(l.db, res.Height); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	l.raft = raftIndex
@@ -343,74 +344,6 @@ func (l *Ledger) CountFalseAdvances() uint64 { return l.falseAdvances.Load() }
 
 // Sync makes everything that was applied durable.
 func (l *Ledger) Sync() error { return l.db.Sync() }
-
-// A writer collects the writes of a batch and remembers the first error.
-type writer struct {
-	txn *badger.Txn
-	err error
-}
-
-func (w *writer) put(key, value []byte) {
-	if w.err == nil {
-		w.err = w.txn.SetEntry(badger.NewEntry(key, value))
-	}
-}
-
-func (w *writer) delete(key []byte) {
-	if w.err == nil {
-		w.err = w.txn.Delete(key)
-	}
-}
-
-func (w *writer) register(writes []register.Write) {
-	for _, wr := range writes {
-		kh := register.HashKey(wr.Key)
-		key := append([]byte{prefixRegister}, kh[:]...)
-		if wr.Value == nil {
-			w.delete(key)
-		} else {
-			w.put(key, wr.Value)
-		}
-		if listed(wr.Key) {
-			if k := append([]byte{prefixListed}, wr.Key...); wr.Value == nil {
-				w.delete(k)
-			} else {
-				w.put(k, []byte{})
-			}
-		}
-	}
-}
-
-// leaves stores a batch's leaves in segments of at most segmentBytes; a larger
-// leaf has one of its own.
-func (w *writer) leaves(first uint64, all [][]byte) {
-	var seg []byte
-	n := uint64(0)
-	flush := func() {
-		if n > 0 {
-			w.put(indexKey(prefixLeaves, first), seg)
-		}
-		first, n, seg = first+n, 0, nil
-	}
-	for _, leaf := range all {
-		if len(seg)+2+len(leaf) > segmentBytes {
-			flush()
-		}
-		if seg == nil {
-			seg = make([]byte, 0, max(segmentBytes, 2+len(leaf)))
-		}
-		seg = binary.BigEndian.AppendUint16(seg, uint16(len(leaf)))
-		seg = append(seg, leaf...)
-		n++
-	}
-	flush()
-}
-
-func (w *writer) tiles(tiles []merkle.FullTile) {
-	for _, t := range tiles {
-		w.put(tileKey(t.ID), t.Data)
-	}
-}
 
 // placesOf returns what a batch adds to the indexes of ids and of events.
 func placesOf(first uint64, res *rules.Result) (ids, events []place) {

@@ -93,10 +93,13 @@ func OpenState(dir string, log *slog.Logger, opts ...OpenOption) (*badger.DB, er
 	o := openOptionsOf(opts)
 	return openBadger(dir, log, o, badger.OpenManaged, badger.DefaultOptions(dir).
 		WithDetectConflicts(false).
-		// A transaction may take 15 % of the memtable, and 1 entry for 96 bytes of that: the heaviest
-		// batch with all that commits may leave pending. The table of a larger one outgrows the 28 MiB
-		// that its builder takes first; the next step is 60, and up to eight are kept for reuse.
-		WithMemTableSize(24<<20).
+		// Two or three memtables are in memory, and up to eight builders of tables, which are kept for
+		// reuse: the table of a memtable fits what a builder takes at first, twice the size of a table.
+		// A transaction may take 15 % of a memtable (writer.go), which is more than one value.
+		WithBaseTableSize(4<<20).
+		WithMemTableSize(7<<20).
+		WithNumLevelZeroTables(16+rand.N(8)). // not the same at every node: equal data would be merged everywhere at once
+		WithNumLevelZeroTablesStall(64).      // beyond this, writes wait for the merge
 		WithIndexCacheSize(32<<20))
 }
 
@@ -111,10 +114,7 @@ func openBadger(dir string, log *slog.Logger, o openOptions, open func(badger.Op
 		WithCompression(options.None).
 		WithBlockCacheSize(0). // see the comment above
 		WithNumMemtables(2).
-		WithNumCompactors(2). // each builds tables in memory
-		WithBaseTableSize(2 << 20).
-		WithNumLevelZeroTables(6 + rand.N(4)). // not the same at every node: equal data would be merged everywhere at once
-		WithNumLevelZeroTablesStall(24).       // beyond this, writes wait for the merge
+		WithNumCompactors(2).                  // each builds tables in memory
 		WithValueThreshold(MaxValueBytes + 1). // smaller ones stay inline
 		WithValueLogFileSize(16 << 20).        // stays empty
 		WithNumVersionsToKeep(1).              // managed mode: of those up to the discard timestamp

@@ -154,13 +154,13 @@ func TestPlacesDamaged(t *testing.T) {
 	}
 	for _, value := range [][]byte{nil, make([]byte, spotBytes+1)} {
 		st := h.l.State()
-		w := &writer{txn: h.l.db.NewTransactionAt(st.ts, true)}
+		w := new(writer)
 		if k := h.l.ids.bucketKey(0, placeKey{9}); value == nil {
 			w.delete(k)
 		} else {
 			w.put(k, value)
 		}
-		if err := errors.Join(w.err, w.txn.CommitAt(st.ts+1, nil)); err != nil {
+		if err := w.commit(h.l.db, st.Height+1); err != nil {
 			t.Fatal(err)
 		}
 		if _, _, err := st.IndexOf(record.ID{9}); !errors.Is(err, ErrDamaged) {
@@ -174,9 +174,9 @@ func TestLayout(t *testing.T) {
 	f := newFollow(t)
 	f.story(1)
 	st := f.l.State()
-	w := &writer{txn: f.l.db.NewTransactionAt(st.ts, true)}
+	w := new(writer)
 	w.put([]byte(keyApplied), canon.Must(&applied{Height: st.Height, RaftIndex: f.l.RaftIndex()}))
-	if err := errors.Join(w.err, w.txn.CommitAt(st.ts, nil), f.l.db.Close()); err != nil {
+	if err := errors.Join(w.commit(f.l.db, st.Height), f.l.db.Close()); err != nil {
 		t.Fatal(err)
 	}
 	db, err := OpenState(f.dir, quiet)

@@ -301,8 +301,8 @@ func (s *State) end(height uint64) (e *End, err error) {
 	return e, nil
 }
 
-// whole wants the end of every batch since genesis. A batch is one transaction, so
-// where its end is, all of it is.
+// whole wants the end of every batch since genesis, and of every batch that took
+// several transactions all of them.
 func (s *State) whole() error {
 	txn := s.ledger.db.NewTransactionAt(s.ts, false)
 	defer txn.Discard()
@@ -320,7 +320,7 @@ func (s *State) whole() error {
 	if next != s.Height+1 {
 		return fmt.Errorf("%w: batch %d is missing", ErrDamaged, next)
 	}
-	return nil
+	return wholeParts(txn)
 }
 
 // EndWith returns the end of the batch that holds a leaf.

@@ -23,6 +23,7 @@ type node struct {
 	leaves uint32                       // in the subtree
 	refs   uint32                       // branches and trees that have it
 	slot   int32                        // a group's place in the cache's ring
+	_      uint32                       // 64 bytes: one line of a processor's cache
 }
 
 const noSlot = -1

@@ -94,6 +94,7 @@ func TestForestLeaderChange(t *testing.T) {
 	if tree.Anchor != nil || tree.Owner != owner || tree.IntervalMs != 50 || tree.Display != "試験" || tree.CreatedMs == 0 {
 		t.Fatalf("%+v", tree)
 	}
+	c.settle() // else the other writer may not know the tree yet
 	var mu sync.Mutex
 	said := map[string]uint64{}
 	var wg sync.WaitGroup

@@ -54,6 +54,7 @@ type Node struct {
 
 	keys      *Keys
 	keysMu    sync.RWMutex
+	issuers   issuers
 	db        *badger.DB
 	ledger    *store.Ledger
 	blobs     *store.Blobs

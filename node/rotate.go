@@ -29,23 +29,18 @@ func (n *Node) recordKey() (sign.Key, bool) { return n.key(n.Settings.Member) }
 // has for it, and for a party that is not admitted yet the one that is ready. Who has
 // left has none.
 func (n *Node) key(issuer string) (sign.Key, bool) {
-	st := n.ledger.State()
-	p, err := rules.Load[rules.Party](st, rules.KeyParty(issuer))
-	there := true
-	if err == nil && p != nil && (p.Member || p.Active()) { // a party that ended may be admitted again
-		there, err = rules.Here(st, p)
-	}
+	p, err := n.issuers.of(n.ledger.State(), issuer)
 	if err != nil {
 		n.Log.Error("a party could not be read", "party", issuer, "err", err)
 		return sign.Key{}, false
 	}
-	if !there {
+	if p.left {
 		return sign.Key{}, false
 	}
 	n.keysMu.RLock()
 	defer n.keysMu.RUnlock()
-	if issuer == n.Settings.Member && p != nil {
-		return find(n.keys.Of(record.RoleRecord), p.Key)
+	if issuer == n.Settings.Member && p.known {
+		return find(n.keys.Of(record.RoleRecord), p.key)
 	}
 	k, ok := n.keys.Parties[issuer]
 	return k, ok

@@ -27,9 +27,10 @@ func (s *Server) follow(ctx context.Context) {
 	if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
 		s.Log.Error("authorization server: what erasures left is not looked for", "err", err)
 	}
+	var at place
 	for {
 		changed := s.Changed()
-		if err := s.catchUp(ctx); err != nil && ctx.Err() == nil {
+		if err := s.catchUp(ctx, &at); err != nil && ctx.Err() == nil {
 			s.Log.Warn("authorization server: the log is not followed", "err", err)
 		}
 		s.deliver(ctx)
@@ -48,24 +49,27 @@ const (
 	followAtOnce = 4096 // leaves
 )
 
-func (s *Server) catchUp(ctx context.Context) error {
+// A place is how far the log was followed. What lies between kept and next ended no
+// consent, so that a crash costs a second look at it and no more.
+type place struct {
+	known      bool
+	next, kept uint64 // log indices
+}
+
+func (s *Server) catchUp(ctx context.Context, at *place) error {
 	st := s.State()
 	if st == nil {
 		return nil
 	}
-	key := []byte(root + "f")
-	b, ok, err := s.Blobs.Get(key)
-	if err != nil {
-		return err
+	if !at.known {
+		if err := s.whereWeWere(at, st.Size); err != nil {
+			return err
+		}
 	}
-	from := st.Size // what was before the first start concerns no grant
-	if ok && len(b) == 8 {
-		from = binary.BigEndian.Uint64(b)
-	}
-	for ctx.Err() == nil && (from < st.Size || !ok) {
-		to := min(from+followAtOnce, st.Size)
+	for ctx.Err() == nil && at.next < st.Size {
+		to := min(at.next+followAtOnce, st.Size)
 		ended := map[sign.PublicKey]bool{}
-		err := st.Range(from, to, func(_ uint64, leaf []byte) error {
+		err := st.Range(at.next, to, func(_ uint64, leaf []byte) error {
 			if k, ends, err := endsUnder(leaf); err != nil || ends {
 				ended[k] = true
 				return err
@@ -80,17 +84,51 @@ func (s *Server) catchUp(ctx context.Context) error {
 				return err
 			}
 		}
-		from, ok = to, true
-		if err := s.Blobs.PutMany([]store.KV{{Key: key, Value: binary.BigEndian.AppendUint64(nil, from)}}); err != nil {
-			return err
+		at.next = to
+		if len(ended) > 0 || to-at.kept >= followAtOnce {
+			if err := s.keepPlace(at); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
+var placeKey = []byte(root + "f")
+
+// whereWeWere reads the place; at the first start it is the end of the log, since
+// what was before concerns no grant.
+func (s *Server) whereWeWere(at *place, size uint64) error {
+	b, ok, err := s.Blobs.Get(placeKey)
+	if err != nil {
+		return err
+	}
+	if ok && len(b) == 8 {
+		at.next = binary.BigEndian.Uint64(b)
+		at.known, at.kept = true, at.next
+		return nil
+	}
+	at.next = size
+	if err := s.keepPlace(at); err != nil {
+		return err
+	}
+	at.known = true
+	return nil
+}
+
+func (s *Server) keepPlace(at *place) error {
+	err := s.Blobs.PutMany([]store.KV{{Key: placeKey, Value: binary.BigEndian.AppendUint64(nil, at.next)}})
+	if err == nil {
+		at.kept = at.next
+	}
+	return err
+}
+
 // endsUnder returns the handle under which a leaf may end a consent.
 func endsUnder(leaf []byte) (k sign.PublicKey, ends bool, err error) {
-	if record.IsSeal(leaf) {
+	switch record.PeekKind(leaf) { // nearly all leaves are others, which are not decoded
+	case record.KindRevocation, record.KindStop, record.KindHandleMove, record.KindHandleClose:
+	default:
 		return k, false, nil
 	}
 	rec, err := record.Parse(leaf)

@@ -152,7 +152,7 @@ func appendEvent(b []byte, index uint64, leaf []byte, height, timeMs uint64, who
 	b = strconv.AppendUint(b, index, 10)
 	kind, issuer := record.KindSeal, ""
 	if !record.IsSeal(leaf) {
-		kind = record.KindOf(leaf)
+		kind = record.PeekKind(leaf)
 		if id, ok := record.PeekID(leaf); ok {
 			b = append(b, `,"id":"`...)
 			b = hex.AppendEncode(b, id[:])

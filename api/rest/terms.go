@@ -143,7 +143,7 @@ func (c *call) findTerms(hash record.Digest, t *rules.Terms) (*published, error)
 	}
 	var found *published
 	err = c.final.State.Range(end.First, end.Size, func(index uint64, leaf []byte) error {
-		if record.KindOf(leaf) != record.KindTerms {
+		if record.PeekKind(leaf) != record.KindTerms {
 			return nil
 		}
 		rec, err := record.Parse(leaf)

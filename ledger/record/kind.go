@@ -68,20 +68,6 @@ func KindNamed(name string) (Kind, bool) {
 	return 0, false
 }
 
-// KindOf reads the kind of a leaf without decoding it, 0 where it has none: a map,
-// 1: version, 2: kind in one or two bytes.
-func KindOf(leaf []byte) Kind {
-	switch {
-	case len(leaf) < 6 || leaf[3] != 2:
-		return 0
-	case leaf[4] < 24:
-		return Kind(leaf[4])
-	case leaf[4] == 24:
-		return Kind(leaf[5])
-	}
-	return 0
-}
-
 // newBody returns an empty body of the kind, nil where a leaf of that kind
 // cannot be submitted or is not known.
 func newBody(k Kind) Body {

@@ -16,7 +16,7 @@ func (s *State) KeyLeaf(ctx context.Context, index uint64, issuer string) (uint6
 	}
 	at := uint64(0) // genesis
 	err = s.Range(0, end.First, func(i uint64, leaf []byte) error {
-		if k := record.KindOf(leaf); k != record.KindKey && k != record.KindParty && k != record.KindMember {
+		if k := record.PeekKind(leaf); k != record.KindKey && k != record.KindParty && k != record.KindMember {
 			return ctx.Err()
 		}
 		rec, err := record.Parse(leaf)

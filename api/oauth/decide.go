@@ -125,10 +125,23 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, as *goidc.AuthnS
 		return goidc.StatusFailure, goidc.NewError("consent_required", "the person has to decide")
 	}
 	if r.Method == http.MethodPost && r.PathValue("callback") != "" {
-		return s.answer(w, r, as, a, who, token)
+		return s.answer(w, r, as, a, &visit{who, token})
 	}
-	s.showScreen(w, r, as, a, token, stands, http.StatusOK, "")
+	s.showScreen(w, r, as, a, &visit{who, token}, stands, said{status: http.StatusOK})
 	return goidc.StatusPending, nil
+}
+
+// A visit is who looks at a screen, by which cookie.
+type visit struct {
+	*session.Session
+	token string
+}
+
+// said is what a screen says of an answer that could not be taken.
+type said struct {
+	status  int
+	problem string      // key of a text, "" for none
+	code    record.Code // for the help desk, "" for none
 }
 
 // mustShowAgain reports whether the request wants a newer sign-in.
@@ -194,8 +207,8 @@ func methods(who *session.Session) []string {
 }
 
 // answer takes what a person decided on the screen.
-func (s *Server) answer(w http.ResponseWriter, r *http.Request, as *goidc.AuthnSession, a *ask, who *session.Session, token string) (goidc.Status, error) {
-	if !session.Posted(w, r, token) {
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, as *goidc.AuthnSession, a *ask, who *visit) (goidc.Status, error) {
+	if !session.Posted(w, r, who.token) {
 		s.problem(w, r, http.StatusForbidden, "error.form")
 		return goidc.StatusPending, nil
 	}
@@ -206,8 +219,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, as *goidc.AuthnS
 	}
 	hash := sha256.Sum256(sheet)
 	if r.PostForm.Get("screen") != hex.EncodeToString(hash[:]) {
-		s.again(w, r, as, a, who, token, "error.changed", http.StatusConflict)
-		return goidc.StatusPending, nil
+		return s.again(w, r, as, a, who, said{http.StatusConflict, "error.changed", ""})
 	}
 	if err := s.keepScreen(hash, sheet); err != nil {
 		return s.cannot(w, r, err)
@@ -225,27 +237,45 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, as *goidc.AuthnS
 			return s.cannot(w, r, err)
 		}
 		return goidc.StatusFailure, goidc.NewError(goidc.ErrorCodeAccessDenied, act)
-	case "give":
+	case "give", "prepare":
 	default:
 		s.problem(w, r, http.StatusBadRequest, "error.request")
 		return goidc.StatusPending, nil
 	}
 	choice, problem := a.choice(r.PostForm)
-	if problem != "" {
-		s.again(w, r, as, a, who, token, problem, http.StatusUnprocessableEntity)
-		return goidc.StatusPending, nil
+	if problem == "" {
+		choice.Person, choice.Screen, choice.Button, choice.Language = custody.Ref(who.Person), hash[:], lang.text("consent.give"), string(lang)
 	}
-	choice.Person, choice.Screen, choice.Button, choice.Language = custody.Ref(who.Person), hash[:], lang.text("consent.give"), string(lang)
+	if r.PostForm.Get("act") == "prepare" {
+		return s.prepared(w, r, confirmSecret(who.token, as.ID), choice, problem)
+	}
+	if problem != "" {
+		return s.again(w, r, as, a, who, said{http.StatusUnprocessableEntity, problem, ""})
+	}
 	call.Key += "/" + a.fingerprint(choice)
-	done, err := s.Desk.Consent(ctx, call, *choice)
+	return s.give(ctx, w, r, as, a, who, call, choice)
+}
+
+// give brings a choice into the ledger, confirmed by a passkey where the form has its
+// answer.
+func (s *Server) give(ctx context.Context, w http.ResponseWriter, r *http.Request, as *goidc.AuthnSession, a *ask, who *visit, call custody.Call, choice *custody.ConsentRequest) (goidc.Status, error) {
+	var err error
+	if answer := r.PostForm.Get("credential"); answer != "" {
+		choice.Passkey, err = s.endConfirming(confirmSecret(who.token, as.ID), who.Person, []byte(answer))
+	}
+	var done *custody.Done
+	if err == nil {
+		done, err = s.Desk.Consent(ctx, call, *choice)
+	}
 	if err == nil && !done.Final {
 		err = errNotYet
 	}
-	if codeOf(err) == record.CodeSensitive {
-		s.again(w, r, as, a, who, token, "error.sensitive", http.StatusUnprocessableEntity)
-		return goidc.StatusPending, nil
-	}
-	if err != nil {
+	switch code := passkeyCode(err); {
+	case code != "":
+		return s.again(w, r, as, a, who, said{http.StatusUnprocessableEntity, "error.passkey", code})
+	case codeOf(err) == record.CodeSensitive:
+		return s.again(w, r, as, a, who, said{http.StatusUnprocessableEntity, "error.sensitive", ""})
+	case err != nil:
 		return s.cannot(w, r, err)
 	}
 	for _, rec := range done.Records {
@@ -258,7 +288,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, as *goidc.AuthnS
 		return s.cannot(w, r, err)
 	}
 	a.Purposes = choice.Purposes
-	return s.grantTo(as, a, who, stands)
+	return s.grantTo(as, a, who.Session, stands)
 }
 
 var errNotYet = errors.New("not final yet")
@@ -310,13 +340,13 @@ func (a *ask) fingerprint(r *custody.ConsentRequest) string {
 }
 
 // again shows the screen once more, with what is to be done.
-func (s *Server) again(w http.ResponseWriter, r *http.Request, as *goidc.AuthnSession, a *ask, who *session.Session, token, problem string, status int) {
+func (s *Server) again(w http.ResponseWriter, r *http.Request, as *goidc.AuthnSession, a *ask, who *visit, what said) (goidc.Status, error) {
 	stands, err := s.Desk.ScopesNow(r.Context(), custody.Ref(who.Person), a.Service)
 	if err != nil {
-		s.cannot(w, r, err)
-		return
+		return s.cannot(w, r, err)
 	}
-	s.showScreen(w, r, as, a, token, stands, status, problem)
+	s.showScreen(w, r, as, a, who, stands, what)
+	return goidc.StatusPending, nil
 }
 
 // cannot shows why a decision could not be carried out; the authorization stays

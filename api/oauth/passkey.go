@@ -138,7 +138,7 @@ var errCeremony = errors.New("no such ceremony, or another key")
 
 // saveCeremony keeps a ceremony for the browser with a secret; takeCeremony gives it
 // back once.
-func (s *Server) saveCeremony(secret string, d *webauthn.SessionData) error {
+func (s *Server) saveCeremony(secret string, d any) error {
 	b, err := s.storage.sealed(d)
 	if err != nil {
 		return err
@@ -146,9 +146,9 @@ func (s *Server) saveCeremony(secret string, d *webauthn.SessionData) error {
 	return s.Blobs.PutMany([]store.KV{{Key: hashed("y", secret), Value: b, TTL: ceremonyLife}})
 }
 
-func (s *Server) takeCeremony(secret string) (*webauthn.SessionData, error) {
-	d, key := new(webauthn.SessionData), hashed("y", secret)
-	return d, s.Blobs.Update(func(tx *store.BlobTx) error {
+func (s *Server) takeCeremony(secret string, d any) error {
+	key := hashed("y", secret)
+	return s.Blobs.Update(func(tx *store.BlobTx) error {
 		b, ok, err := tx.Get(key)
 		if err != nil {
 			return err
@@ -184,7 +184,7 @@ func (s *Server) passkeyBegin(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		options, d, err = s.party.BeginRegistration(p, webauthn.WithExclusions(webauthn.Credentials(p.WebAuthnCredentials()).CredentialDescriptors()),
-			webauthn.WithConveyancePreference(protocol.PreferNoAttestation))
+			webauthn.WithConveyancePreference(protocol.PreferNoAttestation), webauthn.WithCredentialParameters(webauthn.CredentialParametersRecommendedL3()))
 	}
 	if err == nil {
 		err = s.saveCeremony(secret, d)
@@ -237,7 +237,8 @@ func (s *Server) passkeyEnd(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	d, err := s.takeCeremony(secret)
+	d := new(webauthn.SessionData)
+	err := s.takeCeremony(secret, d)
 	said := []byte(r.PostForm.Get("credential"))
 	m := session.Passkey
 	person := ""

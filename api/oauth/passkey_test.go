@@ -1,6 +1,7 @@
 package oauth_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -58,6 +59,34 @@ func TestPasskey(t *testing.T) {
 	fatal(t, err)
 	if len(all) != 1 || all[0].Methods[0].Method != session.Passkey {
 		t.Errorf("signed in: %+v", all)
+	}
+	confirmed(t, ctx, m, f)
+}
+
+// confirmed gives the consent that a screen asks for, in the browser: without a
+// finger on the authenticator nothing is given, with it the passkey's answer is in
+// the consent.
+func confirmed(t *testing.T, ctx context.Context, m *site, f *flow) {
+	t.Helper()
+	absent := func(absent bool) {
+		t.Helper()
+		browsertest.Run(t, ctx, chromedp.Evaluate[chromedp.Void](`navigator.credentials.get = `+map[bool]string{true: `() => Promise.reject(new DOMException("", "NotAllowedError"))`, false: `CredentialsContainer.prototype.get`}[absent]))
+	}
+	browsertest.Run(t, ctx, browsertest.Seen("#confirm-hint"))
+	absent(true)
+	browsertest.Run(t, ctx, browsertest.Click("button[value=give]"), browsertest.Seen("#confirm-without"))
+	browsertest.Accessible(t, ctx, "the consent screen when no passkey was used")
+	browsertest.Shot(t, ctx, "consent-passkey", 360, 1280)
+	if n := len(m.consented(t, "p01")); n != 0 {
+		t.Fatalf("%d consents without the passkey", n)
+	}
+	absent(false)
+	browsertest.Run(t, ctx, browsertest.Click("button[value=give]"))
+	wait(t, "the consents", func() bool { return len(m.consented(t, "p01")) > 0 })
+	for _, v := range m.consented(t, "p01") {
+		if v.Passkey != m.url {
+			t.Errorf("%+v", v)
+		}
 	}
 }
 

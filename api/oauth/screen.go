@@ -130,6 +130,8 @@ type screenPage struct {
 	Before  []before
 	Changes []string // keys of texts
 	Problem string   // key
+	Code    record.Code
+	Passkey bool // the person has one, to confirm with
 }
 
 // before is what a person chose earlier.
@@ -139,9 +141,12 @@ type before struct {
 	Items []record.Text
 }
 
-func (s *Server) showScreen(w http.ResponseWriter, r *http.Request, as *goidc.AuthnSession, a *ask, token string, stands []custody.ScopeNow, status int, problem string) {
-	p := screenPage{frame: s.frame(w, r), Form: session.FormToken(token), Problem: problem}
+func (s *Server) showScreen(w http.ResponseWriter, r *http.Request, as *goidc.AuthnSession, a *ask, who *visit, stands []custody.ScopeNow, what said) {
+	p := screenPage{frame: s.frame(w, r), Form: session.FormToken(who.token), Problem: what.problem, Code: what.code}
 	sheet, err := s.sheet(a, p.language)
+	if err == nil {
+		p.Passkey, err = s.canConfirm(who.Person)
+	}
 	if err != nil {
 		s.cannot(w, r, err)
 		return
@@ -171,7 +176,7 @@ func (s *Server) showScreen(w http.ResponseWriter, r *http.Request, as *goidc.Au
 	if to, err := url.Parse(as.RedirectURI); err == nil { // a browser holds the redirect after the form against the policy
 		w.Header().Set("Content-Security-Policy", policy(to.Scheme+"://"+to.Host))
 	}
-	s.show(w, status, "consent", p)
+	s.show(w, what.status, "consent", p)
 }
 
 // changes says what is new in the terms since the person last agreed.

@@ -27,6 +27,7 @@ type Desk interface {
 	Screen(ctx context.Context, service, version string) (*custody.Shown, error)
 	ScopesNow(ctx context.Context, ref custody.Ref, service string) ([]custody.ScopeNow, error)
 	Consent(ctx context.Context, c custody.Call, r custody.ConsentRequest) (*custody.Done, error)
+	Challenge(ctx context.Context, r custody.ConsentRequest) ([32]byte, *custody.Drawn, error)
 	Decline(ctx context.Context, c custody.Call, r custody.DeclineRequest) (*custody.Done, error)
 	Read(ctx context.Context, r custody.ProvideRequest) (*custody.ReadItems, error)
 	Find(ctx context.Context, kind, value string) (custody.Ref, bool, error)

@@ -20,7 +20,8 @@ var (
 	hintSensor   = Sentence{"センサーの登録と承認を確かめてください。", "Check the sensor's registration and approval."}
 	hintSecret   = Sentence{"本人に秘密(端末か回復用の QR)を持ってきてもらい、POST /v1/people の secret に入れて登録してから、もう一度送ってください。鍵を一つずつなら GET /v1/proofs/handle で示せます。",
 		"Have the person bring their secret (device or recovery QR), register it with POST /v1/people in secret, and ask again. One handle at a time, GET /v1/proofs/handle proves."}
-	hintProof = Sentence{"大きさと番号を /v1/status の確定済みの値以下にしてください。", "Use sizes and indices that are at most those of /v1/status."}
+	hintPasskey = Sentence{"本人に、同意画面でもう一度パスキーを使ってもらってください。使わずに同意することもできます。", "Have the person use the passkey on the consent screen once more; they can also agree without it."}
+	hintProof   = Sentence{"大きさと番号を /v1/status の確定済みの値以下にしてください。", "Use sizes and indices that are at most those of /v1/status."}
 )
 
 func row(status int, ja, en string, hint Sentence) entry {

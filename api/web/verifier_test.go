@@ -99,7 +99,7 @@ func jsCases(t testing.TB) []jsCase {
 		jsCase{Name: "empty", Policy: policy, Result: "unread", Step: "form"}, jsCase{Name: "picture", File: []byte("\x89PNG\r\n"), Policy: policy, Result: "unread"},
 		jsCase{Name: "no object", File: []byte("[]\n"), Policy: policy, Result: "unread"})
 	out = append(append(out, bundleCases(t, policy)...), epochCases(t)...)
-	out = append(append(out, evidenceCases(t, policy)...), chainCases(t)...)
+	out = append(append(append(out, evidenceCases(t, policy)...), chainCases(t)...), passkeyCases(t)...)
 	return append(append(out, witnessCases(t, file, policy)...), storyCases(t)...)
 }
 

@@ -138,6 +138,16 @@ func VerifyInclusion(leaf Hash, index, size uint64, path []Hash, root Hash) erro
 	return nil
 }
 
+// RootFrom returns the root to which a path leads from leaf number index in a tree
+// of that size (RFC 9162 §2.1.3.2). A refusal wraps [ErrProof].
+func RootFrom(leaf Hash, index, size uint64, path []Hash) (Hash, error) {
+	root, err := proof.RootFromInclusionProof(rfc6962.DefaultHasher, index, size, leaf[:], byteSlices(path))
+	if err != nil {
+		return Hash{}, fmt.Errorf("%w: leaf %d in tree of %d: %s", ErrProof, index, size, reason(err))
+	}
+	return Hash(root), nil
+}
+
 // VerifyConsistency checks that the tree of newSize leaves begins with the
 // tree of oldSize leaves (RFC 9162 §2.1.4.2). Unlike the RFC it also accepts
 // oldSize 0, with an empty path and the empty root. A refusal wraps [ErrProof].

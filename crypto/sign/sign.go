@@ -50,6 +50,7 @@ const (
 	DomainHold       Domain = "hold"       // a member keeps identities from being destroyed
 	DomainTree       Domain = "tree"       // leaves of a commitment tree
 	DomainUndeliver  Domain = "undeliver"  // a recipient refuses a hand-over
+	DomainPasskey    Domain = "passkey"    // consents that a passkey confirms: the hash is its challenge
 )
 
 // Sizes in bytes.

@@ -100,6 +100,9 @@ func (l *lines) consent(r *opened, f *facts, b *record.Consent) {
 	case "assisted":
 		l.add("鍵：あなたと、サービスの事業者が預かる控えの両方にあります", "Key: held by you, with a copy in the service's care")
 	}
+	if len(p.Evidence) > 0 {
+		l.add("確かめ方：パスキー（その署名は封じた部分にあります）", "Confirmed by: a passkey (its signature is in the sealed part)")
+	}
 	if p.Guardian != "" {
 		l.add("保護者が同意に加わりました", "A guardian took part")
 	}

@@ -45,6 +45,12 @@ func (r *opened) openPart(o *Opening) error {
 	return err
 }
 
+// confirmed reports whether an opened consent says that a passkey confirmed it.
+func (r *opened) confirmed() bool {
+	p, ok := r.part.(*record.ConsentPart)
+	return ok && len(p.Evidence) > 0
+}
+
 // itemsOf returns a record's commitment to item codes.
 func itemsOf(b record.Body) (record.Digest, bool) {
 	switch b := b.(type) {

@@ -62,6 +62,7 @@ type Verdict struct {
 	TimeMs     uint64        `json:"timeMs,omitempty"` // batch time of the record
 	StoryTime  bool          `json:"storyTime,omitempty"`
 	Human      Human         `json:"human"`
+	Passkey    string        `json:"passkey,omitempty"` // site at which a passkey confirmed the consent
 	Status     *Status       `json:"status,omitempty"`
 	Handles    []Standing    `json:"handles,omitempty"`    // of a handle or completeness proof
 	OwnHandles bool          `json:"ownHandles,omitempty"` // they follow from the person's secret; else handles as given

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/akashi-ledger/akashi/crypto/merkle"
+	"github.com/akashi-ledger/akashi/crypto/seal"
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/record"
 )
@@ -71,9 +72,10 @@ func (c *checking) content() (*Verdict, error) {
 		{"key", text("発行者の署名が正しい", "the issuer's signature verifies"), c.checkIssuer},
 		{"human", text("読める文は、記録そのものから導ける", "what people read follows from the record"), c.checkViews},
 		{"leaf", text("本人の鍵による署名が正しい", "the subject's signature verifies"), c.checkSubject},
+		{"evidence", text("パスキーが、本人の鍵の署名する内容に署名した", "a passkey signed what the subject's key signs"), c.checkEvidence},
 		{"status", text("状態の証明が正しい", "the proof of status holds"), c.checkStatus},
 	} {
-		if s.part == "status" && c.Status == nil {
+		if s.part == "status" && c.Status == nil || s.part == "evidence" && !c.confirmed() {
 			continue
 		}
 		if err := c.step(s.part, s.done, s.f); err != nil {
@@ -270,6 +272,16 @@ func (c *checking) checkSubject() error {
 	return nil
 }
 
+// checkEvidence verifies the passkey's answer by which the person confirmed.
+func (c *checking) checkEvidence() (err error) {
+	consent, ok := c.rec.Body.(*record.Consent)
+	if !ok {
+		return errors.New("only consents are confirmed by a passkey")
+	}
+	c.v.Passkey, err = consent.CheckEvidence(c.at.Origin, seal.Nonce(c.Opening.Nonce), c.part.(*record.ConsentPart))
+	return err
+}
+
 func (c *checking) checkStatus() (err error) {
 	c.v.Status, err = verifyStatus(c.file.Status, &c.opened, c.facts, c.at, c.policies)
 	return err
@@ -279,6 +291,10 @@ func (c *checking) checkStatus() (err error) {
 func (c *checking) leftOpen() {
 	if c.rec.Commitment != nil && c.Opening == nil {
 		c.notChecked("封じた部分は、この控えにありません", "the sealed part is not in this receipt")
+	}
+	if c.v.Passkey != "" {
+		c.notChecked("だれのパスキーか、"+c.v.Passkey+" が加盟企業のサイトかは、この控えだけでは分かりません",
+			"whose passkey it is, and that "+c.v.Passkey+" is the member's site, is not in this receipt")
 	}
 	if _, ok := itemsOf(c.rec.Body); ok && c.file.Items == nil {
 		c.notChecked("渡した項目は、この控えにありません", "the items handed over are not in this receipt")

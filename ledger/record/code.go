@@ -97,8 +97,14 @@ const (
 	CodeHandleUnknown    Code = "handle.unknown"
 	CodeHandleExists     Code = "handle.exists"
 	CodeHandleClosed     Code = "handle.closed"
-	CodeHandleService    Code = "handle.service" // the handle is for another service
-	CodeGrantStale       Code = "grant.stale"    // count or head is not the handle's: an old grant, or one raced
+	CodeHandleService    Code = "handle.service"    // the handle is for another service
+	CodePasskeyForm      Code = "passkey.malformed" // what a passkey signed cannot be read
+	CodePasskeyChallenge Code = "passkey.challenge" // it signed other consents than these
+	CodePasskeyOrigin    Code = "passkey.origin"    // at another site, or without knowing who was there
+	CodePasskeySignature Code = "passkey.signature" // the signature does not verify
+	CodePasskeyPerson    Code = "passkey.person"    // it is none of this person's passkeys
+	CodePasskeyCounter   Code = "passkey.counter"   // its counter went back: a copy of the passkey, or an old answer
+	CodeGrantStale       Code = "grant.stale"       // count or head is not the handle's: an old grant, or one raced
 	CodeIntentUnknown    Code = "intent.unknown"
 	CodeIntentItems      Code = "intent.items" // receiving record repeats other items
 	CodeIntentDeadline   Code = "intent.deadline"

@@ -24,7 +24,7 @@ type ConsentPart struct {
 	Language string   `cbor:"5,keyasint,omitempty" json:"language,omitempty"`   // of the screen
 	Guardian string   `cbor:"6,keyasint,omitempty" json:"guardian,omitempty"`   // who took part for a child
 	Keys     string   `cbor:"7,keyasint,omitempty" json:"keys,omitempty"`       // own, or assisted: who holds K_s
-	Evidence []byte   `cbor:"8,keyasint,omitempty" json:"evidence,omitempty"`   // such as a passkey's assertion
+	Evidence []byte   `cbor:"8,keyasint,omitempty" json:"evidence,omitempty"`   // canonical bytes of Evidence: a passkey confirmed the consent
 	Foreign  bool     `cbor:"9,keyasint,omitempty" json:"foreign,omitempty"`    // the country's information was shown
 	Clear    bool     `cbor:"10,keyasint,omitempty" json:"sensitive,omitempty"` // explicit for sensitive items
 	Screen   []byte   `cbor:"11,keyasint,omitempty" json:"screen,omitempty"`    // SHA-256 of the bytes of the screen that was shown

@@ -11,6 +11,7 @@ import (
 
 	"github.com/akashi-ledger/akashi/crypto/canon"
 	"github.com/akashi-ledger/akashi/crypto/merkle"
+	"github.com/akashi-ledger/akashi/crypto/seal"
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
@@ -80,24 +81,13 @@ func (d *Desk) consent(ctx context.Context, c Call, suffix string, body [32]byte
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := d.service(st, r.Service)
-	if err != nil {
-		return nil, nil, err
-	}
 	q, release, err := d.use(r.Person)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer release()
-	i := slices.IndexFunc(s.Terms, func(t rules.TermsOrigin) bool { return t.Version == r.Version })
-	if i < 0 {
-		return nil, nil, record.Refuse(record.CodeTermsNotEffective, "version %s of %s is not published", r.Version, s.ID)
-	}
-	choice := &choice{ConsentRequest: r, hash: s.Terms[i].Hash, number: uint32(i + 1)}
-	if choice.screen, _, err = d.screen(st, choice.hash); err != nil {
-		return nil, nil, err
-	}
-	if err := d.checkChoice(st, s, q, choice); err != nil {
+	s, choice, err := d.chosen(st, q, r)
+	if err != nil {
 		return nil, nil, err
 	}
 	p, err := d.grants(st, s, q, choice)
@@ -106,6 +96,23 @@ func (d *Desk) consent(ctx context.Context, c Call, suffix string, body [32]byte
 	}
 	p.suffix, p.body = suffix, body
 	return d.post(ctx, c, *p)
+}
+
+// chosen holds a request against the screen that it is about.
+func (d *Desk) chosen(st *store.State, q *person, r ConsentRequest) (*rules.Service, *choice, error) {
+	s, err := d.service(st, r.Service)
+	if err != nil {
+		return nil, nil, err
+	}
+	i := slices.IndexFunc(s.Terms, func(t rules.TermsOrigin) bool { return t.Version == r.Version })
+	if i < 0 {
+		return nil, nil, record.Refuse(record.CodeTermsNotEffective, "version %s of %s is not published", r.Version, s.ID)
+	}
+	c := &choice{ConsentRequest: r, hash: s.Terms[i].Hash, number: uint32(i + 1)}
+	if c.screen, _, err = d.screen(st, c.hash); err != nil {
+		return nil, nil, err
+	}
+	return s, c, d.checkChoice(st, s, q, c)
 }
 
 // A choice is a consent request held against its screen.
@@ -285,15 +292,15 @@ func (d *Desk) grants(st *store.State, s *rules.Service, q *person, c *choice) (
 	if err := d.put(d.fresh1([]vaultEntry{handleEntry(h.key.Public(), q.ref, s.ID)})...); err != nil {
 		return nil, err
 	}
-	var count uint64
-	var head record.Digest
-	if h.state != nil {
-		count, head = h.state.Consents, h.state.ConsentHead
+	drafts, err := d.confirmed(h, c, own)
+	if err != nil {
+		return nil, err
 	}
+	head := drafts[0].Consent.Head
 	p := &posting{issuer: s.Owner, purposes: c.Purposes}
-	for i, n := range c.scopes {
-		part := c.part(&c.screen.Scopes[n], d.nowMs(), own)
-		rec, open := grant(h.key, d.Origin, s.Owner, part, &record.Consent{Terms: c.hash, Scope: uint8(n), Expiry: c.expiry[i], Count: count, Head: head})
+	for i := range drafts {
+		drafts[i].Consent.Head = head
+		rec, open := grant(h.key, d.Origin, s.Owner, &drafts[i])
 		kv, err := d.keepOpenings(classes[0], rec.ID, &openings{Kind: rec.Kind, Part: open})
 		if err != nil {
 			return nil, err
@@ -302,10 +309,26 @@ func (d *Desk) grants(st *store.State, s *rules.Service, q *person, c *choice) (
 		if err != nil {
 			return nil, err
 		}
-		count, head = count+1, rules.Chain(head, record.Digest(merkle.LeafHash(leaf)))
+		head = rules.Chain(head, record.Digest(merkle.LeafHash(leaf)))
 		p.records, p.keep = append(p.records, rec), append(p.keep, kv)
 	}
 	return p, nil
+}
+
+// drafts are the consents of a choice as the handle's key will sign them, over what
+// is drawn for them.
+func (c *choice) drafts(h *handle, own bool, drawn *Drawn) []record.Draft {
+	var count uint64
+	var head record.Digest
+	if h.state != nil {
+		count, head = h.state.Consents, h.state.ConsentHead
+	}
+	out := make([]record.Draft, len(c.scopes))
+	for i, n := range c.scopes {
+		out[i] = record.Draft{Part: *c.part(&c.screen.Scopes[n], drawn.TimeMs, own), Nonce: drawn.Nonces[i],
+			Consent: record.Consent{Handle: h.key.Public(), Terms: c.hash, Scope: uint8(n), Expiry: c.expiry[i], Count: count + uint64(i), Head: head}}
+	}
+	return out
 }
 
 func (c *choice) part(sc *record.Scope, nowMs uint64, own bool) *record.ConsentPart {
@@ -323,11 +346,11 @@ func (c *choice) part(sc *record.Scope, nowMs uint64, own bool) *record.ConsentP
 }
 
 // grant signs one consent.
-func grant(k sign.Key, origin, issuer string, part *record.ConsentPart, g *record.Consent) (*record.Record, record.Opening) {
-	open, commitment := commit(part)
-	g.Handle = k.Public()
-	g.Sig = k.Sign(sign.DomainConsent, origin, g.Statement(commitment))
-	return &record.Record{Kind: record.KindConsent, ID: newID(), Issuer: issuer, Body: g, Commitment: &commitment}, open
+func grant(k sign.Key, origin, issuer string, g *record.Draft) (*record.Record, record.Opening) {
+	open := record.Opening{Nonce: g.Nonce, Part: canon.Must(&g.Part)}
+	commitment := record.Digest(seal.Commit(open.Nonce, open.Part))
+	g.Consent.Sig = k.Sign(sign.DomainConsent, origin, g.Consent.Statement(commitment))
+	return &record.Record{Kind: record.KindConsent, ID: newID(), Issuer: issuer, Body: &g.Consent, Commitment: &commitment}, open
 }
 
 // Withdraw turns scopes off: by revocations that the handle signs, or by stops

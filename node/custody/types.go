@@ -89,6 +89,16 @@ type ConsentRequest struct {
 
 	// Chosen are the items for each purpose, where they differ: Items is then empty.
 	Chosen map[string][]string `json:"chosen,omitempty"`
+
+	// Passkey confirms the consents, where the person has one. It is no part of what
+	// makes a repeated request the same: an authenticator never answers twice alike.
+	Passkey *Confirmation `json:"-"`
+}
+
+// A Confirmation is a passkey's answer to the challenge of a Drawn.
+type Confirmation struct {
+	Drawn
+	sign.Assertion
 }
 
 // DeclineRequest is a person who saw a screen and did not agree.

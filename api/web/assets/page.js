@@ -73,7 +73,7 @@ const draw = {
     step("signed", "ok", t("signed.ok", { n }), el("p", "", t("signed.p", { m: v.members.length, k: v.k })), asOf, chips(v.members));
   },
   state(v) {
-    const lines = [t("state.p", { name: pick(v.issuer) }), v.personSigned && t("state.person")];
+    const lines = [t("state.p", { name: pick(v.issuer) }), v.personSigned && t("state.person"), v.passkey && t("state.passkey", { site: v.passkey })];
     if (v.status) lines.push(t("state.status", { time: pick(v.status.asOf), state: t("state." + v.status.state) }));
     step("state", "ok", t("state.ok"), el("p", "", lines.filter(Boolean).join(lang === "en" ? " " : "")));
   },
@@ -120,6 +120,7 @@ const shipped = [...document.querySelectorAll("#nc>li")];
 function notChecked(v) {
   const more = [];
   if (v.form === "receipt") {
+    if (v.passkey) more.push(t("nc.passkey", { site: v.passkey }));
     if (!v.hasStatus) more.push(t("nc.status"));
     more.push(v.opened && v.itemsOpen ? t("nc.truth") : t("nc.sealed"));
   } else {
@@ -277,6 +278,7 @@ function sameWords(lines) {
 function verifyPage(form) {
   import("./complete.js"); // now, since this page goes on working without a network
   import("./evidence.js");
+  import("./passkey.js");
   import("./rows.js");
   const chained = import("./chain.js");
   const file = $("#file");

@@ -44,7 +44,7 @@ export const screenOf = as("1 service, 2 version, 5 withdrawal, 6 retention", { 
 
 // The kinds that a person has receipts of: name, body, sealed part.
 const KINDS = new Map([
-  [8, ["consent", as("1 handle, 2 terms, 3 scope, 4 expiry, 5 count, 6 head, 7 sig"), as("1 items, 2 person, 3 timeMs, 4 button, 5 language, 6 guardian, 7 keys")]],
+  [8, ["consent", as("1 handle, 2 terms, 3 scope, 4 expiry, 5 count, 6 head, 7 sig"), as("1 items, 2 person, 3 timeMs, 4 button, 5 language, 6 guardian, 7 keys, 8 evidence")]],
   [9, ["revocation", as("1 handle, 2 terms, 3 scope, 4 sig"), note]],
   [10, ["stop", as("1 handle, 2 terms, 3 scope"), note]],
   [11, ["handle.open", as("1 handle, 2 for"), note]],

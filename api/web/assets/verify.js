@@ -155,8 +155,13 @@ async function state(c) {
   });
   await blame("payload", () => need(JSON.stringify(payload(c.rec, facts)) === JSON.stringify(f.source.payload), "it does not follow from the record"));
   await blame("leaf", () => subjectSigned(c));
+  if (c.rec.part?.evidence?.length)
+    c.passkey = await blame("evidence", async () => {
+      const { checkEvidence } = await import("./passkey.js"); // few receipts need it
+      return checkEvidence(c.rec, f.opening.nonce, f.opening.part, c.note.origin);
+    });
   if (f.status) c.status = await blame("status", () => statusOf(c));
-  return { issuer: facts.issuer.name, personSigned: ["consent", "revocation", "handle.move"].includes(c.rec.kind), status: c.status };
+  return { issuer: facts.issuer.name, personSigned: ["consent", "revocation", "handle.move"].includes(c.rec.kind), passkey: c.passkey, status: c.status };
 }
 
 // issuerSigned checks the signature over the submission, under the key that
@@ -311,4 +316,5 @@ const about = (c) => ({
   story: c.facts?.policy.storyTime === true,
   timeMs: c.note?.timeMs,
   ownHandles: c.ownHandles === true,
+  passkey: c.passkey,
 });

@@ -107,6 +107,7 @@ export class Lines {
     this.howToStop(r, f);
     if (r.part?.keys === "own") this.add("鍵：あなたが持っています", "Key: held by you");
     if (r.part?.keys === "assisted") this.add("鍵：あなたと、サービスの事業者が預かる控えの両方にあります", "Key: held by you, with a copy in the service's care");
+    if (r.part?.evidence?.length) this.add("確かめ方：パスキー（その署名は封じた部分にあります）", "Confirmed by: a passkey (its signature is in the sealed part)");
     if (r.part?.guardian) this.add("保護者が同意に加わりました", "A guardian took part");
   }
 

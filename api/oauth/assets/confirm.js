@@ -1,0 +1,38 @@
+// Confirming a consent with a passkey. Without this module, or where the browser has
+// no passkeys, the form is sent as it is.
+const form = document.getElementById("decide");
+const give = document.querySelector('button[name=act][value=give]');
+const key = globalThis.PublicKeyCredential;
+if (key?.parseRequestOptionsFromJSON) {
+  const not = document.getElementById("confirm-not");
+  let ready = false;
+  const send = () => {
+    ready = true;
+    form.requestSubmit(give);
+  };
+  document.getElementById("confirm").hidden = false;
+  document.getElementById("confirm-without").addEventListener("click", send);
+  form.addEventListener("submit", async (e) => {
+    if (ready || e.submitter !== give) return;
+    e.preventDefault();
+    not.hidden = true;
+    const body = new URLSearchParams(new FormData(form));
+    body.set("act", "prepare");
+    let options;
+    try {
+      options = (await (await fetch(form.action, { method: "POST", body })).json()).publicKey;
+    } catch {
+      return send(); // the page that the form leads to says what is wrong
+    }
+    try {
+      const said = await navigator.credentials.get({ publicKey: key.parseRequestOptionsFromJSON(options) });
+      const field = document.createElement("input");
+      Object.assign(field, { type: "hidden", name: "credential", value: JSON.stringify(said.toJSON()) });
+      form.append(field);
+    } catch {
+      not.hidden = false;
+      return not.focus();
+    }
+    send();
+  });
+}

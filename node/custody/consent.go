@@ -245,17 +245,17 @@ func expiryOf(sc *record.Scope, until string, nowMs uint64) (uint32, error) {
 // that was named at registration, else any.
 func (d *Desk) checkGuardian(q *person, guardian Ref) error {
 	var born, named string
-	for _, c := range d.classesOf(q, "c/") {
-		sh, err := d.readSheet(c)
-		if err != nil {
-			return err
-		}
+	err := d.eachSheet(q, "c/", func(_ *class, sh *sheet) error {
 		if v, ok := sh.value(itemBirthDate); ok && born == "" {
 			born = v
 		}
 		if sh.Guardian != "" {
 			named = sh.Guardian
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	t, err := time.ParseInLocation(time.DateOnly, born, record.JST)
 	if err != nil || d.Now().Compare(birthday(t, adultAt)) >= 0 {

@@ -15,6 +15,8 @@ import (
 // knows it, whatever else is lost:
 //
 //	d/SERVICE/PERIOD/DEADLINE/RANDOM  one dataset: content, until DEADLINE (Unix milliseconds)
+//	c/SERVICE@HOLDER/PERIOD/DEADLINE  content that HOLDER received (received.go), until DEADLINE
+//	s/SENSOR/DAY/PERIOD/DEADLINE      readings of a day (sensor_keep.go), until DEADLINE
 //	r/2026-12                         records of a month, until the month's last legal deadline,
 //	                                  or that of a bulk record (bulk.go) with records in it
 //
@@ -44,6 +46,16 @@ func deadlineOf(name string) uint64 {
 			ms, _ := strconv.ParseUint(parts[2], 10, 63)
 			return ms
 		}
+	case "c":
+		if parts := strings.Split(rest, "/"); len(parts) == 3 {
+			ms, _ := strconv.ParseUint(parts[2], 10, 63)
+			return ms
+		}
+	case "s":
+		if parts := strings.Split(rest, "/"); len(parts) == 4 {
+			ms, _ := strconv.ParseUint(parts[3], 10, 63)
+			return ms
+		}
 	case "r":
 		if _, err := time.Parse("2006-01", rest); err == nil {
 			return record.DayEndMs(monthEnds(rest))
@@ -52,16 +64,23 @@ func deadlineOf(name string) uint64 {
 	return 0
 }
 
-// datedParts returns the service and the period of a dataset's class.
+// datedParts returns the service and the period of a dataset's class, or of one of
+// what was received.
 func datedParts(name string) (service, period string) {
 	parts := strings.Split(name, "/")
-	if len(parts) != 5 {
-		return "", ""
+	switch {
+	case len(parts) == 5 && parts[0] == "d":
+		return parts[1], parts[2]
+	case len(parts) == 4 && parts[0] == "c":
+		service, _, _ = strings.Cut(parts[1], "@")
+		return service, parts[2]
 	}
-	return parts[1], parts[2]
+	return "", ""
 }
 
 func isDataset(name string) bool { return strings.HasPrefix(name, "d/") }
+
+func isRecords(name string) bool { return strings.HasPrefix(name, "r/") }
 
 // deadlineMs is when a class dies unless it is held; 0 where only on demand.
 func (c *class) deadlineMs() uint64 { return deadlineOf(c.name) }
@@ -104,23 +123,9 @@ func (d *Desk) keepFor(st *store.State, s *rules.Service, items []string, asked 
 	if err != nil {
 		return "", 0, err
 	}
-	for _, item := range items {
-		limit := terms
-		if v, err := rules.Load[rules.Value](st, rules.KeyParameter("retention-"+item)); err != nil {
-			return "", 0, err
-		} else if v != nil {
-			limit = v.V
-		}
-		if limit == "" {
-			continue
-		}
-		end, err := periodEnd(limit, now)
-		if err != nil {
-			return "", 0, err
-		}
-		if untilMs == 0 || end < untilMs {
-			word, untilMs = limit, end
-		}
+	word, untilMs, err = d.longest(st, terms, items, now)
+	if err != nil {
+		return "", 0, err
 	}
 	if asked != "" {
 		end, err := periodEnd(asked, now)
@@ -134,6 +139,30 @@ func (d *Desk) keepFor(st *store.State, s *rules.Service, items []string, asked 
 	}
 	if untilMs == 0 {
 		return "", 0, record.Refuse(CodeMalformed, "neither terms nor a parameter nor the request says how long")
+	}
+	return word, untilMs, nil
+}
+
+// longest returns how long items may be kept at most, each as long as its parameter
+// or else the terms say; 0 where nothing says it.
+func (d *Desk) longest(st *store.State, terms string, items []string, nowMs uint64) (word string, untilMs uint64, err error) {
+	for _, item := range items {
+		limit := terms
+		if v, err := rules.Load[rules.Value](st, rules.KeyParameter("retention-"+item)); err != nil {
+			return "", 0, err
+		} else if v != nil {
+			limit = v.V
+		}
+		if limit == "" {
+			continue
+		}
+		end, err := periodEnd(limit, nowMs)
+		if err != nil {
+			return "", 0, err
+		}
+		if untilMs == 0 || end < untilMs {
+			word, untilMs = limit, end
+		}
 	}
 	return word, untilMs, nil
 }

@@ -48,8 +48,8 @@ func (d *Desk) Dates(ctx context.Context, ref Ref) (*Dates, error) {
 	out := &Dates{Person: ref, Content: []ContentDate{}, Records: []RecordDate{}}
 	for _, c := range d.contentOf(q, "") {
 		v := ContentDate{Until: instant(c.deadlineMs()), HeldUntil: d.heldUntil(c)}
-		if v.Service, v.Holder = c.of(); isDataset(c.name) {
-			_, v.Retention = datedParts(c.name)
+		v.Service, v.Holder = c.of()
+		if _, v.Retention = datedParts(c.name); isDataset(c.name) {
 			v.Dataset = hex.EncodeToString(c.number[:])
 		}
 		if v.Holder == "" {

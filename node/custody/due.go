@@ -14,7 +14,7 @@ import (
 // deadline: in which buckets some come to their end, and when. people.mu guards it.
 type dated struct {
 	months  map[uint64][]uint16 // by end: few ends, many classes
-	queue   lookQueue           // datasets, and whatever is to be looked at again
+	queue   lookQueue           // datasets, what was received, and whatever is to be looked at again
 	leaving map[[16]byte]bool   // classes whose destruction is under way
 }
 
@@ -49,10 +49,10 @@ func newDated() dated {
 func (x *dated) add(name string, bucket uint16) {
 	switch end := deadlineOf(name); {
 	case end == 0:
-	case isDataset(name):
-		x.look(end, bucket)
-	default:
+	case isRecords(name):
 		x.months[end] = append(x.months[end], bucket)
+	default:
+		x.look(end, bucket)
 	}
 }
 
@@ -147,7 +147,7 @@ func (d *Desk) dueIn(bucket uint16, nowMs uint64) (out []*class, err error) {
 	return out, err
 }
 
-// readPersonal reads a class that is or was a person's.
+// readPersonal reads a class that is or was a person's, or is a sensor's.
 func readPersonal(at string, value []byte) (*class, error) {
 	c, err := readClass(at, value)
 	if err != nil {
@@ -192,6 +192,8 @@ func (d *Desk) stay(classes ...*class) {
 		delete(p.dated.leaving, c.id)
 		if s, there := p.classes[c.id]; there {
 			p.dated.look(c.deadlineMs(), s.bucket)
+		} else if p.looseBy[c.id] != nil {
+			p.dated.look(c.deadlineMs(), uint16(p.vault.BucketOf(c.at)))
 		}
 	}
 }

@@ -43,7 +43,8 @@ func (c *class) of() (service, holder string) {
 		service, _ = datedParts(c.name)
 		return service, ""
 	}
-	service, holder, _ = strings.Cut(c.name[2:], "@")
+	name, _, _ := strings.Cut(c.name[2:], "/")
+	service, holder, _ = strings.Cut(name, "@")
 	return service, holder
 }
 

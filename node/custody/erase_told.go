@@ -130,7 +130,9 @@ func (d *Desk) addTold(p *erasurePlan, told []sign.PublicKey) error {
 			return err
 		}
 		for _, c := range held {
-			if n := record.KeyNumber(c.number); !slices.Contains(numbers, n) {
+			n := record.KeyNumber(c.number)
+			numbers = slices.DeleteFunc(numbers, func(o record.KeyNumber) bool { return o == n })
+			if !d.leaves(c.id) { // else it is recorded already
 				numbers = append(numbers, n)
 			}
 		}
@@ -215,8 +217,10 @@ func (d *Desk) toldClasses(handles []sign.PublicKey, holders []string) ([]*class
 			continue
 		}
 		for _, holder := range holders {
-			if c := d.classOf(q, "c/"+known.For+"@"+holder); c != nil && !slices.Contains(out, c) {
-				out = append(out, c)
+			for _, c := range d.receivedBy(q, known.For, holder) {
+				if !slices.Contains(out, c) {
+					out = append(out, c)
+				}
 			}
 		}
 	}

@@ -226,7 +226,7 @@ func (d *Desk) covered(q *person, r *HoldRequest) ([]*class, error) {
 		number, group := hex.EncodeToString(c.number[:]), c.name[2:]
 		if r.Kind == HoldDisclosure {
 			var holder string
-			if group, holder = c.of(); holder != "" { // what was received is erased with its provider's
+			if group, holder = c.of(); holder != "" && c.deadlineMs() == 0 { // it is erased with its provider's, and never by itself
 				continue
 			}
 		}

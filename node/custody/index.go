@@ -31,7 +31,7 @@ import (
 //	z/CLASS/2026-12      record class of somebody who was erased
 //	w/INTENT/one, …/box  one-time key of a parcel, class of its openings
 //	e/ERASURE/a, …/b     classes of an erasure under way
-//	s/SENSOR/2026-12     class of a sensor's readings
+//	s/SENSOR/…           class of a sensor's readings (sensor_keep.go)
 const macEntry = "desk/mac"
 
 // people is what the desk knows of its vault without reading it: how many people
@@ -119,6 +119,7 @@ func (p *people) note(bucket int, id string, value []byte) error {
 		}
 		_, c.name, _ = strings.Cut(rest, "/")
 		p.loose[id], p.looseBy[c.id] = c, c
+		p.dated.add(nameOf(id), uint16(bucket))
 	}
 	return nil
 }
@@ -142,8 +143,8 @@ func (p *people) place(s spot, name string, value []byte) error {
 	return nil
 }
 
-// nameOf returns the name of the class of a person that an entry holds, "" where
-// it holds none.
+// nameOf returns the name of the class that an entry holds, of a person or of a
+// sensor, "" where it holds none.
 func nameOf(id string) string {
 	kind, rest, _ := strings.Cut(id, "/")
 	_, what, _ := strings.Cut(rest, "/")
@@ -152,6 +153,9 @@ func nameOf(id string) string {
 	}
 	if kind == "p" && isClass(what) {
 		return what
+	}
+	if kind == "s" {
+		return id
 	}
 	return ""
 }

@@ -374,6 +374,7 @@ type HeldClass struct {
 	Holder   string     `json:"holder"` // the party that holds them
 	Guardian Ref        `json:"guardian,omitempty"`
 	Items    []HeldItem `json:"items"`
+	Until    *time.Time `json:"until,omitempty"` // of what was received: from then on it is not read
 }
 
 // HeldItem is one item.
@@ -409,20 +410,18 @@ func (d *Desk) Disclose(_ context.Context, ref Ref) (*Disclosure, error) {
 			return nil, err
 		}
 	}
-	for _, c := range d.classesOf(q, "c/") {
-		sh, err := d.readSheet(c)
-		if err != nil {
-			return nil, err
-		}
-		h := HeldClass{Guardian: Ref(sh.Guardian), Items: heldItems(sh)}
-		var received bool
-		h.Service, h.Holder, received = strings.Cut(c.name[2:], "@")
-		if s, err := d.service(st, h.Service); err != nil {
-			return nil, err
-		} else if !received {
+	err = d.eachSheet(q, "c/", func(c *class, sh *sheet) error {
+		h := HeldClass{Guardian: Ref(sh.Guardian), Items: heldItems(sh), Until: instant(c.deadlineMs())}
+		h.Service, h.Holder = c.of()
+		s, err := d.service(st, h.Service)
+		if err == nil && h.Holder == "" {
 			h.Holder = s.Owner
 		}
 		out.Classes = append(out.Classes, h)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	if out.Datasets, err = d.readableDatasets(q); err != nil {
 		return nil, err

@@ -332,29 +332,28 @@ func (d *Desk) sheetsFor(st *store.State, h *handOver) ([]*sheet, error) {
 		return []*sheet{s}, err
 	}
 	first := contentName(h.service.ID, h.from, h.service.Owner)
-	classes := []*class{d.classOf(h.person, first)}
-	if received := receivedName(h.service.ID, h.from); received != first {
-		classes = append(classes, d.classOf(h.person, received))
+	own, err := d.readSheet(d.classOf(h.person, first))
+	if err != nil {
+		return nil, err
 	}
+	received, err := d.receivedSheets(h.person, h.service.ID, h.from)
+	if err != nil {
+		return nil, err
+	}
+	out := append([]*sheet{own}, received...)
 	for _, c := range d.classesOf(h.person, "c/") {
 		s, err := rules.Load[rules.Service](st, rules.KeyService(c.name[2:]))
 		if err != nil {
 			return nil, err
 		}
-		if c.name != first && s != nil && s.Owner == h.from {
-			classes = append(classes, c)
-		}
-	}
-	var out []*sheet
-	for _, c := range classes {
-		if c == nil {
+		if c.name == first || s == nil || s.Owner != h.from {
 			continue
 		}
-		s, err := d.readSheet(c)
+		sh, err := d.readSheet(c)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, s)
+		out = append(out, sh)
 	}
 	return out, nil
 }

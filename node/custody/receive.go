@@ -192,7 +192,15 @@ func (d *Desk) receiving(ctx context.Context, st *store.State, id record.ID, in 
 	if err := d.roomFor(ref); err != nil {
 		return nil, nil, nil, err
 	}
-	classes, entries, err := d.missing(ref, d.recordName(), receivedName(h.For, in.To))
+	given, _, err := recordByID(st, id)
+	if err != nil || given == nil {
+		return nil, nil, nil, orElse(err, record.Refuse(record.CodeReceiveWithout, ""))
+	}
+	name, err := d.receivedUntil(st, ref, h, given, a)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	classes, entries, err := d.missing(ref, d.recordName(), name)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -303,7 +311,7 @@ func (d *Desk) takeIn(id record.ID) error {
 			err = d.fill(id, q, c, provision)
 			release()
 		}
-		if code := codeOf(err); err != nil && code != record.CodeErased && code != CodePersonUnknown {
+		if code := codeOf(err); err != nil && code != record.CodeErased && code != CodePersonUnknown && code != CodeRetention {
 			return err
 		}
 	}
@@ -341,7 +349,10 @@ func (d *Desk) fill(id record.ID, q *person, c *class, provision *record.Record)
 		return nil
 	}
 	defer d.lock(string(q.ref))()
-	return d.setItems(c, got, provision.Issuer, "")
+	if err := d.setItems(c, got, provision.Issuer, ""); err != nil {
+		return err
+	}
+	return d.carryStops(q)
 }
 
 // announced is what the record of a hand-over says, as its openings show.

@@ -216,14 +216,18 @@ func (d *Desk) storeRetirement(p *retirement, more ...store.KV) error {
 	return nil
 }
 
-// issuerFor returns in whose name a class is destroyed: the owner of its service,
-// or this member.
+// issuerFor returns in whose name a class is destroyed: who received what is in it,
+// the owner of its service, or this member.
 func (d *Desk) issuerFor(st *store.State, c *class) (string, error) {
 	service, _ := datedParts(c.name)
 	if service == "" {
 		return d.Self, nil
 	}
-	owner, err := d.ownerOf(st, service)
+	_, owner := c.of()
+	var err error
+	if owner == "" {
+		owner, err = d.ownerOf(st, service)
+	}
 	if err != nil || !d.mine(owner) {
 		return d.Self, err
 	}

@@ -180,7 +180,7 @@ func (d *Desk) rightDays(st *store.State) (days int64, public bool, err error) {
 }
 
 // heldClass is the content of a person for a service: as its owner holds it, else
-// as it came from another.
+// as it came from another, what is kept longest first.
 func (d *Desk) heldClass(q *person, service string) *class {
 	if !record.ValidID(service) {
 		return nil
@@ -188,10 +188,11 @@ func (d *Desk) heldClass(q *person, service string) *class {
 	if c := d.classOf(q, "c/"+service); c != nil {
 		return c
 	}
-	if all := d.classesOf(q, "c/"+service+"@"); len(all) > 0 {
-		return all[0]
+	all := d.classesOf(q, "c/"+service+"@")
+	if len(all) == 0 {
+		return nil
 	}
-	return nil
+	return slices.MaxFunc(all, func(a, b *class) int { return cmp.Compare(a.deadlineMs()-1, b.deadlineMs()-1) }) // 0: without end
 }
 
 // Rights returns a person's requests, newest first.

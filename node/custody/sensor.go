@@ -224,7 +224,11 @@ func scalar(v any) (string, error) {
 func (d *Desk) keepReadings(c Call, party string, body [32]byte, parts []*ReadingPart, m *readingsMemo) error {
 	var kvs []store.KV
 	for _, p := range parts {
-		class, err := d.sensorClass(p.Sensor)
+		period, err := d.keepReading(p)
+		if err != nil {
+			return err
+		}
+		class, err := d.sensorClass(p.Sensor, period)
 		if err != nil {
 			return err
 		}
@@ -324,26 +328,6 @@ func treeError(c Call, err error) error {
 	return err
 }
 
-// sensorClass is what a sensor's readings of this month are sealed under.
-func (d *Desk) sensorClass(sensor string) (*class, error) {
-	at := "s/" + sensor + "/" + d.recordName()[2:]
-	defer d.lock(at)()
-	if c := d.transient(at); c != nil {
-		return c, nil
-	}
-	_, entry, file, err := d.newClass(at, "", "")
-	if err != nil {
-		return nil, err
-	}
-	if err := d.Blobs.PutMany([]store.KV{file}); err != nil {
-		return nil, err
-	}
-	if err := d.put(entry); err != nil {
-		return nil, err
-	}
-	return d.transient(at), nil
-}
-
 // ProveReading proves one reading of the tree of a site of the acting party by the
 // last final advance. The empty site is that of sensors that were approved without.
 func (d *Desk) ProveReading(_ context.Context, c Call, siteName string, index uint64) (*ReadingProof, error) {
@@ -385,8 +369,12 @@ func (d *Desk) ProveReading(_ context.Context, c Call, siteName string, index ui
 
 // openReading opens what is behind a leaf; nil where the reading is gone.
 func (d *Desk) openReading(party string, stored []byte) (*record.Opening, error) {
+	var leaf ReadingLeaf
+	if err := canon.Unmarshal(stored, &leaf); err != nil {
+		return nil, errors.New("a reading is not the one that was committed")
+	}
 	r, err := loadBlob[readingBlob](d, treeKey(party, "r/%x", merkle.LeafHash(stored)))
-	if err != nil || r == nil {
+	if err != nil || r == nil || d.pastReading(r.Class, &leaf) {
 		return nil, err
 	}
 	plain, err := d.openFrom(r.Class, sealedReading, r.About, r.Sealed)
@@ -401,8 +389,7 @@ func (d *Desk) openReading(party string, stored []byte) (*record.Opening, error)
 	if err := canon.Unmarshal(plain, o); err != nil {
 		return nil, err
 	}
-	var leaf ReadingLeaf
-	if err := canon.Unmarshal(stored, &leaf); err != nil || !seal.CheckOpening(leaf.Commitment, o.Nonce, o.Part) {
+	if !seal.CheckOpening(leaf.Commitment, o.Nonce, o.Part) {
 		return nil, errors.New("a reading is not the one that was committed")
 	}
 	return o, nil

@@ -2,6 +2,7 @@ package custody
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -132,6 +133,9 @@ func (d *Desk) keepStops(q *person, views []StopView) error {
 	var entries []store.KV
 	for _, c := range classes {
 		sealed, err := d.sealFor(c.id, sealedStops, c.id, canon.Must(&v))
+		if errors.Is(err, errGone) { // its time is over
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -155,6 +159,9 @@ func (d *Desk) stopsOf(q *person) ([]StopView, error) {
 			continue
 		}
 		plain, err := d.openFrom(c.id, sealedStops, c.id, sealed)
+		if errors.Is(err, errGone) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -80,8 +80,8 @@ func (s *Story) Founding(c *Cast) record.Founding {
 	return f
 }
 
-// retention returns the parameters about data with a deadline: how long items are
-// kept, for which purposes they are collected and looked at, which sensors need a
+// retention returns the parameters about data with a deadline: how long items and
+// readings are kept, for which purposes they are collected and looked at, which sensors need a
 // sign, and how old a manager's credential may be.
 func (s *Story) retention() (list []record.Parameter) {
 	set := func(name string, value ...string) {
@@ -97,6 +97,12 @@ func (s *Story) retention() (list []record.Parameter) {
 	}
 	kinds := []string{}
 	for _, sensor := range s.Sensors {
+		for _, name := range sensor.readingNames() {
+			known := slices.ContainsFunc(list, func(p record.Parameter) bool { return p.Name == "retention-"+name })
+			if sensor.Retention != nil && !known {
+				set("retention-"+name, sensor.Retention.String())
+			}
+		}
 		if sensor.SignRequired {
 			kinds = append(kinds, sensor.Kind)
 		}

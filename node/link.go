@@ -55,6 +55,7 @@ func (n *Node) openNetwork([]byte) error {
 		{callHeight, transport.Limits{MaxRequest: 1, MaxResponse: 16, Concurrency: 4}, n.serveHeight},
 		{callWelcome, welcomeLimits, n.serveWelcome},
 		{callDesk, transport.Limits{MaxRequest: 5 << 20, MaxResponse: 1 << 20, Concurrency: 8}, n.serveDesk},
+		{callOrigin, originLimits, n.serveOrigin},
 		{callEscrow, transport.Limits{MaxRequest: escrow.MaxRequest, MaxResponse: escrow.MaxResponse, Concurrency: 4}, n.serveEscrow},
 	} {
 		handle := h.handle

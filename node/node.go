@@ -70,6 +70,7 @@ type Node struct {
 	forest    *forest.Forest
 	desk      *custody.Desk
 	escrow    custodian
+	near      neighbours
 	replica   atomic.Pointer[replica.Replica]
 	ticking   atomic.Bool // a tick makes room for commits to trees
 	serving   atomic.Bool // other members' requests are answered
@@ -125,6 +126,7 @@ func (n *Node) start() error {
 		}
 	}
 	n.background(n.watchAdvances)
+	n.background(n.meetNeighbours)
 	return nil
 }
 

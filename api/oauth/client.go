@@ -38,6 +38,9 @@ func (c *client) protocol() *goidc.Client {
 		ScopeIDs: goidc.ScopeOpenID.ID, TokenAuthnMethod: goidc.AuthnMethod(c.Authentication), DPoPTokenBindingIsRequired: c.DPoP,
 		PARIsRequired: c.PAR, AuthDetailTypes: []goidc.AuthDetailType{DetailType},
 	}}
+	if ofMember(c.ID) { // it learns who somebody is, once
+		p.GrantTypes, p.AuthDetailTypes = []goidc.GrantType{goidc.GrantAuthorizationCode}, nil
+	}
 	if len(c.Keys) > 0 {
 		p.JWKS = new(goidc.JSONWebKeySet)
 		if err := json.Unmarshal(c.Keys, p.JWKS); err != nil {
@@ -50,6 +53,9 @@ func (c *client) protocol() *goidc.Client {
 func clientKey(id string) []byte { return []byte(root + "c/" + id) }
 
 func (s *storage) client(id string) (*client, error) {
+	if m, ok := strings.CutPrefix(id, memberClient); ok {
+		return s.memberClient(m)
+	}
 	if id == "" || len(id) > record.MaxIDBytes {
 		return nil, goidc.ErrNotFound
 	}

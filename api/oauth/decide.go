@@ -97,23 +97,22 @@ func (s *Server) asked(ctx context.Context, as *goidc.AuthnSession, c *goidc.Cli
 // decide is the policy of every authorization: it signs the person in, shows the
 // screen, and takes the answer.
 func (s *Server) decide(w http.ResponseWriter, r *http.Request, as *goidc.AuthnSession, c *goidc.Client) (goidc.Status, error) {
+	if ofMember(c.ID) {
+		k, err := s.storage.client(c.ID)
+		if err != nil {
+			return goidc.StatusFailure, err
+		}
+		return s.introduce(w, r, as, k)
+	}
 	a, err := s.asked(r.Context(), as, c)
 	if err != nil {
 		return goidc.StatusFailure, err
 	}
-	token := s.cookies.Read(r, session.CookieSession)
-	who, err := s.Sessions.Lookup(token)
-	if err != nil && !errors.Is(err, session.ErrUnknown) {
-		return goidc.StatusFailure, err
+	who, token, status, err := s.present(w, r, as)
+	if who == nil {
+		return status, err
 	}
 	silent := as.Prompt == goidc.PromptTypeNone
-	if err != nil || mustShowAgain(as, who) {
-		if silent {
-			return goidc.StatusFailure, goidc.NewError(goidc.ErrorCodeLoginRequired, "the person has to sign in")
-		}
-		http.Redirect(w, r, "/signin?next="+url.QueryEscape(pathAuthorize+"/"+as.ID), http.StatusSeeOther)
-		return goidc.StatusPending, nil
-	}
 	stands, err := s.Desk.ScopesNow(r.Context(), custody.Ref(who.Person), a.Service)
 	if err != nil {
 		return s.cannot(w, r, err)
@@ -142,6 +141,23 @@ type said struct {
 	status  int
 	problem string      // key of a text, "" for none
 	code    record.Code // for the help desk, "" for none
+}
+
+// present returns whose session it is, and its token. Without one that suffices it
+// leads to the sign-in, and who is nil.
+func (s *Server) present(w http.ResponseWriter, r *http.Request, as *goidc.AuthnSession) (who *session.Session, token string, status goidc.Status, err error) {
+	token = s.cookies.Read(r, session.CookieSession)
+	who, err = s.Sessions.Lookup(token)
+	switch {
+	case err != nil && !errors.Is(err, session.ErrUnknown):
+		return nil, "", goidc.StatusFailure, err
+	case err == nil && !mustShowAgain(as, who):
+		return who, token, goidc.StatusPending, nil
+	case as.Prompt == goidc.PromptTypeNone:
+		return nil, "", goidc.StatusFailure, goidc.NewError(goidc.ErrorCodeLoginRequired, "the person has to sign in")
+	}
+	http.Redirect(w, r, "/signin?next="+url.QueryEscape(pathAuthorize+"/"+as.ID), http.StatusSeeOther)
+	return nil, "", goidc.StatusPending, nil
 }
 
 // mustShowAgain reports whether the request wants a newer sign-in.

@@ -42,6 +42,7 @@ type site struct {
 	codes    chan session.Message
 	url      string
 	tokens   map[string]string
+	others   []oauth.Member // whose pages it knows
 }
 
 type object = map[string]any
@@ -121,7 +122,8 @@ func (m *site) serve(host string, up *oauth.Upstream, log *slog.Logger) {
 	m.sessions, err = session.New(n.Blobs(), n.Desk().KeyFor("sessions"), time.Hour, time.Now)
 	fatal(t, err)
 	m.s, err = oauth.New(oauth.Options{Issuer: m.url, Member: n.Self(), Key: n.Desk().KeyFor("authorization server"), Blobs: n.Blobs(), Sessions: m.sessions,
-		Desk: n.Desk(), State: n.FinalState, Changed: n.FinalChanged, Now: time.Now, Log: log, Sender: m, Upstream: up})
+		Desk: n.Desk(), State: n.FinalState, Changed: n.FinalChanged, Now: time.Now, Log: log, Sender: m, Upstream: up,
+		Members: func() []oauth.Member { return m.others }})
 	fatal(t, err)
 	tokens := token.New(n.Blobs())
 	api, err := rest.New(n, rest.Options{Tokens: tokens, Log: log, Clients: m.s})

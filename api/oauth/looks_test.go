@@ -10,8 +10,10 @@ import (
 	"testing"
 
 	"github.com/akashi-ledger/akashi/api/browsertest"
+	"github.com/akashi-ledger/akashi/api/oauth"
 	"github.com/akashi-ledger/akashi/api/oauth/idptest"
 	"github.com/akashi-ledger/akashi/api/rest"
+	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -118,11 +120,31 @@ func TestBrowserPages(t *testing.T) {
 	looked(t, ctx, "consent-again", 360, 1280)
 	browsertest.Run(t, ctx, chromedp.Navigate(c.url+"/signin/sessions"), browsertest.Seen(".con"))
 	looked(t, ctx, "sessions", 360, 1280)
+	c.members(ctx)
 	browsertest.Run(t, ctx, chromedp.Navigate(c.url+"/oauth/authorize?client_id=nobody"), browsertest.Seen("h1"))
 	browsertest.Accessible(t, ctx, "an app that nobody knows")
 	if said := w.Never("https://"); said != "" {
 		t.Error(said)
 	}
+}
+
+// members looks at what is there where other members' pages are known.
+func (c *coupon) members(ctx context.Context) {
+	c.t.Helper()
+	c.others = []oauth.Member{{ID: "b-sha", Name: record.Text{Ja: "みなと銀行", En: "Minato Bank"}, Origin: "http://b.localhost:1"}}
+	look := func(name, path, ready string) {
+		browsertest.Run(c.t, ctx, chromedp.Navigate(c.url+path), browsertest.Seen(ready))
+		browsertest.Run(c.t, ctx, chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach((d) => { d.open = true })`))
+		browsertest.Accessible(c.t, ctx, name)
+		browsertest.Narrow(c.t, ctx, name)
+	}
+	look("sessions with members", "/signin/sessions", `button[name=with]`)
+	look("signing in with members", "/signin", `summary`)
+	f := c.flow(rest.ClientMade{ClientView: rest.ClientView{ID: "member:b-sha"}})
+	f.extra = url.Values{"authorization_details": {""}, "redirect_uri": {"http://b.localhost:1/signin/oidc/callback"}}
+	look("introduce", "/oauth/authorize?"+f.query().Encode(), `button[value=tell]`)
+	fair(c.t, ctx)
+	c.others = nil
 }
 
 // fair: nothing is ticked, and refusing is the same size as agreeing, beside it.

@@ -52,8 +52,17 @@ func (l language) text(key string, values ...any) string {
 	return s
 }
 
-func (l language) Has(key string) bool                  { return catalogue[key] != nil }
-func (l language) Name(t record.Text) template.HTML     { return web.Language(l).Name(t) }
+func (l language) Has(key string) bool              { return catalogue[key] != nil }
+func (l language) Name(t record.Text) template.HTML { return web.Language(l).Name(t) }
+
+// Plain writes a name where there is no markup.
+func (l language) Plain(t record.Text) string {
+	if l == language(web.English) && t.En != "" {
+		return t.En
+	}
+	return t.Ja
+}
+
 func (l language) Names(ts []record.Text) template.HTML { return web.Language(l).Names(ts) }
 func (l language) Until(day string) string              { return web.Language(l).Until(day) }
 func (l language) Clock(t time.Time) string             { return web.Language(l).Clock(t.UnixMilli()) }
@@ -123,7 +132,7 @@ type pages map[string]*template.Template
 
 func parsePages() (pages, error) {
 	out := pages{}
-	for _, name := range []string{"consent", "signin", "code", "sessions", "problem"} {
+	for _, name := range []string{"consent", "signin", "code", "sessions", "introduce", "problem"} {
 		t, err := template.ParseFS(templates, "templates/frame.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("oauth: templates: %w", err)

@@ -54,7 +54,7 @@ func (s *Server) newProvider() (*provider.Provider, error) {
 		provider.WithAuthCodeFunc(fresh), provider.WithPARIDFunc(fresh), provider.WithAuthnSessionIDFunc(fresh), provider.WithGrantIDFunc(fresh),
 		provider.WithRefreshTokenFunc(fresh), provider.WithOpaqueTokenFunc(func(context.Context, *goidc.Grant) string { return newSecret() }),
 		provider.WithRefreshTokenGrant(st), provider.WithRefreshTokenRotation(), provider.WithRefreshTokenLifetime(seconds(refreshLife)),
-		provider.WithRefreshTokenShouldIssue(func(context.Context, *goidc.Client, *goidc.Grant) bool { return true }),
+		provider.WithRefreshTokenShouldIssue(func(_ context.Context, c *goidc.Client, _ *goidc.Grant) bool { return !ofMember(c.ID) }),
 		provider.WithOpaqueTokens(st),
 		provider.WithTokenOptions(func(context.Context, *goidc.Grant, *goidc.Client) goidc.TokenOptions {
 			return goidc.NewOpaqueTokenOptions(seconds(tokenLife))
@@ -132,6 +132,9 @@ func (s *Server) onGrant(ctx context.Context, typ goidc.GrantType, g *goidc.Gran
 
 // onToken is asked before a token is issued.
 func (s *Server) onToken(ctx context.Context, t *goidc.Token, g *goidc.Grant) error {
+	if ofMember(g.ClientID) { // its token opens nothing
+		return nil
+	}
 	left, err := s.live(ctx, g)
 	if err != nil {
 		return err

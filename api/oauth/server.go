@@ -26,16 +26,19 @@ import (
 type Desk interface {
 	Screen(ctx context.Context, service, version string) (*custody.Shown, error)
 	ScopesNow(ctx context.Context, ref custody.Ref, service string) ([]custody.ScopeNow, error)
+	Consents(ctx context.Context, ref custody.Ref) ([]custody.ConsentView, error)
 	Consent(ctx context.Context, c custody.Call, r custody.ConsentRequest) (*custody.Done, error)
 	Challenge(ctx context.Context, r custody.ConsentRequest) ([32]byte, *custody.Drawn, error)
 	Decline(ctx context.Context, c custody.Call, r custody.DeclineRequest) (*custody.Done, error)
 	Read(ctx context.Context, r custody.ProvideRequest) (*custody.ReadItems, error)
 	Find(ctx context.Context, kind, value string) (custody.Ref, bool, error)
 	Known(ref custody.Ref) (bool, error)
+	Lookups(ref custody.Ref, kind string) ([]string, error)
+	AddLookup(ctx context.Context, ref custody.Ref, kind, value string) error
 	OnGone(tell func(custody.Gone))
 }
 
-// Options of New. All but Sender and Upstream is required.
+// Options of New. All but Sender, Upstream and Members is required.
 type Options struct {
 	Issuer   string // origin of the pages, such as https://id.example.jp: no path, no slash at its end
 	Member   string
@@ -48,8 +51,9 @@ type Options struct {
 	Now      func() time.Time
 	Log      *slog.Logger // gets no personal data
 
-	Sender   session.Sender // of one-time codes; nil: nobody signs in by code
-	Upstream *Upstream      // identity provider; nil: none
+	Sender   session.Sender  // of one-time codes; nil: nobody signs in by code
+	Upstream *Upstream       // identity provider; nil: none
+	Members  func() []Member // other members whose pages are known; nil: none
 }
 
 // Codes of refusals of this package.
@@ -70,6 +74,7 @@ type Server struct {
 	cookies session.Cookies
 	party   *webauthn.WebAuthn // nil: no passkeys here
 	idp     *upstream          // nil: none
+	others  others             // members as identity providers
 
 	discovery []byte
 	cancel    context.CancelFunc
@@ -86,10 +91,13 @@ func New(o Options) (*Server, error) {
 		return nil, errors.New("oauth: beyond this machine the issuer is https")
 	}
 	if o.Member == "" || o.Blobs == nil || o.Sessions == nil || o.Desk == nil || o.State == nil || o.Changed == nil || o.Now == nil || o.Log == nil {
-		return nil, errors.New("oauth: every option but Sender and Upstream is required")
+		return nil, errors.New("oauth: every option but Sender, Upstream and Members is required")
 	}
 	s := &Server{Options: o, cookies: session.Cookies{Secure: u.Scheme == "https"}}
-	s.storage = &storage{blobs: o.Blobs, key: o.Key, now: o.Now, live: s.live}
+	if s.Members == nil {
+		s.Members = func() []Member { return nil }
+	}
+	s.storage = &storage{blobs: o.Blobs, key: o.Key, now: o.Now, live: s.live, members: s.Members}
 	if err := s.loadSigner(); err != nil {
 		return nil, err
 	}
@@ -100,7 +108,7 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("oauth: passkeys: %w", err)
 	}
 	if o.Upstream != nil {
-		s.idp = &upstream{Upstream: *o.Upstream, callback: o.Issuer + pathUpstream + "/callback"}
+		s.idp = s.newUpstream(*o.Upstream)
 	}
 	p, err := s.newProvider()
 	if err != nil {
@@ -162,6 +170,7 @@ func (s *Server) route() {
 	page("POST /signin/passkey/remove", s.endPasskey)
 	page("GET /signin/sessions", s.listSessions)
 	page("POST /signin/sessions", s.endSession)
+	page("POST /signin/apps", s.endAccess)
 	s.mux.HandleFunc("GET /oauth/assets/{name}", s.asset)
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.page(func(w http.ResponseWriter, r *http.Request) { s.problem(w, r, http.StatusNotFound, "error.notfound") }).ServeHTTP(w, r)

@@ -18,7 +18,8 @@ type signInPage struct {
 	frame
 	Form, Problem   string
 	Codes, Passkeys bool
-	Upstream        string // name of the identity provider, "" for none
+	Upstream        string   // name of the identity provider, "" for none
+	Members         []Member // that may be asked
 }
 
 // next is where a sign-in leads to: a path of this host, never another's.
@@ -51,8 +52,9 @@ func (s *Server) showSignIn(w http.ResponseWriter, r *http.Request, status int, 
 	p.Next = to
 	if s.idp != nil {
 		p.Upstream = s.idp.Name
-		w.Header().Set("Content-Security-Policy", policy(s.idp.origin(r.Context())))
 	}
+	p.Members = s.Members()
+	w.Header().Set("Content-Security-Policy", policy(s.upstreamOrigins(r.Context())))
 	p.Title = p.text("signin.title")
 	s.show(w, status, "signin", p)
 }
@@ -186,6 +188,9 @@ type sessionsPage struct {
 	Sessions []session.Session
 	Passkeys bool
 	Keys     []shownPasskey
+	Apps     []shownAccess
+	Members  []Member // to connect with
+	Known    []Member // that this person is connected with
 }
 
 // Device names a browser and its system in a few words, "" where neither is known:
@@ -221,10 +226,17 @@ func (s *Server) listSessions(w http.ResponseWriter, r *http.Request) {
 	if p.Sessions, err = s.Sessions.List(mine.Person); err == nil {
 		p.Keys, err = s.shownPasskeys(mine.Person)
 	}
+	if err == nil {
+		p.Apps, err = s.accesses(r.Context(), mine.Person)
+	}
+	if err == nil {
+		p.Known, p.Members, err = s.connections(mine.Person)
+	}
 	if err != nil {
 		s.cannot(w, r, err)
 		return
 	}
+	w.Header().Set("Content-Security-Policy", policy(s.upstreamOrigins(r.Context())))
 	p.Title = p.text("sessions.title")
 	s.show(w, http.StatusOK, "sessions", p)
 }

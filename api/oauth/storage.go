@@ -61,7 +61,8 @@ type storage struct {
 	key   [32]byte
 	now   func() time.Time
 	// live says what a grant still opens: see Server.live.
-	live func(context.Context, *goidc.Grant) ([]goidc.AuthDetail, error)
+	live    func(context.Context, *goidc.Grant) ([]goidc.AuthDetail, error)
+	members func() []Member
 }
 
 var (

@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,9 +45,79 @@ type asking struct {
 	Nonce    string `json:"nonce"`
 	Verifier string `json:"verifier"`
 	Next     string `json:"next"`
+	With     string `json:"with,omitempty"`    // member that is asked, "" for the identity provider
+	Connect  bool   `json:"connect,omitempty"` // to the person of the session, whose cookie Browser is
 }
 
-var upstreamClient = &http.Client{Timeout: 10 * time.Second}
+// cookie names the cookie of the browser that began it.
+func (a *asking) cookie() string {
+	if a.Connect {
+		return session.CookieSession
+	}
+	return session.CookieSignIn
+}
+
+var upstreamClient = &http.Client{Timeout: 10 * time.Second, Transport: localNames()}
+
+// localNames knows that names below localhost are this machine (RFC 6761 §6.3), which
+// not every resolver does.
+func localNames() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if host, port, err := net.SplitHostPort(addr); err == nil && strings.HasSuffix(host, ".localhost") {
+			addr = net.JoinHostPort("localhost", port)
+		}
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
+	return t
+}
+
+func (s *Server) newUpstream(u Upstream) *upstream {
+	return &upstream{Upstream: u, callback: s.Issuer + pathUpstream + "/callback"}
+}
+
+// others are the members that were asked, while their pages stay where they are.
+type others struct {
+	mu sync.Mutex
+	by map[string]*upstream
+}
+
+// upstream returns whom a form names: another member, or ("") the identity provider.
+// nil: there is none.
+func (s *Server) upstream(with string) *upstream {
+	if with == "" {
+		return s.idp
+	}
+	for _, m := range s.Members() {
+		if m.ID != with {
+			continue
+		}
+		s.others.mu.Lock()
+		defer s.others.mu.Unlock()
+		u := s.others.by[with]
+		if u == nil || u.Issuer != m.Origin {
+			u = s.newUpstream(Upstream{Issuer: m.Origin, ClientID: memberClient + s.Member, Name: m.Name.Ja, Lookup: lookupMember})
+			if s.others.by == nil {
+				s.others.by = map[string]*upstream{}
+			}
+			s.others.by[with] = u
+		}
+		return u
+	}
+	return nil
+}
+
+// upstreamOrigins are where forms of a page may lead that begin a sign-in elsewhere.
+func (s *Server) upstreamOrigins(ctx context.Context) string {
+	var list []string
+	if s.idp != nil {
+		list = append(list, s.idp.origin(ctx))
+	}
+	for _, m := range s.Members() {
+		list = append(list, m.Origin)
+	}
+	return strings.Join(list, " ")
+}
 
 // config reads the provider's metadata and returns how to ask it.
 func (u *upstream) config(ctx context.Context) (*oauth2.Config, *oidc.IDTokenVerifier, error) {
@@ -58,7 +130,11 @@ func (u *upstream) config(ctx context.Context) (*oauth2.Config, *oidc.IDTokenVer
 		}
 		u.provider = p
 	}
-	return &oauth2.Config{ClientID: u.ClientID, ClientSecret: u.Secret, Endpoint: u.provider.Endpoint(), RedirectURL: u.callback, Scopes: []string{oidc.ScopeOpenID}},
+	at := u.provider.Endpoint()
+	if u.Secret == "" {
+		at.AuthStyle = oauth2.AuthStyleInParams
+	}
+	return &oauth2.Config{ClientID: u.ClientID, ClientSecret: u.Secret, Endpoint: at, RedirectURL: u.callback, Scopes: []string{oidc.ScopeOpenID}},
 		u.provider.Verifier(&oidc.Config{ClientID: u.ClientID}), nil
 }
 
@@ -77,18 +153,21 @@ func (u *upstream) origin(ctx context.Context) string {
 
 // upstreamBegin sends a browser to the provider.
 func (s *Server) upstreamBegin(w http.ResponseWriter, r *http.Request) {
-	secret := s.cookies.Read(r, session.CookieSignIn)
-	if s.idp == nil || !session.Posted(w, r, secret) {
+	r.Body = http.MaxBytesReader(w, r.Body, session.MaxForm)
+	a := asking{With: r.PostFormValue("with"), Connect: r.PostFormValue("connect") == "1", Nonce: newSecret(), Verifier: oauth2.GenerateVerifier()}
+	secret := s.cookies.Read(r, a.cookie())
+	up := s.upstream(a.With)
+	if up == nil || !session.Posted(w, r, secret) {
 		s.problem(w, r, http.StatusForbidden, "error.form")
 		return
 	}
-	c, _, err := s.idp.config(r.Context())
+	c, _, err := up.config(r.Context())
 	if err != nil {
 		s.Log.Warn("the identity provider is not reached", "err", err)
 		s.problem(w, r, http.StatusServiceUnavailable, "error.upstream")
 		return
 	}
-	a := asking{Browser: hashed("q", secret), Nonce: newSecret(), Verifier: oauth2.GenerateVerifier(), Next: next(r.PostForm.Get("next"))}
+	a.Browser, a.Next = hashed("q", secret), next(r.PostForm.Get("next"))
 	state := newSecret()
 	b, err := s.storage.sealed(&a)
 	if err == nil {
@@ -105,27 +184,39 @@ var errUpstream = errors.New("the identity provider's answer does not fit")
 
 // upstreamEnd takes the browser back.
 func (s *Server) upstreamEnd(w http.ResponseWriter, r *http.Request) {
-	if s.idp == nil {
-		s.problem(w, r, http.StatusNotFound, "error.notfound")
-		return
-	}
 	a, err := s.takeAsking(r)
-	sub := ""
+	var up *upstream
+	var sub string
+	var amr []string
 	if err == nil {
-		sub, err = s.confirmed(r, a)
+		if up = s.upstream(a.With); up == nil || r.URL.Query().Has("iss") && r.URL.Query().Get("iss") != up.Issuer { // RFC 9207: a mix-up
+			err = errUpstream
+		} else {
+			sub, amr, err = up.confirmed(r, a)
+		}
 	}
 	if err != nil {
 		s.Log.Info("a sign-in at the identity provider failed", "err", errUpstream)
 		s.problem(w, r, http.StatusForbidden, "error.upstream")
 		return
 	}
-	ref, found, err := s.Desk.Find(r.Context(), s.idp.Lookup, sub)
+	m := session.Upstream
+	if a.With != "" {
+		if sub = a.With + "/" + sub; !strongElsewhere(amr) {
+			m = session.Code
+		}
+	}
+	if a.Connect {
+		s.connect(w, r, up.Lookup, sub)
+		return
+	}
+	ref, found, err := s.Desk.Find(r.Context(), up.Lookup, sub)
 	if err == nil && !found {
 		s.problem(w, r, http.StatusForbidden, "error.stranger")
 		return
 	}
 	if err == nil {
-		err = s.begin(w, r, string(ref), session.Upstream)
+		err = s.begin(w, r, string(ref), m)
 	}
 	if err != nil {
 		s.cannot(w, r, err)
@@ -139,7 +230,7 @@ func (s *Server) upstreamEnd(w http.ResponseWriter, r *http.Request) {
 func (s *Server) takeAsking(r *http.Request) (*asking, error) {
 	q := r.URL.Query()
 	state := q.Get("state")
-	if state == "" || len(state) > maxSecret || repeated(q) || q.Has("iss") && q.Get("iss") != s.idp.Issuer { // RFC 9207: a mix-up
+	if state == "" || len(state) > maxSecret || repeated(q) {
 		return nil, errUpstream
 	}
 	a, key := new(asking), hashed("q", state)
@@ -153,30 +244,35 @@ func (s *Server) takeAsking(r *http.Request) (*asking, error) {
 		}
 		return tx.Delete(key)
 	})
-	if err == nil && subtle.ConstantTimeCompare(a.Browser, hashed("q", s.cookies.Read(r, session.CookieSignIn))) != 1 {
+	if err == nil && subtle.ConstantTimeCompare(a.Browser, hashed("q", s.cookies.Read(r, a.cookie()))) != 1 {
 		err = errUpstream
 	}
 	return a, err
 }
 
-// confirmed redeems the provider's code and returns whom its ID token names.
-func (s *Server) confirmed(r *http.Request, a *asking) (string, error) {
-	c, v, err := s.idp.config(r.Context())
+// confirmed redeems the provider's code and returns whom its ID token names, and how
+// they have shown who they are (amr).
+func (u *upstream) confirmed(r *http.Request, a *asking) (string, []string, error) {
+	c, v, err := u.config(r.Context())
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	ctx := oidc.ClientContext(r.Context(), upstreamClient)
 	got, err := c.Exchange(ctx, r.URL.Query().Get("code"), oauth2.VerifierOption(a.Verifier))
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	raw, _ := got.Extra("id_token").(string)
 	id, err := v.Verify(ctx, raw)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	if subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(a.Nonce)) != 1 || id.Subject == "" {
-		return "", errUpstream
+		return "", nil, errUpstream
 	}
-	return id.Subject, nil
+	var more struct {
+		AMR []string `json:"amr"`
+	}
+	err = id.Claims(&more)
+	return id.Subject, more.AMR, err
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/akashi-ledger/akashi/api/oauth"
 	"github.com/akashi-ledger/akashi/api/session"
+	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node"
 )
 
@@ -23,7 +24,21 @@ func authorizationServer(n *node.Node, with shared, sessions *session.Store) (*o
 	}
 	return oauth.New(oauth.Options{Issuer: issuer, Member: n.Self(), Key: n.Desk().KeyFor("authorization server"), Blobs: n.Blobs(), Sessions: sessions,
 		Desk: n.Desk(), State: n.FinalState, Changed: n.FinalChanged, Now: time.Now, Log: with.log, Sender: sender,
-		Upstream: identityProvider(n)})
+		Upstream: identityProvider(n), Members: func() []oauth.Member { return otherMembers(n) }})
+}
+
+// otherMembers are the members at whose pages people may sign in here.
+func otherMembers(n *node.Node) (list []oauth.Member) {
+	st := n.FinalState()
+	if st == nil {
+		return nil
+	}
+	for _, o := range n.Neighbours() {
+		if p, err := rules.Load[rules.Party](st, rules.KeyParty(o.Member)); err == nil && p != nil {
+			list = append(list, oauth.Member{ID: o.Member, Name: p.Name, Origin: o.Origin})
+		}
+	}
+	return list
 }
 
 func identityProvider(n *node.Node) *oauth.Upstream {

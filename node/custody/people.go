@@ -187,9 +187,16 @@ func checkRegistration(s *rules.Service, r *Registration) error {
 		return record.Refuse(record.CodeSourceNotSelf, "service %s", s.ID)
 	}
 	for kind, value := range r.Lookup {
-		if !record.ValidID(kind) || value == "" || len(personID(r.Person, lookupID(kind, value))) > vault.MaxIDBytes {
-			return malformed("lookup", "a lookup")
+		if err := checkLookup(r.Person, kind, value); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+func checkLookup(ref Ref, kind, value string) error {
+	if !record.ValidID(kind) || value == "" || len(personID(ref, lookupID(kind, value))) > vault.MaxIDBytes {
+		return malformed("lookup", "a lookup")
 	}
 	return nil
 }

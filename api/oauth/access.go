@@ -1,0 +1,101 @@
+package oauth
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/akashi-ledger/akashi/api/session"
+	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/node/custody"
+	"github.com/luikyv/go-oidc/pkg/goidc"
+)
+
+// shownAccess is an app that a person signed in to with this member's pages, and that
+// reads for one service until that ends: one line of the person's list.
+type shownAccess struct {
+	ID      string // names it in the form
+	App     record.Text
+	Service record.Text
+	Since   time.Time
+
+	grant *goidc.Grant
+}
+
+// accesses lists what apps hold of a person's, by service, the newest first.
+func (s *Server) accesses(ctx context.Context, person string) ([]shownAccess, error) {
+	consents, err := s.Desk.Consents(ctx, custody.Ref(person))
+	if oneOf(codeOf(err), record.CodeErased, custody.CodePersonUnknown) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	words := &names{st: s.State()}
+	seen := map[sign.PublicKey]bool{}
+	var out []shownAccess
+	for _, c := range consents {
+		if seen[c.Handle] {
+			continue
+		}
+		seen[c.Handle] = true
+		grants, err := s.storage.grants(ctx, under(c.Handle))
+		if err != nil {
+			return nil, err
+		}
+		for _, g := range grants {
+			app, err := s.storage.client(g.ClientID)
+			if errors.Is(err, goidc.ErrNotFound) || err == nil && (g.RevokedAt != 0 || g.Subject != person || s.ended(g)) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, shownAccess{ID: hex.EncodeToString(hashed("g", g.ID)), App: app.Name, Service: words.service(c.Service).Name, Since: time.Unix(int64(g.CreatedAt), 0), grant: g})
+		}
+	}
+	slices.SortFunc(out, func(a, b shownAccess) int { return b.Since.Compare(a.Since) })
+	return out, nil
+}
+
+// ended reports whether all tokens of a grant are too old.
+func (s *Server) ended(g *goidc.Grant) bool {
+	now := s.Now()
+	return now.After(time.Unix(int64(g.RefreshTokenExpiresAt), 0)) && now.After(time.Unix(int64(g.CreatedAt), 0).Add(codeLife+tokenLife))
+}
+
+// endAccess ends one app's access: its tokens, not the person's consents.
+func (s *Server) endAccess(w http.ResponseWriter, r *http.Request) {
+	token := s.cookies.Read(r, session.CookieSession)
+	who, err := s.Sessions.Lookup(token)
+	if err != nil {
+		s.problem(w, r, http.StatusUnauthorized, "error.session")
+		return
+	}
+	if !session.Posted(w, r, token) {
+		s.problem(w, r, http.StatusForbidden, "error.form")
+		return
+	}
+	id, err := hex.DecodeString(r.PostForm.Get("id"))
+	var list []shownAccess
+	if err == nil {
+		list, err = s.accesses(r.Context(), who.Person)
+	}
+	for _, a := range list {
+		if bytes.Equal(id, hashed("g", a.grant.ID)) {
+			if err = s.storage.revoke(r.Context(), a.grant); err == nil {
+				err = s.tell(a.grant, nil)
+			}
+		}
+	}
+	if err != nil && !errors.Is(err, errDead) {
+		s.cannot(w, r, err)
+		return
+	}
+	http.Redirect(w, r, "/signin/sessions", http.StatusSeeOther)
+}

@@ -1,0 +1,106 @@
+package oauth
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/akashi-ledger/akashi/api/rest"
+	"github.com/akashi-ledger/akashi/api/session"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/luikyv/go-oidc/pkg/goidc"
+)
+
+// # Signing in across the consortium
+//
+// Each member is an issuer of its own, and an identity provider for the others
+// (OpenID Connect, docs/decisions/0027-signing-in-across-members.md). Nobody registers
+// anything: who is a member, and where its pages are, the node knows from the others. A
+// member's node is a client that asks for nothing but who somebody is, and is told so
+// by the person, in a name of theirs that is for this member alone.
+
+// Member is another member whose pages are known.
+type Member struct {
+	ID     string
+	Name   record.Text
+	Origin string
+}
+
+// memberClient begins the ids of the clients that other members' nodes are.
+const memberClient = "member:"
+
+func ofMember(clientID string) bool { return strings.HasPrefix(clientID, memberClient) }
+
+// memberClient returns another member's node as a client. It has no secret: its code
+// goes to its own origin only, and is bound to its verifier.
+func (s *storage) memberClient(id string) (*client, error) {
+	for _, m := range s.members() {
+		if m.ID == id {
+			return &client{ClientView: rest.ClientView{ID: memberClient + id, Party: id, Name: m.Name,
+				RedirectURIs: []string{m.Origin + pathUpstream + "/callback"}, Authentication: string(goidc.AuthnMethodNone)}}, nil
+		}
+	}
+	return nil, goidc.ErrNotFound
+}
+
+// introducePage is what the template introduce.html gets.
+type introducePage struct {
+	frame
+	Problem string // none: see frame.html
+	Form    string
+	To      record.Text
+	At      string // host of the other member's pages
+}
+
+// introduce tells another member's node who somebody is, where they say so.
+func (s *Server) introduce(w http.ResponseWriter, r *http.Request, as *goidc.AuthnSession, k *client) (goidc.Status, error) {
+	if len(as.AuthDetails) > 0 {
+		return goidc.StatusFailure, badDetail("a member's node asks for nothing")
+	}
+	who, token, status, err := s.present(w, r, as)
+	if who == nil {
+		return status, err
+	}
+	if as.Prompt == goidc.PromptTypeNone {
+		return goidc.StatusFailure, goidc.NewError("consent_required", "the person has to decide")
+	}
+	if r.Method != http.MethodPost || r.PathValue("callback") == "" {
+		to, _ := url.Parse(k.RedirectURIs[0])
+		p := introducePage{frame: s.frame(w, r), Form: session.FormToken(token), To: k.Name, At: to.Host}
+		p.Title, p.Path = p.text("introduce.title"), pathAuthorize+"/"+as.ID
+		w.Header().Set("Content-Security-Policy", policy(to.Scheme+"://"+to.Host))
+		s.show(w, http.StatusOK, "introduce", p)
+		return goidc.StatusPending, nil
+	}
+	if !session.Posted(w, r, token) {
+		s.problem(w, r, http.StatusForbidden, "error.form")
+		return goidc.StatusPending, nil
+	}
+	if r.PostForm.Get("act") != "tell" {
+		return goidc.StatusFailure, goidc.NewError(goidc.ErrorCodeAccessDenied, "refuse")
+	}
+	as.Subject, as.GrantedScopes = who.Person, goidc.ScopeOpenID.ID
+	if as.Store == nil {
+		as.Store = map[string]any{}
+	}
+	recent := *who // what was shown long ago says nothing of who sits there now
+	recent.Methods = slices.DeleteFunc(slices.Clone(who.Methods), func(p session.Proof) bool { return s.Now().Sub(p.At) > recently })
+	as.Store[storeSince], as.Store[storeMethods] = who.Last().Unix(), methods(&recent)
+	return goidc.StatusSuccess, nil
+}
+
+// recently is how long ago somebody may have shown who they are for another member to
+// take it as a strong proof.
+const recently = 10 * time.Minute
+
+// strongElsewhere reports whether another member says that somebody has just shown who
+// they are by more than a code (RFC 8176).
+func strongElsewhere(amr []string) bool {
+	return slices.Contains(amr, "hwk") || slices.Contains(amr, "fed")
+}
+
+// lookupMember is the kind of the lookups by which a person's account at another
+// member is found: MEMBER/SUB.
+const lookupMember = "member"

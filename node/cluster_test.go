@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/canon"
 	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/internal/machine"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node"
 	"github.com/akashi-ledger/akashi/node/custody"
@@ -31,22 +30,6 @@ type consortium struct {
 	nodes map[string]*node.Node
 
 	genesis []byte
-}
-
-var given sync.Map // addresses: the system gives a free one again soon
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.Close()
-		if _, again := given.LoadOrStore(l.Addr().String(), true); !again {
-			return l.Addr().String()
-		}
-	}
 }
 
 // found makes the data directories of four members.
@@ -74,7 +57,7 @@ func foundOf(t *testing.T, story bool, ids ...string) *consortium {
 	for i, id := range c.ids {
 		keys[id] = node.NewKeys(logKey)
 		c.dirs[id] = filepath.Join(root, fmt.Sprintf("member-%d", i))
-		s := node.Settings{Member: id, HTTP: freeAddr(t), GRPC: freeAddr(t), P2P: freeAddr(t), AutoReceive: true}
+		s := node.Settings{Member: id, HTTP: machine.FreeAddr(t), GRPC: machine.FreeAddr(t), P2P: machine.FreeAddr(t), AutoReceive: true}
 		mkdir(t, c.dirs[id])
 		if err := s.Save(c.dirs[id]); err != nil {
 			t.Fatal(err)

@@ -46,11 +46,15 @@ func (k *Keys) Request(info record.MemberInfo, origin string, epoch uint64) (rec
 }
 
 // CheckCandidate refuses what the rules cannot know of who asks to join: that a
-// founder has its network key (that is in the genesis, not in the register), or that
-// its address is none.
+// founder has its network key (that is in the genesis, not in the register), that a
+// witness of this node has its cosigner's name or key (two lines of a note would
+// stand under one name), or that its address is none.
 func (n *Node) CheckCandidate(m *record.MemberInfo) error {
 	if slices.ContainsFunc(n.Founding.Members, func(f record.MemberInfo) bool { return f.Peer == m.Peer }) {
 		return record.Refuse(record.CodeKeyTaken, "the network key is a founder's")
+	}
+	if slices.ContainsFunc(n.watched(), func(w record.Witness) bool { return w.Name == m.Cosigner || w.Key == m.CosignKey }) {
+		return record.Refuse(record.CodeKeyTaken, "the cosigner's name or key is a witness's")
 	}
 	if err := transport.CheckAddr(m.Addr); err != nil {
 		return record.Refuse(record.CodeRecordMalformed, "%v", err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/internal/machine"
 	"github.com/akashi-ledger/akashi/ledger/receipt"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
@@ -23,7 +24,7 @@ func (c *consortium) candidate(id string) record.MemberInfo {
 	c.t.Helper()
 	dir := filepath.Join(c.t.TempDir(), id)
 	mkdir(c.t, dir)
-	s := node.Settings{Member: id, HTTP: freeAddr(c.t), GRPC: freeAddr(c.t), P2P: freeAddr(c.t), AutoReceive: true}
+	s := node.Settings{Member: id, HTTP: machine.FreeAddr(c.t), GRPC: machine.FreeAddr(c.t), P2P: machine.FreeAddr(c.t), AutoReceive: true}
 	keys := node.NewKeys(sign.NewKey()) // the log's own key comes with the welcome
 	if err := s.Save(dir); err != nil {
 		c.t.Fatal(err)

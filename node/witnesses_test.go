@@ -1,11 +1,13 @@
 package node
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
+	"github.com/akashi-ledger/akashi/node/witness"
 )
 
 // TestWitnessesOf joins the founding's witnesses and a node's own, and refuses a
@@ -52,6 +54,25 @@ func TestWitnessesOf(t *testing.T) {
 	for _, bad := range []WitnessSetting{{}, {Vkey: "x", URL: "https://w.example"}, {Vkey: of("w", 5).Vkey, URL: "w.example"}, {Vkey: of("w", 5).Vkey, URL: "https://u:p@w.example"}} {
 		if bad.check() == nil {
 			t.Errorf("%+v is a setting", bad)
+		}
+	}
+}
+
+// TestCandidateIsNoWitness: a node does not vote for who would stand in a note under
+// the name or the key of a witness that only this node knows.
+func TestCandidateIsNoWitness(t *testing.T) {
+	theirs := sign.NewKey().Public()
+	w := &witness.Client{Config: witness.Config{Witness: record.Witness{Name: "w.example", Key: theirs}}}
+	n := &Node{Founding: &record.Founding{}, witnesses: []*witness.Client{w}}
+	for name, m := range map[string]record.MemberInfo{
+		"":         {Cosigner: "e.example", CosignKey: sign.NewKey().Public()},
+		"its name": {Cosigner: "w.example", CosignKey: sign.NewKey().Public()},
+		"its key":  {Cosigner: "e.example", CosignKey: theirs},
+	} {
+		m.Addr = "e.example:7000"
+		var refusal *record.Refusal
+		if err := n.CheckCandidate(&m); (err == nil) != (name == "") || err != nil && (!errors.As(err, &refusal) || refusal.Code != record.CodeKeyTaken) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func (s *Cosigner) collect() {
 		}
 		s.final.Store(best)
 		if cur != nil && cur.Policy.Epoch != best.Policy.Epoch {
-			s.forsake()
+			s.forsake(best.Policy.Epoch)
 		}
 		for size, sigs := range s.sigs {
 			if size < best.End.Size {

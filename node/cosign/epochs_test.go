@@ -22,16 +22,46 @@ func (a *alone) rotate(id string) (store.End, sign.Key) {
 		a.keys = append(a.keys, next) // prepared before anyone voted
 		a.mu.Unlock()
 	}
+	return a.governs(rec), next
+}
+
+// governs derives a batch that closes a policy epoch.
+func (a *alone) governs(rec *record.Record) store.End {
+	a.t.Helper()
 	a.c.Pass(1000)
 	e := a.c.Entry(a.c.Submit("pf", rec))
 	a.applied++
 	b, err := a.l.Apply(a.applied, canon.Must(e))
 	if err != nil || b.Result.Next == nil {
-		a.t.Fatalf("rotate: next %v, %v", b.Result, err)
+		a.t.Fatalf("%v: next %v, %v", rec.Kind, b.Result, err)
 	}
 	a.c.Apply(e)
 	a.s.Derived(b.End, b.Result.Next)
-	return b.End, next
+	return b.End
+}
+
+// TestEpochForsaken: who leaves is told until the end with which it leaves is final,
+// also where an earlier epoch becomes final when that end is derived already.
+func TestEpochForsaken(t *testing.T) {
+	a := newAlone(t)
+	unix := uint64(a.now.Unix())
+	final := func(end store.End) {
+		t.Helper()
+		a.hears("b", true, a.from("b-sha", end, unix))
+		a.hears("d", true, a.from("pf", end, unix))
+		a.eventually("final", func() bool { return a.height() == int(end.Height) })
+	}
+	told := func() bool { return a.s.addressed()["c-sha"] != nil }
+	a.rotate("a-sha")
+	leaves := a.governs(a.c.Remove("c-sha", "a-sha", "b-sha", "pf")) // the last end of epoch 1
+	final(leaves)
+	if epoch := a.s.Current().Policy.Epoch; epoch != 1 || !told() {
+		t.Fatalf("at the end with which it leaves: epoch %d, told %v", epoch, told())
+	}
+	final(a.batch())
+	if epoch := a.s.Current().Policy.Epoch; epoch != 2 || told() {
+		t.Fatalf("after it: epoch %d, told %v", epoch, told())
+	}
 }
 
 func (a *alone) hears(what string, ok bool, msg []byte) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/akashi-ledger/akashi/ledger/rules"
@@ -96,14 +97,17 @@ func (s *Cosigner) address(p *rules.Policy) {
 }
 
 // forsake ends the lines to who has left: the end that says so is final, and told.
-func (s *Cosigner) forsake() {
+// Who leaves with an end that is only derived is needed for it, and hears of it.
+func (s *Cosigner) forsake(final uint64) {
 	s.epochMu.RLock()
-	newest := s.epochs[len(s.epochs)-1].policy
-	s.epochMu.RUnlock()
+	defer s.epochMu.RUnlock()
+	stays := func(id string) bool {
+		return slices.ContainsFunc(s.epochs, func(e epoch) bool { return e.policy.Epoch >= final && member(e.policy, id) != nil })
+	}
 	s.outMu.Lock()
 	defer s.outMu.Unlock()
 	for id, o := range s.out {
-		if member(newest, id) == nil {
+		if !stays(id) {
 			close(o.done)
 			delete(s.out, id)
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/akashi-ledger/akashi/crypto/register"
 	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/internal/machine"
 	"github.com/akashi-ledger/akashi/ledger/forest"
 	"github.com/akashi-ledger/akashi/ledger/ledgertest"
 	"github.com/akashi-ledger/akashi/ledger/receipt"
@@ -61,12 +61,7 @@ func newCluster(t *testing.T) *cluster {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		cl.peers = append(cl.peers, transport.Peer{Name: m.ID, PublicKey: pub[:], Addr: l.Addr().String()})
-		l.Close()
+		cl.peers = append(cl.peers, transport.Peer{Name: m.ID, PublicKey: pub[:], Addr: machine.FreeAddr(t)})
 		cl.ahead[m.ID] = new(atomic.Int64)
 		cl.ids[m.ID], cl.servers[m.ID], cl.dirs[m.ID] = id, raft.ServerID(id.String()), t.TempDir()
 	}

@@ -60,36 +60,66 @@ func (r *Replica) seatNext() (what string, err error) {
 	if err := f.Error(); err != nil {
 		return "read", err
 	}
-	now, want := f.Configuration().Servers, r.Servers()
+	want := r.Servers()
 	if want == nil {
 		return "", nil
 	}
+	step, id, member := nextSeat(f.Configuration().Servers, want, r.Local, r.caughtUp)
+	switch step {
+	case stepRemove:
+		return "remove " + string(id), r.raft.RemoveServer(id, f.Index(), seatWithin).Error()
+	case stepHandOn:
+		return "hand leadership on: this member has left", r.transfer()
+	case stepAdd:
+		return "add " + member, r.raft.AddNonvoter(id, raft.ServerAddress(id), f.Index(), seatWithin).Error()
+	case stepVote:
+		return "vote of " + member, r.raft.AddVoter(id, raft.ServerAddress(id), f.Index(), seatWithin).Error()
+	}
+	return "", nil
+}
+
+// A seatStep is one step towards the cluster that the register wants.
+type seatStep int
+
+const (
+	stepNone seatStep = iota
+	stepRemove
+	stepHandOn // this leader has left, and another voter stays
+	stepAdd
+	stepVote
+)
+
+// nextSeat says what a leader does next, and for whom. One that has left makes a
+// voter of another first where it is the only one: nobody else could lead.
+func nextSeat(now []raft.Server, want map[string]raft.ServerID, local raft.ServerID, caughtUp func(member string) bool) (seatStep, raft.ServerID, string) {
 	wanted := map[raft.ServerID]string{}
 	for member, id := range want {
 		wanted[id] = member
 	}
 	there := map[raft.ServerID]bool{}
+	heir := false
 	for _, s := range now {
 		there[s.ID] = true
-		switch _, stays := wanted[s.ID]; {
-		case stays:
-		case s.ID == r.Local:
-			return "hand leadership on: this member has left", r.transfer()
-		default:
-			return "remove " + string(s.ID), r.raft.RemoveServer(s.ID, f.Index(), seatWithin).Error()
+		_, stays := wanted[s.ID]
+		if !stays && s.ID != local {
+			return stepRemove, s.ID, ""
 		}
+		heir = heir || stays && s.ID != local && s.Suffrage == raft.Voter
+	}
+	if _, stays := wanted[local]; !stays && heir {
+		return stepHandOn, local, ""
 	}
 	for _, member := range slices.Sorted(maps.Keys(want)) {
 		if id := want[member]; !there[id] {
-			return "add " + member, r.raft.AddNonvoter(id, raft.ServerAddress(id), f.Index(), seatWithin).Error()
+			return stepAdd, id, member
 		}
 	}
 	for _, s := range now {
-		if member := wanted[s.ID]; s.Suffrage == raft.Nonvoter && r.caughtUp(member) {
-			return "vote of " + member, r.raft.AddVoter(s.ID, s.Address, f.Index(), seatWithin).Error()
+		if member := wanted[s.ID]; s.Suffrage == raft.Nonvoter && caughtUp(member) {
+			return stepVote, s.ID, member
 		}
 	}
-	return "", nil
+	return stepNone, "", ""
 }
 
 // caughtUp asks a member whether its node has derived the log almost up to ours.

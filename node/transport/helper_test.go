@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"log/slog"
-	"net"
 	"runtime"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/akashi-ledger/akashi/internal/machine"
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
@@ -38,12 +38,7 @@ func newTestNodes(t testing.TB, count int) []testNode {
 		if err != nil {
 			t.Fatal(err)
 		}
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		nodes[i] = testNode{key: key, id: id, addr: listener.Addr().String()}
-		listener.Close()
+		nodes[i] = testNode{key: key, id: id, addr: machine.FreeAddr(t)}
 	}
 	return nodes
 }

@@ -39,6 +39,9 @@ func entered(t testing.TB, base, code string) string {
 
 var formToken = regexp.MustCompile(`name="form" value="([0-9a-f]{64})"`)
 
+// onlyHeard is what stands in a page for screen readers alone.
+var onlyHeard = regexp.MustCompile(`<span class="vh">.*?</span>`)
+
 func TestPages(t *testing.T) {
 	s := newStory(t)
 	srv := serve(t, s, s.c.Policy())
@@ -65,6 +68,11 @@ func TestPages(t *testing.T) {
 				t.Errorf("%s: a text that the catalogue lacks: %.60s", path, body[strings.Index(body, "‹"):])
 			}
 			checkPage(t, path, resp, body)
+			for _, heard := range onlyHeard.FindAllString(body, -1) {
+				if strings.Count(heard, "（") != strings.Count(heard, "）") || strings.Count(heard, "(") != strings.Count(heard, ")") {
+					t.Errorf("%s: a screen reader says %q", path, heard)
+				}
+			}
 			if n := len(body) + len(cssBody); n > 60_000 {
 				t.Errorf("%s: %d bytes with its stylesheet", path, n)
 			}

@@ -74,7 +74,7 @@ func (p *playbill) answer(x *scenarios.Played) answer {
 	case x.Skipped == scenarios.NotHere:
 		return answer{"— この版にない  " + x.Skipped, faint}
 	case x.Skipped != "":
-		return answer{"— " + x.Skipped, faint}
+		return answer{"— 前の場面に続くので飛ばした  " + x.Skipped, faint}
 	case !x.Got.Accepted():
 		code, _ := scenarios.LookUp(scenarios.Reasons, x.Got.Reasons[0])
 		return answer{fmt.Sprintf("refused %s %s", strings.Join(x.Got.Reasons, ", "), code.JA), yellow}

@@ -47,6 +47,9 @@ func TestHonestLog(t *testing.T) {
 	if !slices.Contains(r.Kinds, audit.Count{Name: "provision", Count: 3}) || !slices.Equal(r.Refusals, []audit.Count{{Name: "revoked", Count: 1}}) {
 		t.Errorf("%v %v", r.Kinds, r.Refusals)
 	}
+	if said := r.Text(false); !strings.Contains(said, "the content of 1 refused record is not in the log") || !strings.Contains(said, "not opened: 11 sealed parts") {
+		t.Errorf("what was not checked: %s", said)
+	}
 	if again := run(t, c, logOf(c), audit.Options{}); !bytes.Equal(again.JSON(), r.JSON()) {
 		t.Error("two audits differ")
 	}

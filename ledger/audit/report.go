@@ -351,15 +351,23 @@ func (a *auditor) say() {
 			fmt.Sprintf("from batch %d on the register cannot be derived: rules were not checked", *r.LostAt))
 	}
 	if n := a.count.check(CheckRefusal).Unchecked; n > 0 {
-		add(fmt.Sprintf("断られた記録%d件の中身は台帳にありません", n), fmt.Sprintf("the content of %d refused records is not in the log", n))
+		add(fmt.Sprintf("断られた記録%d件の中身は台帳にありません", n), "the content of "+counted(n, "refused record")+" is not in the log")
 	}
 	if n := a.count.check(CheckSealed).Unchecked; n > 0 {
-		add(fmt.Sprintf("封じた部分%d件は開いていません", n), fmt.Sprintf("%d sealed parts were not opened", n))
+		add(fmt.Sprintf("封じた部分%d件は開いていません", n), "not opened: "+counted(n, "sealed part"))
 	}
 	if n := a.count.check(CheckTrees).Unchecked; n > 0 {
-		add(fmt.Sprintf("コミットメント木の根%d件は、葉とくらべていません", n), fmt.Sprintf("%d roots of commitment trees were not compared with leaves", n))
+		add(fmt.Sprintf("コミットメント木の根%d件は、葉とくらべていません", n), "not compared with leaves: "+counted(n, "root")+" of commitment trees")
 	}
 	add("封じた中身が事実かどうか、だれも記録しなかったこと", "whether sealed content tells the truth, and what nobody recorded")
+}
+
+// counted is a number of things, in English.
+func counted(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 func text(ja, en string) record.Text { return record.Text{Ja: ja, En: en} }

@@ -59,6 +59,12 @@ func decode(format string, b []byte, maxBytes int, v any) error {
 	if err != nil {
 		return &Error{Format: format, Part: "file", Err: err}
 	}
+	if bytes.HasPrefix(b, again) && len(bytes.TrimSpace(b[len(again):])) == 0 && len(b) > len(again) {
+		return &Error{Format: format, Part: "file", Err: errors.New("empty lines were added at its end, as editors do: take them away, or fetch it again")}
+	}
+	if bytes.Equal(again, append(bytes.Clone(b), '\n')) {
+		return &Error{Format: format, Part: "file", Err: errors.New("the newline at its end was taken away, as editors do: put it back, or fetch it again")}
+	}
 	if n := min(len(b), len(again)); len(b) != len(again) && bytes.Equal(b[:n], again[:n]) {
 		return &Error{Format: format, Part: "file", Err: fmt.Errorf("%d bytes, and it ends after %d with one newline", len(b), len(again))}
 	}

@@ -145,8 +145,12 @@ func TestWholeFile(t *testing.T) {
 		{"newline missing", good[:len(good)-1], "receipt.file"},
 		{"twice", append(bytes.Clone(good), good...), "receipt.file"},
 	} {
-		if _, err := receipt.Verify(tt.b, s.c.Policy()); code(t, err) != tt.want {
+		_, err := receipt.Verify(tt.b, s.c.Policy())
+		if code(t, err) != tt.want {
 			t.Errorf("%s: %q (%v), want %q", tt.name, code(t, err), err, tt.want)
+		}
+		if strings.Contains(tt.name, "newline") != strings.Contains(err.Error(), "as editors do") && !strings.Contains(tt.name, "space") {
+			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
 }

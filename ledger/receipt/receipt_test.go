@@ -262,6 +262,13 @@ func TestStepsAndWhatWasNotChecked(t *testing.T) {
 	if len(v.Steps) < 9 || slices.ContainsFunc(v.Steps, func(s receipt.Step) bool { return !s.OK }) || len(v.NotChecked) != 4 {
 		t.Errorf("steps %+v, not checked %v", v.Steps, v.NotChecked)
 	}
+	names := map[string]bool{}
+	for _, s := range v.Steps {
+		if names[s.Name] {
+			t.Errorf("two steps are called %s", s.Name)
+		}
+		names[s.Name] = true
+	}
 	v, err := receipt.Verify(bytes.Replace(b, []byte("だれが"), []byte("だれか"), 1), s.c.Policy())
 	if code(t, err) != "receipt.human" || len(v.Steps) == 0 || v.Steps[len(v.Steps)-1].OK || v.Steps[len(v.Steps)-1].Name != "human" {
 		t.Errorf("%v, steps %+v", err, v.Steps)

@@ -71,7 +71,7 @@ func (c *checking) content() (*Verdict, error) {
 		{"register", text("名前や目的は、台帳の状態で証明されている", "names and purposes are proven by the state"), c.checkRegister},
 		{"key", text("発行者の署名が正しい", "the issuer's signature verifies"), c.checkIssuer},
 		{"human", text("読める文は、記録そのものから導ける", "what people read follows from the record"), c.checkViews},
-		{"leaf", text("本人の鍵による署名が正しい", "the subject's signature verifies"), c.checkSubject},
+		{"subject", text("本人の鍵による署名が正しい", "the subject's signature verifies"), c.checkSubject},
 		{"evidence", text("パスキーが、本人の鍵の署名する内容に署名した", "a passkey signed what the subject's key signs"), c.checkEvidence},
 		{"status", text("状態の証明が正しい", "the proof of status holds"), c.checkStatus},
 	} {
@@ -255,8 +255,16 @@ func (c *checking) checkViews() error {
 
 func sameHuman(a, b Human) bool { return slices.Equal(a.Ja, b.Ja) && slices.Equal(a.En, b.En) }
 
-// checkSubject verifies what the subject's own key signed inside the record.
+// checkSubject verifies what the subject's own key signed inside the record, and
+// blames the leaf where it does not hold: the signature is in it.
 func (c *checking) checkSubject() error {
+	if err := c.subjectSigned(); err != nil {
+		return c.fail("leaf", err)
+	}
+	return nil
+}
+
+func (c *checking) subjectSigned() error {
 	o := c.at.Origin
 	switch b := c.rec.Body.(type) {
 	case *record.Consent:

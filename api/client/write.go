@@ -57,6 +57,16 @@ func (c *Client) ReplaceKeys(ctx context.Context, member string, f rest.KeysForm
 	return write[rest.KeysDone](ctx, c, "/v1/members/"+url.PathEscape(member)+"/keys", f)
 }
 
+// AdmitMember takes this node's part in admitting a member, as ReplaceKeys does.
+func (c *Client) AdmitMember(ctx context.Context, f rest.JoinForm) (*rest.JoinDone, error) {
+	return write[rest.JoinDone](ctx, c, "/v1/members", f)
+}
+
+// RemoveMember takes this node's part in ending a membership, as ReplaceKeys does.
+func (c *Client) RemoveMember(ctx context.Context, member string, f rest.RemovalForm) (*rest.RemovalDone, error) {
+	return write[rest.RemovalDone](ctx, c, "/v1/members/"+url.PathEscape(member)+"/removal", f)
+}
+
 // Tick records that time has passed.
 func (c *Client) Tick(ctx context.Context) (*Done, error) {
 	return write[Done](ctx, c, "/v1/ticks", rest.TickForm{})

@@ -32,9 +32,9 @@ member's own: who is restored comes back with new ones.`,
 		Example: "  akashi backup http://127.0.0.1:8080 2027-05-01.backup --token $(cat admin-token)",
 		Args:    args(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, where []string) error {
-			c, err := client.New(where[0], client.Options{Token: tok})
+			c, err := memberNode(where[0], tok)
 			if err != nil {
-				return wrongUse(err)
+				return err
 			}
 			s := e.screen()
 			w := s.wait("backup of " + where[0])
@@ -66,10 +66,16 @@ func backup(ctx context.Context, c *client.Client, path string) (int64, error) {
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = os.Rename(part, path)
 	}
-	if err != nil {
-		return 0, notPossible(fmt.Errorf("no backup was made: %w", err), "what came is in "+part+"; it is of no use")
+	if err == nil {
+		return size, nil
 	}
-	return size, nil
+	hints := []string{"what came is in " + part + "; it is of no use"}
+	var refused *client.Problem
+	if errors.As(err, &refused) { // nothing came
+		hints = []string{refused.Hint}
+		os.Remove(part)
+	}
+	return 0, notPossible(fmt.Errorf("no backup was made: %w", err), hints...)
 }
 
 func restoreCommand(e *env) *cobra.Command {
@@ -83,10 +89,10 @@ exist, or be empty. The identity file is age's own (age-keygen -pq).
 
 The directory has new signing keys: with the old ones, and without the mark of what
 they signed, the member could sign a fork. So the others first vote the old node out
-and this one in, as for a member that joins; then akashi serve catches up with the
+and this one in, as for a member that joins; then akashi join catches up with the
 ledger, fetches people's keys from the custodians, leaves out whoever was erased
 since, and only then serves.`,
-		Example: "  akashi restore 2027-05-01.backup --dir member --identity recovery.key\n  akashi join request --dir member --policy policy\n  akashi join --dir member --genesis member/genesis\n  akashi serve --dir member",
+		Example: "  akashi restore 2027-05-01.backup --dir member --identity recovery.key\n  akashi join request --dir member --policy policy\n  akashi join --dir member --genesis member/genesis",
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, file []string) error {
 			if dir == "" || identities == "" {
@@ -135,7 +141,7 @@ func backAgain(s *screen, dir string, info *node.BackupInfo) error {
 func restore(e *env, path, dir, identityPath string) (*node.BackupInfo, error) {
 	b, err := os.Open(identityPath)
 	if err != nil {
-		return nil, wrongUse(err)
+		return nil, wrongUse(err, "the age identity whose recipient stood in backupTo of config.json")
 	}
 	defer b.Close()
 	ids, err := age.ParseIdentities(io.LimitReader(b, 1<<20))

@@ -25,7 +25,7 @@ func joinCommand(e *env) *cobra.Command {
 
   akashi init …            makes its keys and its public member file
   akashi join request …    signs the request that the members vote on
-                           (each posts it to their node: POST /v1/members)
+                           (akashi vote, each at their own node)
   akashi join …            waits for their votes to be final, gets from the
                            members what the genesis does not say, and serves
 
@@ -59,15 +59,16 @@ func join(ctx context.Context, e *env, o joinOptions) error {
 	if err := needDir(o.dir); err != nil {
 		return err
 	}
+	const whose = "any member or auditor has the genesis of the consortium: the file genesis of a member's directory"
 	if o.genesis == "" {
-		return wrongUse(errors.New("--genesis is missing"), "any member or auditor has the genesis of the consortium")
+		return wrongUse(errors.New("--genesis is missing"), whose)
 	}
 	genesis, err := os.ReadFile(o.genesis)
 	if err != nil {
-		return wrongUse(err)
+		return wrongUse(err, whose)
 	}
 	if _, err := rules.Found(genesis); err != nil {
-		return unmet(err)
+		return unmet(fmt.Errorf("%s is no genesis: %w", o.genesis, err), whose)
 	}
 	further, err := readSeats(o.members)
 	if err != nil {
@@ -107,8 +108,8 @@ func requestCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "request --dir DIR --policy FILE",
 		Short: "Sign the request to join that the members vote on",
-		Long: `request writes the form that each member's admin posts to their node as it is
-(POST /v1/members). It is signed with the candidate's four keys: that proves that
+		Long: `request writes the form that k members vote on (akashi vote), each at their own
+node. It is signed with the candidate's four keys: that proves that
 it has them, and is its consent. It counts for one policy epoch, that of the
 policy file: take https://a-member/log/policy, and ask anew where a change of
 members came first.`,
@@ -165,7 +166,7 @@ func request(e *env, dir, policyFile, out string) error {
 	s := e.screen()
 	s.line("%s  %s", s.paint(bold, m.Member), m.Name.Ja)
 	s.line("  request  %s  %s", out, s.paint(faint, fmt.Sprintf("for policy epoch %d, key %s…", b.Epoch, info.Key.String()[:16])))
-	s.line("  %s", s.paint(faint, "next: every member posts it (POST /v1/members), the last with submit; then akashi join --dir "+dir))
+	s.line("  %s", s.paint(faint, "next: k members vote on it (akashi vote --form), the last with --submit; meanwhile akashi join --dir "+dir+" --genesis FILE waits for them"))
 	return nil
 }
 

@@ -40,36 +40,6 @@ func post(t *testing.T, url, token string, form any) (int, []byte) {
 	return resp.StatusCode, b
 }
 
-// round sends a form from member to member as each hands it back; the last posts it.
-func (l *local) round(path string, form any, members ...int) map[string]any {
-	l.t.Helper()
-	for n, i := range members {
-		if n == len(members)-1 {
-			b, err := json.Marshal(form)
-			if err != nil {
-				l.t.Fatal(err)
-			}
-			last := map[string]any{}
-			if err := json.Unmarshal(b, &last); err != nil {
-				l.t.Fatal(err)
-			}
-			last["submit"] = true
-			form = last
-		}
-		code, b := post(l.t, "http://"+address(l.base, i, portHTTP)+path, l.tokens["admin"], form)
-		answer := map[string]any{}
-		if code != http.StatusOK || json.Unmarshal(b, &answer) != nil {
-			l.t.Fatalf("%s at member %d: %d %s", path, i, code, b)
-		}
-		form = answer
-	}
-	answer := form.(map[string]any)
-	if answer["final"] != true {
-		l.t.Fatalf("%s is not final: %v", path, answer)
-	}
-	return answer
-}
-
 // within polls a member's answer.
 func (l *local) within(what string, within time.Duration, ok func() error) {
 	l.t.Helper()
@@ -161,12 +131,10 @@ func TestJoinAndLeave(t *testing.T) {
 			}
 		})
 	}
-	var form map[string]any
-	b, err := os.ReadFile(filepath.Join(home, "e-sha.join.json"))
-	if err != nil || json.Unmarshal(b, &form) != nil {
-		t.Fatal(err)
+	said := l.vote(filepath.Join(home, "e-sha.join.json"), "e-sha joins", "e-sha is a member, in leaf ", 0, others...)
+	if !strings.Contains(said, "4 of 5 members must sign") {
+		t.Errorf("the vote says %s", said)
 	}
-	l.round("/v1/members", form, others...)
 	l.kill(lead) // between the vote and what follows from it in Raft
 	l.within("the new member's node derives", 30*time.Second, func() error {
 		_, err := os.Stat(filepath.Join(home, "cosigned.mark"))
@@ -230,10 +198,11 @@ func TestJoinAndLeave(t *testing.T) {
 	}
 	verified()
 
-	answer := l.round("/v1/members/"+settingsOf(t, memberDir(l.dir, 3)).Member+"/removal", map[string]any{}, 0, 1, 2, 3)
-	if says := fmt.Sprint(answer["tolerance"]); !strings.Contains(says, "3 of 4 members must sign") {
-		t.Errorf("the answer says %s", says)
+	form, leaver := filepath.Join(t.TempDir(), "form"), settingsOf(t, memberDir(l.dir, 3)).Member
+	if said := l.at(0, form, "remove", leaver); !strings.Contains(said, "3 of 4 members must sign") {
+		t.Errorf("the first vote says %s", said)
 	}
+	l.vote(form, leaver+" leaves", leaver+" is no member any more, in leaf ", 1, 1, 2, 3)
 	l.within("the node that left says so", 30*time.Second, func() error {
 		if isReady(t.Context(), url(3)) {
 			return fmt.Errorf("it is ready")

@@ -32,7 +32,7 @@ const (
 var commands = []func(*env) *cobra.Command{
 	demoCommand, devCommand,
 	verifyCommand, auditCommand, exportCommand,
-	benchCommand, initCommand, genesisCommand, joinCommand, serveCommand, backupCommand, restoreCommand, tokenCommand, rotateCommand, statusCommand, repairCommand, versionCommand,
+	benchCommand, initCommand, genesisCommand, joinCommand, serveCommand, backupCommand, restoreCommand, tokenCommand, rotateCommand, removeCommand, voteCommand, statusCommand, repairCommand, versionCommand,
 }
 
 // run is the program without its process.

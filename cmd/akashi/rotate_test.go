@@ -17,38 +17,49 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// rotate replaces a member's keys by the command: the form goes from the member
-// itself round the others; the last one posts it.
+// rotate replaces a member's keys by the commands: the form goes from the member
+// itself round the others.
 func (l *local) rotate(i int, others ...int) {
 	l.t.Helper()
 	form := filepath.Join(l.t.TempDir(), "form")
-	for n, at := range append([]int{i}, others...) {
-		args := []string{"rotate", "http://" + address(l.base, at, portHTTP), "--token", l.tokens["admin"]}
-		if n == 0 {
-			args = append(args, "--keys", "cosigner,record")
-		} else {
-			args = append(args, "--form", form)
-		}
-		if n == len(others) {
-			args = append(args, "--submit")
-		}
-		var stdout, stderr bytes.Buffer
-		if code := report(&stderr, run(l.t.Context(), args, strings.NewReader(""), &stdout, &stderr)); code != 0 {
-			l.t.Fatalf("%q exits %d: %s%s", args, code, stdout.Bytes(), stderr.Bytes())
-		}
-		if n == len(others) {
-			if !strings.Contains(stdout.String(), "replaced, in leaf ") {
-				l.t.Fatalf("the change is not final: %s", stdout.Bytes())
-			}
-			return
-		}
-		if err := os.WriteFile(form, stdout.Bytes(), 0o600); err != nil {
-			l.t.Fatal(err)
-		}
-		if out, code := runFor(l.t, time.Minute, "rotate", "--form", form); code != 0 || strings.Count(out, "  cosigner  ") != 1 || strings.Count(out, ",") != n+1 {
-			l.t.Fatalf("the form after %d votes: %s", n+1, out)
-		}
+	l.at(i, form, "rotate", "--keys", "cosigner,record")
+	l.vote(form, "  cosigner  ", "replaced, in leaf ", 1, others...)
+}
+
+// at runs a command at a member's node, as its admin, with the form for the next
+// member as its answer.
+func (l *local) at(i int, form, command string, args ...string) string {
+	l.t.Helper()
+	args = append([]string{command, "http://" + address(l.base, i, portHTTP), "--token", l.tokens["admin"]}, args...)
+	var stdout, stderr bytes.Buffer
+	if code := report(&stderr, run(l.t.Context(), args, strings.NewReader(""), &stdout, &stderr)); code != 0 {
+		l.t.Fatalf("%q exits %d: %s%s", args, code, stdout.Bytes(), stderr.Bytes())
 	}
+	if err := os.WriteFile(form, stdout.Bytes(), 0o600); err != nil {
+		l.t.Fatal(err)
+	}
+	return stdout.String() + stderr.String()
+}
+
+// vote takes a form with so many votes from member to member; the last one posts it.
+// Each sees what it is asked first. What the last is told is returned.
+func (l *local) vote(form, asks, done string, votes int, members ...int) string {
+	l.t.Helper()
+	for n, i := range members {
+		if out, code := runFor(l.t, time.Minute, "vote", "--form", form); code != 0 || strings.Count(out, asks) != 1 || strings.Count(out[strings.LastIndex(out, "votes:"):], "member-") != votes+n {
+			l.t.Fatalf("the form after %d votes exits %d: %s", votes+n, code, out)
+		}
+		if n < len(members)-1 {
+			l.at(i, form, "vote", "--form", form)
+			continue
+		}
+		said := l.at(i, form, "vote", "--form", form, "--submit")
+		if !strings.Contains(said, "✓ ") || !strings.Contains(said, done) {
+			l.t.Fatalf("the change is not final: %s", said)
+		}
+		return said
+	}
+	return ""
 }
 
 // TestRotateKeys replaces the keys of two members while records are written, and

@@ -25,6 +25,11 @@ func (c *Client) Status(ctx context.Context) (*rest.Status, error) {
 	return read[rest.Status](ctx, c, "/v1/status", nil)
 }
 
+// Members returns the members of the newest policy epoch, and how many must sign.
+func (c *Client) Members(ctx context.Context) (*rest.MemberList, error) {
+	return read[rest.MemberList](ctx, c, "/v1/members", nil)
+}
+
 // Evidence returns what the node keeps against members, oldest first.
 func (c *Client) Evidence(ctx context.Context) ([]rest.EvidenceView, error) {
 	l, err := read[rest.EvidenceList](ctx, c, "/v1/evidence", nil)

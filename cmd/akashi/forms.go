@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/akashi-ledger/akashi/api/client"
 	"github.com/akashi-ledger/akashi/api/rest"
@@ -22,6 +23,9 @@ const (
 	formatRemovalForm = "akashi-removal-form/v1"
 )
 
+// replaceable are the keys that a member replaces while it stays.
+var replaceable = []string{record.RoleApprover, record.RoleCosigner, record.RoleRecord}
+
 // posted reads what became of a form that was posted.
 func posted(c *cast, final bool, records []custody.Posted) *cast {
 	if c.final = final; len(records) > 0 {
@@ -31,7 +35,7 @@ func posted(c *cast, final bool, records []custody.Posted) *cast {
 }
 
 func printKey(w io.Writer, role string, key []byte) {
-	fmt.Fprintf(w, "  %-8s  %s\n", plain(role), base64.StdEncoding.EncodeToString(key))
+	fmt.Fprintf(w, "  %-8s  %s\n", printable(role), base64.StdEncoding.EncodeToString(key))
 }
 
 // joinForm is a candidate's request, with votes.
@@ -43,11 +47,11 @@ func (f *joinForm) voters() []rest.VoteOf { return f.Votes }
 func (f *joinForm) asks(w io.Writer) {
 	p := f.Candidate
 	fmt.Fprintf(w, "%s joins, at the end of policy epoch %d:\n", p.ID, f.Epoch)
-	fmt.Fprintf(w, "  name      %s  %s\n  law       %s, %s\n", plain(p.Name.Ja), plain(p.Name.En), plain(p.Regime), plain(p.Country))
+	fmt.Fprintf(w, "  name      %s  %s\n  law       %s, %s\n", printable(p.Name.Ja), printable(p.Name.En), printable(p.Regime), printable(p.Country))
 	for _, c := range p.Categories {
-		fmt.Fprintf(w, "  category  %s\n", plain(c))
+		fmt.Fprintf(w, "  category  %s\n", printable(c))
 	}
-	fmt.Fprintf(w, "  address   %s\n", plain(p.Address))
+	fmt.Fprintf(w, "  address   %s\n", printable(p.Address))
 	for _, k := range f.Keys {
 		printKey(w, k.Role, k.Key)
 	}
@@ -143,6 +147,11 @@ vote), with this member's vote. Keep a copy of the node's file "keys" now.`,
 		RunE: func(cmd *cobra.Command, where []string) error {
 			if len(roles) == 0 {
 				return wrongUse(errors.New("--keys is missing"), "of cosigner, record, approver; to vote on a form: akashi vote")
+			}
+			for _, r := range roles {
+				if !slices.Contains(replaceable, r) {
+					return wrongUse(fmt.Errorf("--keys: no key %q can be replaced", r), "of cosigner, record, approver; who needs another network key leaves and joins")
+				}
 			}
 			c, err := memberNode(where[0], token)
 			if err != nil {

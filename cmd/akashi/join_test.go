@@ -202,6 +202,9 @@ func TestJoinAndLeave(t *testing.T) {
 	if said := l.at(0, form, "remove", leaver); !strings.Contains(said, "3 of 4 members must sign") {
 		t.Errorf("the first vote says %s", said)
 	}
+	if code := report(io.Discard, run(t.Context(), []string{"vote", url(1), "--token", l.tokens["admin"], "--form", form, "--submit"}, strings.NewReader(""), io.Discard, io.Discard)); code != exitUnmet {
+		t.Errorf("posted with two votes of four: exit %d", code)
+	}
 	l.vote(form, leaver+" leaves", leaver+" is no member any more, in leaf ", 1, 1, 2, 3)
 	l.within("the node that left says so", 30*time.Second, func() error {
 		if isReady(t.Context(), url(3)) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/akashi-ledger/akashi/api/client"
 	"github.com/akashi-ledger/akashi/api/rest"
+	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/spf13/cobra"
 )
 
@@ -50,7 +51,7 @@ form is for one policy epoch: where another change came first, begin again.`,
 				if submit {
 					return wrongUse(errors.New("no node was given"), "the URL is that of the member's own node")
 				}
-				show(e.stdout, f)
+				show(e.stdout, f, 0)
 				return nil
 			}
 			c, err := memberNode(where[0], token)
@@ -134,22 +135,26 @@ func strictly(b []byte, v any) error {
 	return d.Decode(v)
 }
 
-// show says what a form asks for, and who has voted.
-func show(w io.Writer, f form) {
+// show says what a form asks for, and who has voted of so many that are needed, 0
+// where that is not known.
+func show(w io.Writer, f form, needed int) {
 	f.asks(w)
-	voted := "nobody yet"
-	for i, v := range f.voters() {
-		if i == 0 {
-			voted = v.Member
-		} else {
-			voted += ", " + v.Member
-		}
+	var voted []string
+	for _, v := range f.voters() {
+		voted = append(voted, printable(v.Member))
 	}
-	fmt.Fprintf(w, "votes: %s\n", plain(voted))
+	if len(voted) == 0 {
+		voted = []string{"nobody yet"}
+	}
+	line := "votes: " + strings.Join(voted, ", ")
+	if needed > 0 {
+		line += fmt.Sprintf(" (%d of %d that are needed)", len(f.voters()), needed)
+	}
+	fmt.Fprintln(w, line)
 }
 
-// plain is text of others as a terminal may show it.
-func plain(s string) string {
+// printable is text of others as a terminal may show it.
+func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
@@ -161,7 +166,14 @@ func plain(s string) string {
 // vote casts a member's vote, and prints the form as it then stands, or what became
 // of it.
 func vote(ctx context.Context, e *env, c *client.Client, f form, submit bool) error {
+	now, err := c.Members(ctx)
+	if err != nil {
+		return refusedBy(c, err)
+	}
 	got, err := f.cast(ctx, c, submit)
+	if submit && client.CodeOf(err) == record.CodeVotesMissing {
+		return unmet(err, fmt.Sprintf("%d must vote: give your vote without --submit, and hand the form on", now.K))
+	}
 	if err != nil {
 		return refusedBy(c, err)
 	}
@@ -169,7 +181,7 @@ func vote(ctx context.Context, e *env, c *client.Client, f form, submit bool) er
 	if submit {
 		out = e.stdout
 	}
-	show(out, f)
+	show(out, f, now.K)
 	if got.tolerance != nil {
 		fmt.Fprintf(out, "%s\n%s\n", got.tolerance.Says.Ja, got.tolerance.Says.En)
 	}

@@ -100,7 +100,7 @@ func dev(ctx context.Context, e *env, o devOptions) error {
 	for i := range f.members {
 		s.line("  member-%d  %s  %s", i, pad(browserURL(o.base, i), 36), s.paint(faint, "grpc "+address(o.base, i, portGRPC)+"  p2p "+address(o.base, i, portP2P)))
 	}
-	s.line("  %s %d members, ready in %s", s.tick(true), o.members, seconds(took))
+	s.line("  %s %s, ready in %s", s.tick(true), counted(o.members, "member", "members"), seconds(took))
 	s.line("  policy %s, tokens %s", policyFile(o.dir), tokensFile(o.dir))
 	s.line("  %s", s.paint(faint, "Ctrl-C で終わります  Ctrl-C ends it"))
 	<-ctx.Done()

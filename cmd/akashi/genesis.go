@@ -223,7 +223,7 @@ func finishCommand(e *env) *cobra.Command {
 			}
 			s := e.screen()
 			showFounding(s, f)
-			s.line("  %s %d founders signed: %s, %s", s.tick(true), len(sigs), out, policyOut)
+			s.line("  %s %s signed: %s, %s", s.tick(true), counted(len(sigs), "founder", "founders"), out, policyOut)
 			s.line("  %s", s.paint(faint, "both are public. Next: akashi genesis accept, then akashi serve"))
 			return nil
 		},
@@ -300,7 +300,7 @@ func readFounding(name string) (*record.Founding, sign.Key, error) {
 
 // showFounding prints what founders agree on.
 func showFounding(s *screen, f *record.Founding) {
-	s.title(f.Origin, fmt.Sprintf("%d members, %d must sign a checkpoint", len(f.Members), sign.Quorum(len(f.Members))))
+	s.title(f.Origin, fmt.Sprintf("%s, %d must sign a checkpoint", counted(len(f.Members), "member", "members"), sign.Quorum(len(f.Members))))
 	for _, m := range f.Members {
 		s.line("  %s %s %s %s", cell(m.ID, 14), cell(m.Name.Ja, 26), cell(m.Name.En, 26), s.paint(faint, m.Addr+"  key "+m.Key.String()[:16]+"…"))
 	}

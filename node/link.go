@@ -244,7 +244,11 @@ func (v vaultBlobs) Get(key string) ([]byte, error) {
 func (v vaultBlobs) Put(blobs ...vault.Blob) error {
 	entries := make([]store.KV, len(blobs))
 	for i, b := range blobs {
-		entries[i] = store.KV{Key: []byte(v.prefix + b.Key), Value: b.Value}
+		key := v.prefix + b.Key
+		if b.Beside { // of the desk, among whose blobs it lies
+			key = b.Key
+		}
+		entries[i] = store.KV{Key: []byte(key), Value: b.Value}
 	}
 	return v.b.PutMany(entries)
 }
@@ -269,3 +273,6 @@ func (v vaultBlobs) List(prefix string) ([]string, error) {
 // VaultBlobs returns where a node keeps its vault's blocks among its blobs: for
 // tools that open a copy of a data directory.
 func VaultBlobs(b *store.Blobs) vault.Blobs { return vaultBlobs{b, vaultPrefix} }
+
+// CopiesBlobs is VaultBlobs for the vault of what the node keeps for other members.
+func CopiesBlobs(b *store.Blobs) vault.Blobs { return vaultBlobs{b, copiesPrefix} }

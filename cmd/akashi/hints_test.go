@@ -34,7 +34,7 @@ func TestServeRefusesBadVaults(t *testing.T) {
 		}
 		return b
 	}
-	older := makeVault(t, slot, blobs)
+	older := makeVault(t, slot, blobs, node.VaultBlobs)
 	good, err := os.ReadFile(slot)
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +81,7 @@ func TestServeRefusesBadVaults(t *testing.T) {
 			}
 			return func() { s.Close() }
 		}, vault.ErrLocked.Code},
-		{"root block damaged", func() func() { return harmBlob(t, "root", blobs) }, vault.ErrBlock.Code},
+		{"root block damaged", func() func() { return harmBlob(t, "root", blobs, node.VaultBlobs) }, vault.ErrBlock.Code},
 	} {
 		mend := c.harm()
 		before, _ := os.ReadFile(slot)
@@ -98,7 +98,7 @@ func TestServeRefusesBadVaults(t *testing.T) {
 		}
 		write(good, 0o600)
 	}
-	v, end := openVault(t, slot, blobs())
+	v, end := openVault(t, slot, blobs(), node.VaultBlobs)
 	defer end()
 	if ids, err := v.List(""); err != nil || len(ids) != 1 || v.Verify() != nil {
 		t.Errorf("after all this it holds %q, %v", ids, err)
@@ -106,13 +106,13 @@ func TestServeRefusesBadVaults(t *testing.T) {
 }
 
 // openVault opens a vault on blobs; end closes both.
-func openVault(t *testing.T, slot string, b *store.Blobs) (v *vault.Vault, end func()) {
+func openVault(t *testing.T, slot string, b *store.Blobs, of func(*store.Blobs) vault.Blobs) (v *vault.Vault, end func()) {
 	t.Helper()
 	s, err := vault.OpenFileSlot(slot)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v, err = vault.Open(s, node.VaultBlobs(b), vault.Options{}); err != nil {
+	if v, err = vault.Open(s, of(b), vault.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	return v, func() {
@@ -123,9 +123,9 @@ func openVault(t *testing.T, slot string, b *store.Blobs) (v *vault.Vault, end f
 
 // makeVault makes a vault of generation 3 with one entry left, and returns the slot
 // file of generation 2.
-func makeVault(t *testing.T, slot string, blobs func() *store.Blobs) (older []byte) {
+func makeVault(t *testing.T, slot string, blobs func() *store.Blobs, of func(*store.Blobs) vault.Blobs) (older []byte) {
 	t.Helper()
-	v, end := openVault(t, slot, blobs())
+	v, end := openVault(t, slot, blobs(), of)
 	defer end()
 	if err := v.Put(vault.Entry{ID: "a", Value: []byte("1")}, vault.Entry{ID: "b"}, vault.Entry{ID: "c"}); err != nil {
 		t.Fatal(err)
@@ -145,8 +145,16 @@ func makeVault(t *testing.T, slot string, blobs func() *store.Blobs) (older []by
 	return older
 }
 
-// TestRepair: what is damaged is counted, and given up only where that was asked for.
+// TestRepair: what is damaged is counted, and given up only where that was asked for,
+// in the member's own vault and in that of the copies that it keeps.
 func TestRepair(t *testing.T) {
+	t.Run("vault", func(t *testing.T) { testRepair(t, slotFile, node.VaultBlobs, "the vault") })
+	t.Run("copies", func(t *testing.T) {
+		testRepair(t, node.CopiesSlotFile, node.CopiesBlobs, "the copies kept for other members")
+	})
+}
+
+func testRepair(t *testing.T, slot string, of func(*store.Blobs) vault.Blobs, name string) {
 	dir := t.TempDir()
 	blobs := func() *store.Blobs {
 		b, err := store.OpenBlobs(filepath.Join(dir, "blobs"), slog.New(slog.DiscardHandler))
@@ -155,32 +163,45 @@ func TestRepair(t *testing.T) {
 		}
 		return b
 	}
-	makeVault(t, filepath.Join(dir, slotFile), blobs)
-	harmBlob(t, "bucket", blobs)
+	makeVault(t, filepath.Join(dir, slot), blobs, of)
+	harmBlob(t, "bucket", blobs, of)
+	moved := func(from, to string) {
+		if err := os.Rename(filepath.Join(dir, from), filepath.Join(dir, to)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, c := range []struct {
 		args []string
 		want int
 		says string
+		lost bool // the slot is elsewhere
 	}{
-		{nil, exitUnmet, "1 of 16384 parts"},
-		{nil, exitUnmet, "--give-up"},
-		{[]string{"--give-up"}, 0, "Gave up 1 entries"},
-		{nil, 0, "0 of 16384 parts"},
+		{nil, exitUnmet, "1 of 65536 parts of " + name, false},
+		{nil, exitUnmet, "--give-up", false},
+		{[]string{"--give-up"}, exitNotNow, "hint: vault.slot-lost: ", true},
+		{[]string{"--give-up"}, 0, "Gave up 1 entries", false},
+		{nil, 0, "0 of 65536 parts of " + name, false},
 	} {
+		if c.lost {
+			moved(slot, "away")
+		}
 		var out bytes.Buffer
 		code := report(&out, run(t.Context(), append([]string{"repair", "--dir", dir}, c.args...), strings.NewReader(""), &out, &out))
 		if code != c.want || !strings.Contains(out.String(), c.says) {
 			t.Errorf("%q: exit %d: %s", c.args, code, out.String())
 		}
+		if c.lost {
+			moved("away", slot)
+		}
 	}
 }
 
 // harmBlob damages a block of the vault.
-func harmBlob(t *testing.T, kind string, open func() *store.Blobs) (mend func()) {
+func harmBlob(t *testing.T, kind string, open func() *store.Blobs, of func(*store.Blobs) vault.Blobs) (mend func()) {
 	t.Helper()
 	b := open()
 	defer b.Close()
-	keys, err := node.VaultBlobs(b).List("vault/")
+	keys, err := of(b).List("vault/")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,19 +209,19 @@ func harmBlob(t *testing.T, kind string, open func() *store.Blobs) (mend func())
 		if !strings.Contains(key, "/"+kind+"/") {
 			continue
 		}
-		value, err := node.VaultBlobs(b).Get(key)
+		value, err := of(b).Get(key)
 		if err != nil {
 			t.Fatal(err)
 		}
 		harmed := bytes.Clone(value)
 		harmed[100] ^= 1
-		if err := node.VaultBlobs(b).Put(vault.Blob{Key: key, Value: harmed}); err != nil {
+		if err := of(b).Put(vault.Blob{Key: key, Value: harmed}); err != nil {
 			t.Fatal(err)
 		}
 		return func() {
 			b := open()
 			defer b.Close()
-			if err := node.VaultBlobs(b).Put(vault.Blob{Key: key, Value: value}); err != nil {
+			if err := of(b).Put(vault.Blob{Key: key, Value: value}); err != nil {
 				t.Fatal(err)
 			}
 		}

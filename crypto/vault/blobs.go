@@ -17,9 +17,10 @@ var ErrNoBlob = errors.New("no such blob")
 type Blobs interface {
 	// Get returns the value, which the caller may keep and change, or ErrNoBlob.
 	Get(key string) ([]byte, error)
-	// Put sets values of at most MaxBlobBytes each and MaxPutBytes together and keeps
-	// no slice. They are durable when it returns nil; after an error each may have
-	// been set or not, but none in part.
+	// Put sets values of at most MaxBlobBytes each (those beside: 1 MiB) and MaxPutBytes
+	// together and keeps no slice. They are durable when it returns nil; after an error
+	// each may have been set or not, but none in part. Who uses PutBeside relies on more:
+	// that all are set or none.
 	Put(blobs ...Blob) error
 	// Delete removes the keys, at most 4,096; an absent one is no error. After an
 	// error each may have been removed or not.
@@ -30,8 +31,9 @@ type Blobs interface {
 
 // Blob is one sealed value and its key.
 type Blob struct {
-	Key   string
-	Value []byte
+	Key    string
+	Value  []byte
+	Beside bool // it was given to PutBeside: the key is the caller's, not the vault's
 }
 
 const blobRoot = "vault/"
@@ -88,6 +90,9 @@ type writer struct {
 }
 
 func (w *writer) put(b Blob, hash [32]byte) error {
+	if b.Key == "" {
+		return nil
+	}
 	if size := len(b.Key) + len(b.Value); w.bytes+size > MaxPutBytes {
 		if err := w.send(); err != nil {
 			return err

@@ -65,14 +65,19 @@ func (t *tree) readRoot(blobs Blobs) error {
 }
 
 // below returns the refs of the buckets of a middle block.
-func (t *tree) below(m int) []ref { return t.buckets[m*t.fan() : (m+1)*t.fan()] }
+func (t *tree) below(m int) []ref { return t.under[m] }
 
 // readMiddle reads a middle block into t. Errors: ErrBlock; else I/O.
 func (t *tree) readMiddle(blobs Blobs, m int) error {
-	r := &t.middles[m]
-	if r.entries == 0 {
+	if t.middles[m].entries == 0 {
 		return nil
 	}
+	return t.openMiddle(blobs, m, t.own(m))
+}
+
+// openMiddle reads a middle block, which there is, into refs. Errors: as readMiddle.
+func (t *tree) openMiddle(blobs Blobs, m int, refs []ref) error {
+	r := &t.middles[m]
 	plaintext, err := t.middle(m).open(blobs, r)
 	if err != nil {
 		return err
@@ -81,10 +86,10 @@ func (t *tree) readMiddle(blobs Blobs, m int) error {
 	if len(plaintext) != t.fan()*refBytes {
 		return t.middle(m).damaged(errRefs)
 	}
-	if err := decodeRefs(plaintext, t.below(m), r.generation); err != nil {
+	if err := decodeRefs(plaintext, refs, r.generation); err != nil {
 		return t.middle(m).damaged(err)
 	}
-	if entries, bytes := total(t.below(m)); entries != int(r.entries) || bytes != int(r.bytes) {
+	if entries, bytes := total(refs); entries != int(r.entries) || bytes != int(r.bytes) {
 		return t.middle(m).damaged(errors.New("counts differ"))
 	}
 	return nil
@@ -131,8 +136,8 @@ func (t *tree) readCarry(blobs Blobs) error {
 // checkFresh reads the buckets that the newest rotation wrote. Errors: ErrBlock;
 // else I/O.
 func (t *tree) checkFresh(blobs Blobs) error {
-	for b := range t.buckets {
-		if t.at.planted() && t.buckets[b].generation == t.at.root.generation {
+	for b := range t.count() {
+		if t.at.planted() && t.ref(b).generation == t.at.root.generation {
 			if err := t.checkBucket(blobs, b); err != nil {
 				return err
 			}

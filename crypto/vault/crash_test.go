@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -48,6 +49,7 @@ type world struct {
 	fault           fault
 	tornDelta       bool
 	copies          [][]byte
+	order           sync.Mutex // one effect after the other
 }
 
 var errInjected = errors.New("injected")
@@ -60,6 +62,8 @@ func (w *world) fails() bool {
 // Put takes each blob as one effect. After one that failed the rest of the batch
 // happens too, or not, as the fault says.
 func (w *world) Put(blobs ...Blob) (err error) {
+	w.order.Lock()
+	defer w.order.Unlock()
 	for _, b := range blobs {
 		w.copies = append(w.copies, slices.Clone(b.Value))
 		switch {
@@ -87,6 +91,8 @@ func (w *world) putBadly(b Blob) {
 }
 
 func (w *world) Delete(keys ...string) (err error) {
+	w.order.Lock()
+	defer w.order.Unlock()
 	for _, key := range keys {
 		if err == nil && w.fails() {
 			err = errInjected
@@ -102,6 +108,8 @@ func (w *world) Delete(keys ...string) (err error) {
 type worldSlot struct{ *world }
 
 func (s worldSlot) Write(i int, content [SlotBytes]byte) error {
+	s.order.Lock()
+	defer s.order.Unlock()
 	if !s.fails() {
 		return s.MemorySlot.Write(i, content)
 	}
@@ -143,13 +151,14 @@ func (w *world) keep() (map[string][]byte, [2][SlotBytes]byte) {
 
 // small is a tree in which a few entries fill everything: a put folds when three
 // are pending.
-var small = shape{fan: 2, pendingBytes: 150, deltas: 8, minFold: 1}
+var small = shape{fan: 2, foldAt: 100, pendingBytes: 150, deltas: 8, minFold: 1}
 
 // step is one call in a story.
 type step struct {
 	put     []string // ids
 	shred   []string
 	compact bool
+	fold    bool
 }
 
 // The story has entries that die pending, carried and in buckets, puts that fold,
@@ -161,6 +170,7 @@ var story = []step{
 	{put: []string{"p/p03/ks", "p/p04/ks"}},
 	{compact: true},
 	{put: []string{"p/p03/c/a", "p/p06/ks"}},
+	{fold: true},
 	{shred: []string{"p/p06/ks"}},
 	{put: []string{"p/p07/ks"}},
 	{put: []string{"p/p08/ks"}},
@@ -181,6 +191,10 @@ func (s step) do(v *Vault) error {
 	}
 	if s.compact {
 		return v.Compact()
+	}
+	if s.fold {
+		_, err := v.Fold()
+		return err
 	}
 	_, err := v.Shred(s.shred...)
 	return err

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"slices"
 )
 
 func (r record) deltaAD(sequence uint64, chain [32]byte) []byte {
@@ -15,10 +16,10 @@ func (r record) deltaAD(sequence uint64, chain [32]byte) []byte {
 }
 
 // putDelta appends sorted entries to the vault as one delta.
-func putDelta(blobs Blobs, t *tree, entries []Entry) error {
+func putDelta(blobs Blobs, t *tree, beside []Blob, entries []Entry) error {
 	sequence := t.deltas + 1
 	value := sealBlob(&t.at.root.key, t.at.deltaAD(sequence, t.chain), encodePage(entries))
-	if err := blobs.Put(Blob{Key: t.at.deltaKey(sequence), Value: value}); err != nil {
+	if err := blobs.Put(append(slices.Clip(beside), Blob{Key: t.at.deltaKey(sequence), Value: value})...); err != nil {
 		return ioFault("put delta", err)
 	}
 	t.deltas, t.chain = sequence, sha256.Sum256(value)

@@ -23,11 +23,11 @@
 //
 // # The tree
 //
-//	slot → root block → 128 middle blocks → 128 buckets each
+//	slot → root block → 256 middle blocks → 256 buckets each
 //	              └───→ carried page              deltas
 //
-// A bucket holds entries. Its number is the first 14 bits of HMAC-SHA-256(salt,
-// part), the upper seven being the number of its middle block, where part is, of
+// A bucket holds entries. Its number is the first 16 bits of HMAC-SHA-256(salt,
+// part), the upper eight being the number of its middle block, where part is, of
 // an id "p/NAME/…", what ends with its second "/", so that one person's secrets lie
 // together, and of any other the whole id.
 //
@@ -37,8 +37,8 @@
 // is rewritten for a put alone. Where an id is in several places, the delta with
 // the highest sequence counts, then the carried page, then the bucket.
 //
-// Memory holds what is above the buckets (about 1.6 MB) and what is pending (128
-// KiB, or one put); a bucket is read, used and wiped at each call. All plaintext and
+// Memory holds what is above the buckets (at most 6.3 MB: 24 kB for each middle block
+// that there is) and what is pending (448 KiB, or one put); a bucket is read, used and wiped at each call. All plaintext and
 // all keys that the vault holds are in locked memory where the system allows it, and
 // zeroed after use. What it cannot wipe: ids, which are strings; copies that the
 // ciphers make of a key while they run; and values that a caller was given.
@@ -49,7 +49,7 @@
 // endian. A slot of zeros is blank.
 //
 //	   0  "AKVAULT"
-//	   7  version, 0x02
+//	   7  version, 0x03
 //	   8  generation (8 bytes), 1 at creation, one more at each rotation
 //	  16  vault id (16 bytes), random, constant
 //	  32  root key (32 bytes), fresh for each generation
@@ -72,9 +72,9 @@
 // bytes) ‖ XChaCha20-Poly1305: root block and deltas under the root key, all else
 // under the key in the ref that names it. Inside are, in the root block,
 //
-//	salt (32 bytes), constant ‖ middle block that the next fold begins with (8) ‖ ref of the carried page ‖ 128 refs of middle blocks
+//	salt (32 bytes), constant ‖ middle block that the next fold begins with (8) ‖ ref of the carried page ‖ 256 refs of middle blocks
 //
-// in a middle block 128 refs of buckets, and in a bucket, carried page or delta a
+// in a middle block 256 refs of buckets, and in a bucket, carried page or delta a
 // page:
 //
 //	count (4 bytes) ‖ count × ( id length (2) ‖ id ‖ value length (2) ‖ value ) ‖ zeros to a multiple of 256
@@ -114,13 +114,15 @@
 //
 // Put:
 //
-//	c. put one delta
+//	c. put one delta, and with it what PutBeside was given
 //
 // It is there or not; the caller who saw an error opens the vault and looks.
 //
-// Rotation: by Shred; by Compact; and as a fold, by a Put that finds 1,024 deltas
-// or would make more than 128 KiB pending: the next middle blocks in turn, until
-// at least 64 entries have moved into their buckets and there is room.
+// Rotation: by Shred; by Compact; as a fold, by Fold, which its caller calls when it
+// is due (192 KiB pending, or 1,024 deltas); and by a Put that finds 2,048 deltas or
+// would make more than 448 KiB pending, while no Fold runs. A fold takes the next
+// middle blocks in turn, until at least 64 entries have moved into their buckets, and
+// half of what makes it due is left (by a Put: until there is room).
 //
 //	d. put the buckets that change, in ascending order, then their middle blocks, the carried page if it changes, and the root block, all of generation g+1
 //	e. read them back and compare, buckets by their hash while the next are written, all else as Open would; see that both slots still hold g
@@ -134,6 +136,14 @@
 // wrote be damaged, the vault stays at g (nothing was promised yet). In g: slot 1
 // does not check, slot 0 holds g+1; Open does g and h. In h: blobs remain that
 // nothing opens; Open deletes them.
+//
+// Fold does d and e for buckets and middle blocks beside other calls, and h after them;
+// only carried page, root block, f and g hold others up. Until then the keys of what it
+// wrote are in its memory alone. It took what was pending when it began; what was put
+// since, or replaced, stays pending. Where any other rotation came between, be it of a
+// shred whose entry it has in a new bucket, it wipes those keys and deletes what it
+// wrote: so it brings nothing back. A crash then leaves blobs of a generation that has
+// been or is next, to which nothing refers; Open deletes them.
 //
 // A shred that meets in d a bucket that it cannot read deletes what it wrote, and has
 // changed nothing.

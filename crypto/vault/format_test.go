@@ -25,7 +25,7 @@ func TestVector(t *testing.T) {
 	}
 	w := &world{}
 	for key, value := range vector.Blobs {
-		w.MemoryBlobs.Put(Blob{key, unhex(value)})
+		w.MemoryBlobs.Put(Blob{Key: key, Value: unhex(value)})
 	}
 	slot := [SlotBytes]byte(unhex(vector.Slot))
 	w.slots = [2][SlotBytes]byte{slot, slot}

@@ -197,7 +197,7 @@ func TestChildWorksVault(t *testing.T) {
 	held, err := v.List("")
 	fmt.Println("open")
 	for n := 0; err == nil; n++ {
-		s := step{compact: true}
+		s := step{compact: n%2 == 0, fold: n%2 == 1}
 		switch {
 		case len(held) > 12 || len(held) > 2 && rand.N(3) == 0:
 			rand.Shuffle(len(held), func(i, j int) { held[i], held[j] = held[j], held[i] })
@@ -221,5 +221,5 @@ func (s step) String() string {
 	case s.shred != nil:
 		return "shred " + strings.Join(s.shred, " ")
 	}
-	return "compact"
+	return "compact or fold"
 }

@@ -15,15 +15,17 @@ const (
 	// MaxPutBytes bounds the keys and values that one Blobs.Put is given together.
 	MaxPutBytes = 2 << 20
 
-	deleteAtOnce = 4096 // keys in one Blobs.Delete
+	deleteAtOnce   = 4096    // keys in one Blobs.Delete
+	maxBesideBytes = 1 << 20 // given to PutBeside, besides entries
 )
 
 // shape is what a test may make small.
 type shape struct {
 	fan          int // refs in a root or middle block: part of the format
-	pendingBytes int // more is folded by the next Put, so that a rotation stays small
+	foldAt       int // pending bytes from which on Fold is due
+	pendingBytes int // more waits for a Fold that runs, or is folded by the next Put, so that a rotation stays small
 	deltas       int // likewise, so that Open stays quick
 	minFold      int // entries that a fold moves at least, if there are so many
 }
 
-var usual = shape{fan: 128, pendingBytes: 128 << 10, deltas: 1024, minFold: 64}
+var usual = shape{fan: 256, foldAt: 192 << 10, pendingBytes: 448 << 10, deltas: 2048, minFold: 64}

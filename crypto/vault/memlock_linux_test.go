@@ -23,8 +23,12 @@ func TestMemoryIsLocked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	mustPut(t, v, Entry{ID: "b", Value: []byte("two")})
+	if err := v.Compact(); err != nil {
+		t.Fatal(err)
+	}
 	mustPut(t, v, Entry{ID: "a", Value: []byte("one")})
-	refs := unsafe.Pointer(&v.tree.buckets[len(v.tree.buckets)/2])
+	refs := unsafe.Pointer(v.tree.ref(v.tree.bucketOf("b")))
 	for what, at := range map[string]unsafe.Pointer{"root key": unsafe.Pointer(&v.tree.at), "refs": refs,
 		"pending value": unsafe.Pointer(&v.tree.pending["a"].value[0])} {
 		if locked, err := isLocked(uintptr(at)); err != nil || !locked {

@@ -123,13 +123,13 @@ func (p *page) find(id string) (Entry, bool) {
 	return p.entries[i], true
 }
 
-// sealPage encrypts sorted entries under a fresh key. None are a ref of zeros.
-func (p place) sealPage(w *writer, generation uint64, entries []Entry) (ref, error) {
+// sealPage encrypts sorted entries under a fresh key. None are a ref of zeros, and
+// a blob without a key, which no writer puts.
+func (p place) sealPage(generation uint64, entries []Entry) (ref, Blob) {
 	if len(entries) == 0 {
-		return ref{}, nil
+		return ref{}, Blob{}
 	}
-	r, blob := p.seal(generation, encodePage(entries), len(entries), sizeOf(entries))
-	return r, w.put(blob, r.hash)
+	return p.seal(generation, encodePage(entries), len(entries), sizeOf(entries))
 }
 
 // openPage reads the page that r names, which the caller wipes; a ref of zeros

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 )
 
 // Options changes what Open accepts. The zero value is right for daily use.
@@ -40,7 +41,9 @@ func Open(slot Slot, blobs Blobs, opts Options) (*Vault, error) {
 		slot.Close()
 		return nil, fmt.Errorf("open vault: %w", err)
 	}
-	return &Vault{slot: slot, blobs: blobs, maxEntries: opts.MaxEntries, shape: opts.shape, onStop: opts.OnStop, tree: t}, nil
+	v := &Vault{slot: slot, blobs: blobs, maxEntries: opts.MaxEntries, shape: opts.shape, onStop: opts.OnStop, tree: t}
+	v.folded = sync.NewCond(&v.mu)
+	return v, nil
 }
 
 func recoverTree(slot Slot, blobs Blobs, opts Options) (*tree, error) {
@@ -222,8 +225,8 @@ func (t *tree) liveKeys() map[string]bool {
 	for m := range t.middles {
 		note(t.middle(m), &t.middles[m])
 	}
-	for b := range t.buckets {
-		note(t.bucket(b), &t.buckets[b])
+	for b := range t.count() {
+		note(t.bucket(b), t.ref(b))
 	}
 	for sequence := uint64(1); sequence <= t.deltas; sequence++ {
 		live[t.at.deltaKey(sequence)] = true

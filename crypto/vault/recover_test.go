@@ -322,16 +322,16 @@ func TestRefNamesOneBlob(t *testing.T) {
 	root := v.tree.at.root
 	forged := sealBlob(&root.key, v.tree.rootPlace().ad(&root), v.tree.encodeRoot())
 	good := w.values[v.tree.rootPlace().key(&root)]
-	w.MemoryBlobs.Put(Blob{v.tree.rootPlace().key(&root), forged})
+	w.MemoryBlobs.Put(Blob{Key: v.tree.rootPlace().key(&root), Value: forged})
 	v.Close()
 	if _, err := w.open(0, fault{}, Options{}); !errors.Is(err, ErrBlock) {
 		t.Errorf("root: %v", err)
 	}
-	w.MemoryBlobs.Put(Blob{v.tree.rootPlace().key(&root), good})
+	w.MemoryBlobs.Put(Blob{Key: v.tree.rootPlace().key(&root), Value: good})
 	v = reopen(t, w, Options{})
 	b := v.tree.bucketOf("a")
-	r, p := &v.tree.buckets[b], v.tree.bucket(b)
-	w.MemoryBlobs.Put(Blob{p.key(r), sealBlob(&r.key, p.ad(r), encodePage([]Entry{{ID: "a"}}))})
+	r, p := v.tree.ref(b), v.tree.bucket(b)
+	w.MemoryBlobs.Put(Blob{Key: p.key(r), Value: sealBlob(&r.key, p.ad(r), encodePage([]Entry{{ID: "a"}}))})
 	if _, err := v.Get("a"); !errors.Is(err, ErrBlock) {
 		t.Errorf("bucket: %v", err)
 	}

@@ -25,8 +25,8 @@ func TestRefusedShredLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustPut(t, v, Entry{ID: "p/0-0/new"})
-	last := len(v.tree.buckets) - 1
-	key := v.tree.bucket(last).key(&v.tree.buckets[last])
+	last := v.tree.count() - 1
+	key := v.tree.bucket(last).key(v.tree.ref(last))
 	for what, c := range map[string]struct {
 		store Blobs
 		want  error

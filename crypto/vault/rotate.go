@@ -4,6 +4,8 @@ import (
 	"errors"
 	"maps"
 	"slices"
+
+	"github.com/akashi-ledger/akashi/crypto/memlock"
 )
 
 // change is what a rotation does besides giving the tree a fresh root key.
@@ -30,25 +32,36 @@ func (v *Vault) rotate(c *change) error {
 	if err != nil {
 		return err
 	}
-	if err := next.check(v.blobs); err != nil { // e
+	err = next.checkMiddles(v.blobs) // e
+	if err == nil {
+		err = v.commit(next)
+	}
+	if err != nil {
 		next.wipe()
 		return err
 	}
+	if err := remove(v.blobs, dead); err != nil { // h
+		v.stop("delete old blobs", err)
+	}
+	return nil
+}
+
+// commit makes next, whose blobs are written, the tree of the vault. Nothing else may
+// be written where it fails.
+func (v *Vault) commit(next *tree) error {
+	if err := next.checkTop(v.blobs); err != nil { // e
+		return err
+	}
 	if err := checkSlots(v.slot, v.tree.at); err != nil {
-		next.wipe()
 		return err
 	}
 	for i := range 2 { // f, g: here the old root key ends
 		if err := writeSlot(v.slot, i, next.at); err != nil {
-			next.wipe()
 			return err
 		}
 	}
-	v.tree.wipe()
+	next.takeOver(v.tree)
 	v.tree = next
-	if err := remove(v.blobs, dead); err != nil { // h
-		v.stop("delete old blobs", err)
-	}
 	return nil
 }
 
@@ -56,11 +69,8 @@ func (v *Vault) rotate(c *change) error {
 // blobs that it replaces.
 func (v *Vault) writeNext(c *change) (next *tree, dead []string, err error) {
 	t := v.tree
-	next = newTree(t.at, t.fan())
-	next.salt, next.fold, next.carry = t.salt, c.fold, t.carry
-	next.at.root.generation++
-	copy(next.middles, t.middles)
-	copy(next.buckets, t.buckets)
+	next = t.successor()
+	next.fold = c.fold
 	w := &writer{blobs: v.blobs}
 	steps := []func(w *writer, t *tree, c *change) ([]string, error){
 		next.writeBuckets, next.writeMiddles, next.writeCarry, next.writeRoot,
@@ -98,23 +108,20 @@ func (w *writer) undo(c *change, err error) error {
 func (t *tree) writeBuckets(w *writer, was *tree, c *change) (dead []string, err error) {
 	pending := was.pendingByBucket()
 	for b := range c.lost {
-		dead, t.buckets[b] = append(dead, was.bucket(b).key(&was.buckets[b])), ref{}
+		dead = append(dead, t.setRef(b, ref{})...)
 	}
 	for b := range c.asked {
 		c.rewrite[b] = true
 	}
 	for _, b := range slices.Sorted(maps.Keys(c.rewrite)) {
-		written, err := t.writeBucket(w, was, c, b, pending[b])
+		old, written, err := t.writeBucket(w, was, c, b, pending[b])
 		if err != nil {
 			return nil, err
 		}
-		if !written {
-			continue
+		if written {
+			dead = append(dead, old...)
+			delete(pending, b)
 		}
-		if was.buckets[b].entries > 0 {
-			dead = append(dead, was.bucket(b).key(&was.buckets[b]))
-		}
-		delete(pending, b)
 	}
 	if c.doomed != nil && len(c.doomed) == 0 {
 		c.dropped = errNothing
@@ -131,16 +138,16 @@ func (t *tree) writeBuckets(w *writer, was *tree, c *change) (dead []string, err
 }
 
 // writeBucket writes one bucket, unless it is damaged or holds nothing that is to be
-// destroyed.
-func (t *tree) writeBucket(w *writer, was *tree, c *change, b int, pending []Entry) (written bool, err error) {
+// destroyed, and returns the key of the blob that it replaces.
+func (t *tree) writeBucket(w *writer, was *tree, c *change, b int, pending []Entry) (dead []string, written bool, err error) {
 	old, err := was.openBucket(w.blobs, b)
 	switch {
 	case errors.Is(err, ErrBlock) && c.asked == nil:
 		c.damaged = err
-		return false, nil
+		return nil, false, nil
 	case err != nil:
 		c.dropped = err
-		return false, err
+		return nil, false, err
 	}
 	defer old.wipe()
 	here := c.asked == nil
@@ -149,10 +156,11 @@ func (t *tree) writeBucket(w *writer, was *tree, c *change, b int, pending []Ent
 			c.doomed[e.ID], here = true, true
 		}
 	}
-	if here {
-		t.buckets[b], err = t.bucket(b).sealPage(w, t.at.root.generation, merge(old.entries, pending, c.doomed))
+	if !here {
+		return nil, false, nil
 	}
-	return here, err
+	r, blob := t.bucket(b).sealPage(t.at.root.generation, merge(old.entries, pending, c.doomed))
+	return t.setRef(b, r), true, w.put(blob, r.hash)
 }
 
 // merge returns what is in a bucket or pending for it, without the doomed; what is
@@ -181,13 +189,13 @@ func merge(there, pending []Entry, doomed map[string]bool) []Entry {
 }
 
 // writeMiddles writes the middle blocks of which a bucket changed.
-func (t *tree) writeMiddles(w *writer, was *tree, _ *change) (dead []string, err error) {
+func (t *tree) writeMiddles(w *writer, _ *tree, _ *change) (dead []string, err error) {
 	for m := range t.middles {
-		if slices.Equal(t.below(m), was.below(m)) {
+		if !t.mine[m] {
 			continue
 		}
-		if was.middles[m].entries > 0 {
-			dead = append(dead, was.middle(m).key(&was.middles[m]))
+		if old := &t.middles[m]; old.entries > 0 {
+			dead = append(dead, t.middle(m).key(old))
 		}
 		t.middles[m] = ref{}
 		entries, bytes := total(t.below(m))
@@ -217,8 +225,9 @@ func (t *tree) writeCarry(w *writer, was *tree, _ *change) (dead []string, err e
 		entries = append(entries, Entry{ID: id, Value: h.value})
 	}
 	sortEntries(entries)
-	t.carry, err = t.carryPlace().sealPage(w, t.at.root.generation, entries)
-	return dead, err
+	r, blob := t.carryPlace().sealPage(t.at.root.generation, entries)
+	t.carry = r
+	return dead, w.put(blob, [32]byte{})
 }
 
 // writeRoot writes the root block under a fresh root key. With it go the deltas.
@@ -234,29 +243,46 @@ func (t *tree) writeRoot(w *writer, was *tree, _ *change) (dead []string, err er
 	return dead, w.put(blob, [32]byte{})
 }
 
-// check reads what was written for t above the buckets as Open would and compares
-// it. (The writer did so with buckets, by their hash.)
-func (t *tree) check(blobs Blobs) error {
+// checkMiddles reads the middle blocks that were written for t as Open would and
+// compares them. (The writer did so with buckets, by their hash.)
+func (t *tree) checkMiddles(blobs Blobs) error {
+	got := make([]ref, t.fan())
+	memlock.Lock(got)
+	defer memlock.Unlock(got)
+	defer clear(got)
+	for m := range t.middles {
+		if !t.mine[m] || t.middles[m].entries == 0 {
+			continue
+		}
+		if err := t.openMiddle(blobs, m, got); err != nil {
+			return err
+		}
+		if !slices.Equal(got, t.under[m]) {
+			return errReadBack
+		}
+	}
+	return nil
+}
+
+// checkTop does so with root block and carried page.
+func (t *tree) checkTop(blobs Blobs) error {
 	got := newTree(t.at, t.fan())
 	defer got.wipe()
 	err := got.readRoot(blobs)
-	for m := 0; err == nil && m < t.fan(); m++ {
-		if t.middles[m].generation == t.at.root.generation {
-			err = got.readMiddle(blobs, m)
-		} else {
-			copy(got.below(m), t.below(m))
-		}
-	}
 	if err == nil && t.carry.generation == t.at.root.generation {
 		err = got.readCarry(blobs)
 	}
-	if err == nil && !got.sameRefs(t) {
-		err = because(ErrBlock, "reads back differently")
+	if err == nil && (got.salt != t.salt || got.fold != t.fold || got.carry != t.carry || !slices.Equal(got.middles, t.middles)) {
+		err = errReadBack
 	}
 	return err
 }
 
+var errReadBack = because(ErrBlock, "reads back differently")
+
 func (t *tree) sameRefs(other *tree) bool {
 	return t.salt == other.salt && t.fold == other.fold && t.carry == other.carry &&
-		slices.Equal(t.middles, other.middles) && slices.Equal(t.buckets, other.buckets)
+		slices.Equal(t.middles, other.middles) && slices.EqualFunc(t.under, other.under, sameUnder)
 }
+
+func sameUnder(a, b []ref) bool { return &a[0] == &b[0] || slices.Equal(a, b) }

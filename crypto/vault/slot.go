@@ -28,7 +28,7 @@ type Slot interface {
 
 const (
 	slotMagic      = "AKVAULT"
-	slotVersion    = 0x02
+	slotVersion    = 0x03
 	slotCheckStart = SlotBytes - sha256.Size
 )
 

@@ -23,10 +23,12 @@ type tree struct {
 	salt    [32]byte // constant once there is a root block
 	fold    int      // middle block that the next fold begins with
 	carry   ref
-	middles []ref // fan
-	buckets []ref // fan × fan, in the order of their middle blocks
+	middles []ref   // fan
+	under   [][]ref // what each middle block holds: the refs of fan buckets; one of zeros stands for many
+	mine    []bool  // which of these no other tree has: wipe zeroes them, and own gives them out
 
 	pending      map[string]held // entries that are in no bucket yet, or replace one there
+	puts         uint64          // how often one was set
 	values       arena           // where their values lie
 	pendingBytes int             // encoded size of these
 	pendingIn    map[int]int     // likewise, by bucket
@@ -38,17 +40,52 @@ type tree struct {
 type held struct {
 	value  []byte
 	bucket int
+	put    uint64 // which of the tree's puts it was
 }
 
 // newTree returns an empty tree with an own salt.
 func newTree(at record, fan int) *tree {
-	t := &tree{at: at, middles: make([]ref, fan), buckets: make([]ref, fan*fan),
+	t := &tree{at: at, middles: make([]ref, fan), under: make([][]ref, fan), mine: make([]bool, fan),
 		pending: map[string]held{}, pendingIn: map[int]int{}, chain: at.root.hash}
 	rand.Read(t.salt[:])
+	nothing := make([]ref, fan)
+	for m := range t.under {
+		t.under[m] = nothing
+	}
 	memlock.Lock(unsafe.Slice(&t.at, 1)) // stays locked: the page may be shared
 	memlock.Lock(t.middles)
-	memlock.Lock(t.buckets)
 	return t
+}
+
+// successor returns the tree of the next generation, still the same but with nothing
+// pending. It shares with t what is under the middle blocks, until own or takeOver.
+func (t *tree) successor() *tree {
+	next := newTree(t.at, t.fan())
+	next.salt, next.fold, next.carry = t.salt, t.fold, t.carry
+	next.at.root.generation++
+	copy(next.middles, t.middles)
+	copy(next.under, t.under)
+	return next
+}
+
+// own returns the refs under a middle block, to be changed.
+func (t *tree) own(m int) []ref {
+	if !t.mine[m] {
+		t.under[m], t.mine[m] = slices.Clone(t.under[m]), true
+		memlock.Lock(t.under[m])
+	}
+	return t.under[m]
+}
+
+// takeOver makes what t shares with the tree that it succeeds its own. The other is
+// of no use any more, and is wiped.
+func (t *tree) takeOver(was *tree) {
+	for m := range t.mine {
+		if !t.mine[m] {
+			t.mine[m], was.mine[m] = was.mine[m], false
+		}
+	}
+	was.wipe()
 }
 
 // wipe zeroes keys and pending values. Ids are strings and stay until collected.
@@ -58,12 +95,33 @@ func (t *tree) wipe() {
 	clear(t.at.root.key[:])
 	t.carry = ref{}
 	clear(t.middles)
-	clear(t.buckets)
 	memlock.Unlock(t.middles)
-	memlock.Unlock(t.buckets)
+	for m, mine := range t.mine {
+		if mine {
+			clear(t.under[m])
+			memlock.Unlock(t.under[m])
+		}
+	}
 }
 
 func (t *tree) fan() int { return len(t.middles) }
+
+// count returns the number of buckets.
+func (t *tree) count() int { return t.fan() * t.fan() }
+
+// ref returns the ref of a bucket, to be read.
+func (t *tree) ref(b int) *ref { return &t.under[b/t.fan()][b%t.fan()] }
+
+// setRef sets the ref of a bucket and returns the key of the blob that it named, if
+// it did.
+func (t *tree) setRef(b int, r ref) (dead []string) {
+	at := &t.own(b / t.fan())[b%t.fan()]
+	if at.entries > 0 {
+		dead = []string{t.bucket(b).key(at)}
+	}
+	*at = r
+	return dead
+}
 
 // group returns the part of an id, or of a prefix of ids, that decides the
 // bucket, and whether others share it: of "p/NAME/…" it is "p/NAME/".
@@ -92,7 +150,7 @@ func (t *tree) sorter() func(id string) int {
 		mac.Reset()
 		io.WriteString(mac, part)
 		top := binary.BigEndian.Uint32(mac.Sum(nil))
-		last, bucket = part, int(top>>(32-bits.Len(uint(len(t.buckets)-1))))
+		last, bucket = part, int(top>>(32-bits.Len(uint(t.count()-1))))
 		return bucket
 	}
 }
@@ -104,7 +162,7 @@ func (t *tree) bucket(b int) place { return place{vault: t.at.vault, kind: "buck
 
 // openBucket reads a bucket, which the caller wipes. Errors: ErrBlock; else I/O.
 func (t *tree) openBucket(blobs Blobs, b int) (*page, error) {
-	return t.bucket(b).openPage(blobs, &t.buckets[b])
+	return t.bucket(b).openPage(blobs, t.ref(b))
 }
 
 // entries counts what is held. An entry that was replaced counts twice until it
@@ -119,7 +177,8 @@ func (t *tree) entries() int {
 
 // set makes a copy of e, which belongs to a bucket, pending.
 func (t *tree) set(e Entry, bucket int) {
-	h := held{value: t.values.add(e.Value), bucket: bucket}
+	t.puts++
+	h := held{value: t.values.add(e.Value), bucket: bucket, put: t.puts}
 	if old, ok := t.pending[e.ID]; ok {
 		size := Entry{ID: e.ID, Value: old.value}.encodedBytes()
 		t.pendingBytes -= size
@@ -151,7 +210,7 @@ func (t *tree) pendingByBucket() map[int][]Entry {
 func (t *tree) byBucket(ids []string) map[int][]string {
 	out, bucketOf := map[int][]string{}, t.sorter()
 	for _, id := range ids {
-		if b := bucketOf(id); t.buckets[b].entries > 0 {
+		if b := bucketOf(id); t.ref(b).entries > 0 {
 			out[b] = append(out[b], id)
 		}
 	}
@@ -181,7 +240,7 @@ func (t *tree) inBuckets(blobs Blobs, ids []string, fn func(bucket int, e Entry)
 // each calls fn for every entry whose id has this prefix; the value is fn's until
 // it returns. Errors: fn's, ErrBlock; else I/O.
 func (t *tree) each(blobs Blobs, prefix string, fn func(id string, value []byte) error) error {
-	first, last := 0, len(t.buckets)-1
+	first, last := 0, t.count()-1
 	if _, shared := group(prefix); shared {
 		first = t.bucketOf(prefix)
 		last = first

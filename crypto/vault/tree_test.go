@@ -20,7 +20,7 @@ func TestPutsFold(t *testing.T) {
 	if v.tree.deltas != 1 || v.tree.at.root.generation != 3 {
 		t.Errorf("%d deltas in generation %d", v.tree.deltas, v.tree.at.root.generation)
 	}
-	inBuckets, _ := total(v.tree.buckets)
+	inBuckets, _ := total(v.tree.middles)
 	if inBuckets < 2*few.minFold || v.tree.carry.entries == 0 || int(v.tree.carry.entries)+inBuckets != 2*few.deltas {
 		t.Errorf("%d in buckets, %d carried", inBuckets, v.tree.carry.entries)
 	}
@@ -144,7 +144,7 @@ func TestDamagedBucket(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := v.tree.bucketOf("p/1/ks")
-	key := v.tree.bucket(b).key(&v.tree.buckets[b])
+	key := v.tree.bucket(b).key(v.tree.ref(b))
 	w.values[key][60] ^= 1
 	v.Close()
 	v = reopen(t, w, Options{shape: v.shape})
@@ -197,7 +197,7 @@ func TestGiveUp(t *testing.T) {
 	}
 	mustPut(t, v, Entry{ID: "p/1/pending", Value: secretOf("p/1/pending")})
 	b := v.tree.bucketOf("p/1/ks")
-	key, lost := v.tree.bucket(b).key(&v.tree.buckets[b]), 0
+	key, lost := v.tree.bucket(b).key(v.tree.ref(b)), 0
 	for id := range all {
 		if v.tree.bucketOf(id) == b {
 			lost++
@@ -229,7 +229,7 @@ func TestFoldLeavesDamagedBucketOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustPut(t, v, Entry{ID: "b"})
-	key := v.tree.bucket(0).key(&v.tree.buckets[0])
+	key := v.tree.bucket(0).key(v.tree.ref(0))
 	w.values[key][60] ^= 1
 	if err := v.Compact(); !errors.Is(err, ErrBlock) || len(v.tree.pending) != 1 {
 		t.Errorf("compact: %v, %d pending", err, len(v.tree.pending))
@@ -325,6 +325,10 @@ func TestAgainstMap(t *testing.T) {
 				}
 			},
 			"compact": func(r *rapid.T) { no(v.Compact()) },
+			"fold": func(r *rapid.T) {
+				_, err := v.Fold()
+				no(err)
+			},
 			"reopen": func(r *rapid.T) {
 				no(v.Close())
 				v = open()

@@ -18,9 +18,11 @@ type Vault struct {
 	shape      shape
 	onStop     func(error)
 
-	mu    sync.RWMutex
-	tree  *tree // behind a pointer, so that fmt does not walk into it
-	ended error // why the vault is closed or stopped
+	mu      sync.RWMutex
+	tree    *tree      // behind a pointer, so that fmt does not walk into it
+	ended   error      // why the vault is closed or stopped
+	folding bool       // a Fold runs
+	folded  *sync.Cond // under mu: it ended
 }
 
 // Format writes "[redacted]" for every verb.
@@ -35,26 +37,66 @@ func (v *Vault) Class() string { return v.slot.Class() }
 // ErrExists, ErrTooLarge (over about 500 kB in one call), ErrFull, ErrBlock (the
 // bucket that an entry belongs to is damaged), ErrIO; with unknown outcome:
 // ErrStopped.
-func (v *Vault) Put(entries ...Entry) error {
+func (v *Vault) Put(entries ...Entry) error { return v.PutBeside(nil, entries...) }
+
+// PutBeside is Put for entries that are of no use without blobs of the caller's, which
+// get durable in the same write: all of it or none, if the store's Put is so. The
+// vault never looks at them again. Errors: as Put, ErrTooLarge also for blobs of more
+// than 1 MiB.
+func (v *Vault) PutBeside(beside []Blob, entries ...Entry) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	for v.ended == nil && v.folding && v.crowded(sizeOf(entries)) {
+		v.folded.Wait()
+	}
 	if v.ended != nil {
 		return v.ended
 	}
 	fresh, err := v.admit(entries)
+	if err == nil {
+		err = checkBeside(beside)
+	}
 	if err != nil {
 		return fmt.Errorf("put: %w", err)
 	}
-	if len(fresh) == 0 {
+	if len(fresh) == 0 && len(beside) == 0 {
 		return nil
 	}
 	if err := v.makeRoom(sizeOf(fresh)); err != nil {
 		return fmt.Errorf("put: %w", err)
 	}
-	if err := putDelta(v.blobs, v.tree, fresh); err != nil {
+	if err := v.putFresh(beside, fresh); err != nil {
 		return v.stop("put", err)
 	}
+	return nil
+}
+
+func (v *Vault) putFresh(beside []Blob, fresh []Entry) error {
+	if len(fresh) == 0 {
+		if err := v.blobs.Put(beside...); err != nil {
+			return ioFault("put blobs", err)
+		}
+		return nil
+	}
+	if err := putDelta(v.blobs, v.tree, beside, fresh); err != nil {
+		return err
+	}
 	v.tree.setAll(fresh)
+	return nil
+}
+
+// checkBeside sees that what is put with a delta is within the bounds of Blobs.Put.
+func checkBeside(beside []Blob) error {
+	bytes := 0
+	for _, b := range beside {
+		if !b.Beside {
+			panic("vault: a blob beside that does not say so")
+		}
+		bytes += len(b.Key) + len(b.Value)
+	}
+	if bytes > maxBesideBytes {
+		return because(ErrTooLarge, "%d bytes beside, at most %d", bytes, maxBesideBytes)
+	}
 	return nil
 }
 
@@ -96,7 +138,7 @@ func (v *Vault) admit(entries []Entry) ([]Entry, error) {
 		return nil, because(ErrTooLarge, "%d of %d bytes; divide it", size, MaxBlobBytes)
 	}
 	for b, bytes := range room {
-		if t := v.tree; !fits(int(t.buckets[b].bytes) + t.pendingIn[b] + bytes) {
+		if t := v.tree; !fits(int(t.ref(b).bytes) + t.pendingIn[b] + bytes) {
 			return nil, because(ErrFull, "one of its buckets has no room left")
 		}
 	}
@@ -181,7 +223,7 @@ func (v *Vault) Each(prefix string, fn func(id string, value []byte) error) erro
 func (v *Vault) Buckets() int {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	return len(v.tree.buckets)
+	return v.tree.count()
 }
 
 // BucketOf returns the number of the bucket that an entry belongs to, be it there
@@ -218,6 +260,9 @@ func (v *Vault) List(prefix string) ([]string, error) {
 func (v *Vault) Close() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	for v.folding {
+		v.folded.Wait()
+	}
 	if errors.Is(v.ended, ErrClosed) {
 		return nil
 	}

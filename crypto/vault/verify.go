@@ -16,14 +16,14 @@ func (v *Vault) GiveUp() (entries int, err error) {
 		return 0, v.ended
 	}
 	c := &change{lost: map[int]bool{}, fold: v.tree.fold}
-	for b := range v.tree.buckets {
+	for b := range v.tree.count() {
 		p, err := v.tree.openBucket(v.blobs, b)
 		switch {
 		case err == nil:
 			p.wipe()
 		case errors.Is(err, ErrBlock):
 			c.lost[b] = true
-			entries += int(v.tree.buckets[b].entries)
+			entries += int(v.tree.ref(b).entries)
 		default:
 			return 0, fmt.Errorf("give up: %w", err)
 		}

@@ -27,8 +27,7 @@ type class struct {
 const classBytes = 95 + 16
 
 // newClass draws a class, and keeps its data key at hand for what is sealed next. Its
-// wrapped data key must be durable before its vault entry: a crash between them leaves
-// a file that nothing opens. Nobody knows the class before put entered it into the
+// wrapped data key must be durable no later than its vault entry (putBeside). Nobody knows the class before put entered it into the
 // index, so whoever erases it finds the key in the keyring.
 func (d *Desk) newClass(at string, ref Ref, name string) (*class, vault.Entry, store.KV, error) {
 	c, key, entry, file, err := drawClass(at, ref, name)

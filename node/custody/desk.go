@@ -82,7 +82,7 @@ type Desk struct {
 	parcels parcelQueue
 	waiting waitingRoom
 	erasing erasures
-	duties  [5]sync.Mutex // one pass of each kind of duty at a time
+	duties  [6]sync.Mutex // one pass of each kind of duty at a time
 
 	retiring retirements
 	holds    holds

@@ -158,10 +158,7 @@ func (d *Desk) sealSteps(id record.ID, plans map[string]any, more ...store.KV) e
 		entry.Reserve = true
 		entries, files = append(entries, entry), append(files, file)
 	}
-	if err := d.Blobs.PutMany(files); err != nil {
-		return err
-	}
-	if err := d.put(entries...); err != nil {
+	if err := d.putBeside(files, entries...); err != nil {
 		return err
 	}
 	for step, plan := range plans {

@@ -381,7 +381,11 @@ func (v vaultBlobs) Get(key string) ([]byte, error) {
 func (v vaultBlobs) Put(blobs ...vault.Blob) error {
 	var entries []store.KV
 	for _, b := range blobs {
-		entries = append(entries, store.KV{Key: []byte("V/" + b.Key), Value: b.Value})
+		key := "V/" + b.Key
+		if b.Beside {
+			key = b.Key
+		}
+		entries = append(entries, store.KV{Key: []byte(key), Value: b.Value})
 	}
 	return v.b.PutMany(entries)
 }

@@ -271,8 +271,12 @@ func (d *Desk) clearStrays() error {
 }
 
 // put makes entries durable in the vault and enters them into the index.
-func (d *Desk) put(entries ...vault.Entry) error {
-	if len(entries) == 0 {
+func (d *Desk) put(entries ...vault.Entry) error { return d.putBeside(nil, entries...) }
+
+// putBeside is put for entries that are of no use without these blobs: all get durable
+// in one write, or none.
+func (d *Desk) putBeside(blobs []storeKV, entries ...vault.Entry) error {
+	if len(entries)+len(blobs) == 0 {
 		return nil
 	}
 	entries, err := withNames(entries)
@@ -286,7 +290,7 @@ func (d *Desk) put(entries ...vault.Entry) error {
 	}()
 	fresh, err := d.people.unknown(entries)
 	if err == nil {
-		err = d.Vault.Put(entries...)
+		err = d.Vault.PutBeside(beside(blobs), entries...)
 	}
 	if err != nil {
 		d.forgetKeys(entries)
@@ -300,6 +304,9 @@ func (d *Desk) put(entries ...vault.Entry) error {
 	if d.Copies != nil {
 		d.tellCopies(entries)
 	}
+	if d.Vault.FoldDue() {
+		d.start(dutyFold, d.foldDue)
+	}
 	d.people.mu.Lock()
 	defer d.people.mu.Unlock()
 	d.people.count += fresh
@@ -309,6 +316,14 @@ func (d *Desk) put(entries ...vault.Entry) error {
 		}
 	}
 	return nil
+}
+
+func beside(blobs []storeKV) []vault.Blob {
+	out := make([]vault.Blob, len(blobs))
+	for i, b := range blobs {
+		out[i] = vault.Blob{Key: string(b.Key), Value: b.Value, Beside: true}
+	}
+	return out
 }
 
 // forgetKeys wipes the data keys of classes that did not come to be.
@@ -347,25 +362,24 @@ func (p *people) unknown(entries []vault.Entry) (count int, err error) {
 // ensure returns a person's classes of these names, made where there are none.
 // The caller holds the person's lock.
 func (d *Desk) ensure(q *person, names ...string) ([]*class, error) {
-	out, entries, err := d.missing(q.ref, names...)
+	out, entries, files, err := d.missing(q.ref, names...)
 	if err != nil {
 		return nil, err
 	}
-	if err := d.put(entries...); err != nil {
+	if err := d.putBeside(files, entries...); err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
-// missing makes the classes of these names that a person has not, with their
-// wrapped keys durable, and the vault entries that are to follow.
-func (d *Desk) missing(ref Ref, names ...string) (classes []*class, entries []vault.Entry, err error) {
-	var files []storeKV
+// missing makes the classes of these names that a person has not, with the vault
+// entries and the files of wrapped keys that are to be put together.
+func (d *Desk) missing(ref Ref, names ...string) (classes []*class, entries []vault.Entry, files []storeKV, err error) {
 	d.people.mu.Lock()
 	q, err := d.people.person(ref)
 	if err != nil {
 		d.people.mu.Unlock()
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	for _, name := range names {
 		var c *class
@@ -381,14 +395,11 @@ func (d *Desk) missing(ref Ref, names ...string) (classes []*class, entries []va
 		}
 		c, entry, file, err := d.newClass(personID(ref, name), ref, name)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		classes[i], entries, files = c, append(entries, entry), append(files, file)
 	}
-	if len(files) > 0 {
-		err = d.Blobs.PutMany(files)
-	}
-	return classes, entries, err
+	return classes, entries, files, nil
 }
 
 func contentName(service, holder, owner string) string {

@@ -12,21 +12,22 @@ import (
 // The data key of a new class is at hand until the class is destroyed, or did not come
 // to be; it is the one that its wrapped copy opens to.
 func TestKeyOfNewClassIsAtHand(t *testing.T) {
-	d, err := deskOn(t, &vault.MemoryBlobs{}, 1)
+	files := memoryFiles{}
+	d, err := deskOn(t, filesBeside{&vault.MemoryBlobs{}, files}, 1)
 	noErr(t, err)
-	d.keys, d.Self, d.Blobs = newKeyring(2), "a-sha", memoryFiles{}
+	d.keys, d.Self, d.Blobs = newKeyring(2), "a-sha", files
 	inHand := func(id [16]byte) bool {
 		held, err := d.keys.use(id, func(seal.DataKey) error { return nil })
 		noErr(t, err)
 		return held
 	}
-	make1 := func(ref Ref) ([16]byte, []vault.Entry) {
-		classes, entries, err := d.missing(ref, "c/a-portal")
+	make1 := func(ref Ref) ([16]byte, []vault.Entry, []storeKV) {
+		classes, entries, files, err := d.missing(ref, "c/a-portal")
 		noErr(t, err)
-		return classes[0].id, entries
+		return classes[0].id, entries, files
 	}
-	id, entries := make1("new")
-	noErr(t, d.put(entries...))
+	id, entries, wrapped := make1("new")
+	noErr(t, d.putBeside(wrapped, entries...))
 	sealed, err := d.sealFor(id, sealedSheet, id, []byte("hello"))
 	noErr(t, err)
 	if !inHand(id) {
@@ -44,7 +45,7 @@ func TestKeyOfNewClassIsAtHand(t *testing.T) {
 		t.Errorf("sealing after that: %v", err)
 	}
 
-	id, entries = make1("other")
+	id, entries, _ = make1("other")
 	clash := append(entries, vault.Entry{ID: personID("p0000000", "ks"), Value: []byte("another")})
 	if err := d.put(clash...); err == nil {
 		t.Fatal("a clash was accepted")
@@ -63,9 +64,10 @@ func TestKeyOfNewClassIsAtHand(t *testing.T) {
 // Somebody who was asked for in vain is found as soon as there is something of them,
 // and no more after it was destroyed.
 func TestAskedForInVain(t *testing.T) {
-	d, err := deskOn(t, &vault.MemoryBlobs{}, 1)
+	files := memoryFiles{}
+	d, err := deskOn(t, filesBeside{&vault.MemoryBlobs{}, files}, 1)
 	noErr(t, err)
-	d.keys, d.Blobs = newKeyring(2), memoryFiles{}
+	d.keys, d.Blobs = newKeyring(2), files
 	there := func() bool {
 		d.people.mu.Lock()
 		defer d.people.mu.Unlock()
@@ -77,14 +79,31 @@ func TestAskedForInVain(t *testing.T) {
 		if there() || d.People(ctx) != 1 {
 			t.Fatal("there before")
 		}
-		_, entries, err := d.missing("new", "c/a-portal")
+		_, entries, wrapped, err := d.missing("new", "c/a-portal")
 		noErr(t, err)
-		noErr(t, d.put(entries...))
+		noErr(t, d.putBeside(wrapped, entries...))
 		if !there() || d.People(ctx) != 2 {
 			t.Fatal("not there after")
 		}
 		noErr(t, d.shred(personID("new", "c/a-portal")))
 	}
+}
+
+// filesBeside is a store of the vault's blobs, and of files that are put beside them.
+type filesBeside struct {
+	*vault.MemoryBlobs
+	files memoryFiles
+}
+
+func (f filesBeside) Put(blobs ...vault.Blob) error {
+	for _, b := range blobs {
+		if b.Beside {
+			f.files[b.Key] = b.Value
+		} else if err := f.MemoryBlobs.Put(b); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // memoryFiles is a store of wrapped keys.

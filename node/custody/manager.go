@@ -2,7 +2,6 @@ package custody
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -106,7 +105,7 @@ func (d *Desk) changeBook(change func(*staffBook) error) error {
 	if c == nil {
 		_, entry, file, err := d.newClass(bookAt, "", "")
 		if err == nil {
-			err = errors.Join(d.Blobs.PutMany([]store.KV{file}), d.put(entry))
+			err = d.putBeside([]store.KV{file}, entry)
 		}
 		if err != nil {
 			return err

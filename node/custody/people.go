@@ -110,17 +110,22 @@ func (d *Desk) setItems(c *class, items map[string]string, source string, guardi
 	if err != nil {
 		return err
 	}
+	kv, err := d.sheetOf(c, d.changed(s, items, source, guardian))
+	if err != nil {
+		return err
+	}
+	return d.Blobs.PutMany([]store.KV{kv})
+}
+
+// changed returns s with items and a guardian, if any, set.
+func (d *Desk) changed(s *sheet, items map[string]string, source string, guardian Ref) *sheet {
 	for code, value := range items {
 		s.set(sheetItem{Code: code, Value: value, SinceMs: d.nowMs(), Source: source})
 	}
 	if guardian != "" {
 		s.Guardian = string(guardian)
 	}
-	kv, err := d.sheetOf(c, s)
-	if err != nil {
-		return err
-	}
-	return d.Blobs.PutMany([]store.KV{kv})
+	return s
 }
 
 func checkItems(items map[string]string) error {
@@ -139,9 +144,9 @@ func checkItems(items map[string]string) error {
 // registered with further services, and again with the same one to change items.
 // It posts nothing, unless Open asks for a handle without consent.
 //
-// Order of effects: wrapped keys, then one vault entry for all secrets, then the
-// items. A crash before the vault entry leaves keys that nothing opens; before
-// the items, a person without them: the caller asks again.
+// Order of effects: all that is new of a person in one write, secrets, wrapped keys
+// and items. To a class that is there already, the items follow in a second one: a
+// crash between leaves them as they were, and the caller asks again.
 func (d *Desk) Register(ctx context.Context, c Call, r Registration) (*Done, error) {
 	st, s, err := d.forService(c, r.Service)
 	if err != nil {
@@ -151,13 +156,16 @@ func (d *Desk) Register(ctx context.Context, c Call, r Registration) (*Done, err
 		return nil, err
 	}
 	defer d.lock(string(r.Person))()
-	q, release, err := d.begin(st, s, &r)
+	q, kept, release, err := d.begin(st, s, &r)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	if err := d.setItems(d.classOf(q, "c/"+s.ID), r.Items, r.Source, r.Guardian); err != nil {
-		return nil, err
+	if !kept {
+		err := d.setItems(d.classOf(q, "c/"+s.ID), r.Items, r.Source, r.Guardian)
+		if err != nil {
+			return nil, err
+		}
 	}
 	if !r.Open {
 		return &Done{Key: c.Key, Final: true}, nil
@@ -203,21 +211,24 @@ func checkLookup(ref Ref, kind, value string) error {
 
 func lookupID(kind, value string) string { return "l/" + kind + "/" + value }
 
-// begin makes what is missing of a person in one vault entry, and uses them.
-func (d *Desk) begin(st *store.State, s *rules.Service, r *Registration) (*person, func(), error) {
-	q, release, err := d.use(r.Person)
+// begin makes what is missing of a person in one write, and uses them. It reports
+// whether the items are kept by that.
+func (d *Desk) begin(st *store.State, s *rules.Service, r *Registration) (q *person, kept bool, release func(), err error) {
+	q, release, err = d.use(r.Person)
 	if code := codeOf(err); err != nil && code != CodePersonUnknown && (code != record.CodeErased || d.goingOut(r.Person)) {
-		return nil, nil, err
+		return nil, false, nil, err
 	}
 	if q == nil {
 		if err := d.roomFor(r.Person); err != nil {
-			return nil, nil, err
+			return nil, false, nil, err
 		}
 	}
 	secret, entries, err := d.secretFor(q, r)
+	var files []storeKV
 	if err == nil {
-		_, missing, err2 := d.missing(r.Person, "c/"+s.ID)
-		entries, err = append(entries, missing...), err2
+		var content []vault.Entry
+		content, files, kept, err = d.firstContent(s, r)
+		entries = append(entries, content...)
 	}
 	for _, kind := range slices.Sorted(maps.Keys(r.Lookup)) {
 		entries = append(entries, vault.Entry{ID: lookupID(kind, r.Lookup[kind]), Value: []byte(r.Person)})
@@ -226,7 +237,7 @@ func (d *Desk) begin(st *store.State, s *rules.Service, r *Registration) (*perso
 		var h *handle
 		if h, err = d.current(st, secret, s.ID); err == nil {
 			entries = append(entries, handleEntry(h.key.Public(), r.Person, s.ID))
-			err = d.put(d.fresh1(entries)...)
+			err = d.putBeside(files, d.fresh1(entries)...)
 		}
 	}
 	clear(secret[:])
@@ -235,7 +246,22 @@ func (d *Desk) begin(st *store.State, s *rules.Service, r *Registration) (*perso
 	} else if err != nil && release != nil {
 		release()
 	}
-	return q, release, err
+	return q, kept, release, err
+}
+
+// firstContent makes a person's content class of a service where there is none, with the
+// first items sealed under it.
+func (d *Desk) firstContent(s *rules.Service, r *Registration) (entries []vault.Entry, files []storeKV, kept bool, err error) {
+	classes, entries, files, err := d.missing(r.Person, "c/"+s.ID)
+	if err != nil || len(entries) == 0 || len(r.Items) == 0 && r.Guardian == "" {
+		return entries, files, false, err
+	}
+	kv, err := d.sheetOf(classes[0], d.changed(new(sheet), r.Items, r.Source, r.Guardian))
+	if err != nil {
+		d.forgetKeys(entries)
+		return nil, nil, false, err
+	}
+	return entries, append(files, kv), true, nil
 }
 
 // roomFor refuses one person too many. Whoever is known already is not counted

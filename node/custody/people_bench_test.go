@@ -2,12 +2,15 @@ package custody
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"flag"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -48,6 +51,9 @@ func BenchmarkPeople(b *testing.B) {
 	p.measure("erase", 500, func() { p.shred(1) })
 	p.measure("erase1000", 3, func() { p.shred(1000) })
 	p.measure("first-seal", 1000, p.firstSeal)
+	began = time.Now()
+	p.measure("registrations", 10_000, p.firstSeal) // one after the other, without a pause
+	p.ReportMetric(10_000/time.Since(began).Seconds(), "registrations/s")
 	p.items()
 	p.measure("verify", 1, func() { noErr(b, p.v.Verify()) })
 	p.measure("open", 1, func() { p.close(); p.open() })
@@ -62,7 +68,8 @@ type populace struct {
 	people   int
 	dir      string
 	blobs    *store.Blobs
-	wrote    atomic.Int64 // bytes of vault blobs
+	wrote    atomic.Int64 // bytes of vault blobs, and of what is put beside
+	changed  int          // bytes of entries and files that were put or destroyed
 	v        *vault.Vault
 	desk     *Desk
 	at       int // the next person, in an order that jumps
@@ -102,6 +109,7 @@ func (p *populace) open() {
 }
 
 func (p *populace) close() {
+	noErr(p, p.desk.Close())
 	noErr(p, p.v.Close())
 	noErr(p, p.blobs.Close())
 }
@@ -169,7 +177,9 @@ func (p *populace) load() {
 	p.desk = nil
 	before := heapBytes()
 	began := time.Now()
-	p.desk = &Desk{Config: Config{Self: "a-sha", Vault: p.v, Blobs: p.blobs, Log: slog.New(slog.DiscardHandler), Now: time.Now}, people: newPeople(p.v), keys: newKeyring(maxKeys)}
+	p.desk = &Desk{Config: Config{Self: "a-sha", Vault: p.v, Blobs: p.blobs, Log: slog.New(slog.DiscardHandler), Now: time.Now}, people: newPeople(p.v), keys: newKeyring(maxKeys),
+		work: make(chan struct{}, maxWorkers)}
+	p.desk.ctx, p.desk.cancel = context.WithCancel(context.Background())
 	noErr(p, p.desk.loadPeople())
 	p.ReportMetric(time.Since(began).Seconds(), "start-s")
 	p.ReportMetric(float64(heapBytes()-before)/(1<<20), "index-MiB")
@@ -178,7 +188,8 @@ func (p *populace) load() {
 
 func (p *populace) measure(what string, times int, do func()) {
 	took := make([]time.Duration, times)
-	before, sum := p.wrote.Load(), time.Duration(0)
+	before, disk, sum := p.wrote.Load(), diskBytes(), time.Duration(0)
+	p.changed = 0
 	for i := range took {
 		began := time.Now()
 		do()
@@ -195,13 +206,41 @@ func (p *populace) measure(what string, times int, do func()) {
 	p.ReportMetric(ms(took[times/2]), what+"-p50-ms")
 	p.ReportMetric(ms(took[(times-1)*99/100]), what+"-p99-ms")
 	p.ReportMetric(float64((p.wrote.Load()-before)/int64(times))/1000, what+"-kB")
+	if p.changed > 0 { // what the vault writes, and the system for all of the process, merges of tables too
+		p.ReportMetric(float64(p.wrote.Load()-before)/float64(p.changed), what+"-amplification")
+		p.ReportMetric(float64(diskBytes()-disk)/float64(p.changed), what+"-disk-amplification")
+	}
+}
+
+// diskBytes returns how much this process has made the system write to disks; 0 where
+// the system does not say.
+func diskBytes() (n int64) {
+	b, _ := os.ReadFile("/proc/self/io")
+	if _, after, found := strings.Cut(string(b), "\nwrite_bytes: "); found {
+		fmt.Sscan(after, &n)
+	}
+	return n
+}
+
+// change counts what is put or destroyed.
+func (p *populace) change(entries []vault.Entry, files ...store.KV) {
+	for _, e := range entries {
+		p.changed += 4 + len(e.ID) + len(e.Value)
+	}
+	for _, f := range files {
+		p.changed += len(f.Key) + len(f.Value)
+	}
 }
 
 // shred erases so many people in one rotation, as an erasure does.
 func (p *populace) shred(persons int) {
 	var ids []string
 	for range persons {
-		q, release, err := p.desk.use(p.next())
+		ref := p.next()
+		for part := range 3 {
+			p.change(p.part(ref, part))
+		}
+		q, release, err := p.desk.use(ref)
 		noErr(p, err)
 		ids = append(ids, p.desk.entriesOf(q)...)
 		release()
@@ -209,26 +248,30 @@ func (p *populace) shred(persons int) {
 	noErr(p, p.desk.shred(ids...))
 }
 
-// firstSeal makes all keys of somebody new durable and seals 500 bytes to them.
+// firstSeal makes all keys of somebody new durable, and 500 bytes sealed to them.
 func (p *populace) firstSeal() {
 	p.added++
 	ref := refOf(p.people + p.added)
-	classes, entries, err := p.desk.missing(ref, "c/a-portal")
+	classes, entries, files, err := p.desk.missing(ref, "c/a-portal")
 	noErr(p, err)
+	sealed, err := p.desk.sealFor(classes[0].id, sealedSheet, classes[0].id, bytes.Repeat([]byte{7}, 500))
+	noErr(p, err)
+	files = append(files, store.KV{Key: blobKey(kindSheet, classes[0].id[:]), Value: sealed})
 	secret := sign.NewSecret()
 	entries = append(entries, vault.Entry{ID: personID(ref, "ks"), Value: append(secret[:], 0)})
 	entries = append(entries, p.part(ref, 1)...)
 	entries = append(entries, p.part(ref, 2)...)
-	noErr(p, p.desk.put(entries...))
-	_, err = p.desk.sealFor(classes[0].id, sealedSheet, classes[0].id, bytes.Repeat([]byte{7}, 500))
+	all, err := withNames(entries)
 	noErr(p, err)
+	p.change(all, files...)
+	noErr(p, p.desk.putBeside(files, entries...))
 }
 
 // items seals items of 500 bytes to somebody whose key is in memory, on one core.
 func (p *populace) items() {
-	classes, entries, err := p.desk.missing("items", "c/a-portal")
+	classes, entries, files, err := p.desk.missing("items", "c/a-portal")
 	noErr(p, err)
-	noErr(p, p.desk.put(entries...))
+	noErr(p, p.desk.putBeside(files, entries...))
 	const items = 100_000
 	item := bytes.Repeat([]byte{7}, 500)
 	began := time.Now()

@@ -200,7 +200,7 @@ func (d *Desk) receiving(ctx context.Context, st *store.State, id record.ID, in 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	classes, entries, err := d.missing(ref, d.recordName(), name)
+	classes, entries, files, err := d.missing(ref, d.recordName(), name)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -215,7 +215,7 @@ func (d *Desk) receiving(ctx context.Context, st *store.State, id record.ID, in 
 			made = append(made, e.ID)
 		}
 	}
-	if err := d.put(entries...); err != nil {
+	if err := d.putBeside(files, entries...); err != nil {
 		return nil, nil, nil, err
 	}
 	if _, release, err = d.use(ref); err != nil {

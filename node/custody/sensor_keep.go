@@ -47,10 +47,7 @@ func (d *Desk) sensorClass(sensor, period string) (*class, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := d.Blobs.PutMany([]storeKV{file}); err != nil {
-		return nil, err
-	}
-	if err := d.put(entry); err != nil {
+	if err := d.putBeside([]storeKV{file}, entry); err != nil {
 		return nil, err
 	}
 	return d.transient(at), nil

@@ -12,20 +12,40 @@ import (
 
 // Tick is called every second. It starts what is due and returns: parcels to be
 // sent, parcels to be received, erasures to go on with, keys to be destroyed,
-// readings to be committed, what is due by retention. A duty that still runs is not
-// started twice.
+// readings to be committed, what is due by retention, entries of the vault that wait
+// to be folded.
 func (d *Desk) Tick(context.Context) {
-	for i, f := range []func(context.Context){d.sendDue, d.receiveDue, d.destroyDue, d.commitDue, d.retireDue} {
-		if !d.duties[i].TryLock() {
-			continue
+	for i, f := range []func(context.Context){d.sendDue, d.receiveDue, d.destroyDue, d.commitDue, d.retireDue, d.foldDue} {
+		d.start(i, f)
+	}
+}
+
+// dutyFold is the place of foldDue among the duties.
+const dutyFold = 5
+
+// start starts a duty, unless it still runs.
+func (d *Desk) start(i int, f func(context.Context)) {
+	if !d.duties[i].TryLock() {
+		return
+	}
+	d.duties[i].Unlock()
+	d.spawn(func(ctx context.Context) {
+		if d.duties[i].TryLock() {
+			defer d.duties[i].Unlock()
+			f(ctx)
 		}
-		d.duties[i].Unlock()
-		d.spawn(func(ctx context.Context) {
-			if d.duties[i].TryLock() {
-				defer d.duties[i].Unlock()
-				f(ctx)
-			}
-		})
+	})
+}
+
+// foldDue moves what was put into the vault to where it stays, beside everything
+// else, so that no registration has to wait until it is done.
+func (d *Desk) foldDue(ctx context.Context) {
+	for moved := 1; moved > 0 && ctx.Err() == nil && d.Vault.FoldDue(); {
+		var err error
+		if moved, err = d.Vault.Fold(); err != nil {
+			d.Log.Error("entries of the vault are not moved to their places", "err", err.Error())
+			return
+		}
 	}
 }
 

@@ -232,10 +232,7 @@ func (d *Desk) storeParcel(in *rules.Intent, kind record.Kind, r *deliverRequest
 		if c, entry, file, err = d.newClass(boxID(r.Intent), "", "box"); err != nil {
 			return err
 		}
-		if err := d.Blobs.PutMany([]store.KV{file}); err != nil {
-			return err
-		}
-		if err := d.put(entry); err != nil {
+		if err := d.putBeside([]store.KV{file}, entry); err != nil {
 			return err
 		}
 	}

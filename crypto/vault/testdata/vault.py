@@ -41,7 +41,7 @@ def bucket_of(name):
     parts = name.split("/")
     if parts[0] == "p" and len(parts) > 2:
         name = "p/" + parts[1] + "/"
-    return struct.unpack(">I", hmac.digest(salt, name.encode(), "sha256")[:4])[0] >> 18
+    return struct.unpack(">I", hmac.digest(salt, name.encode(), "sha256")[:4])[0] >> 16
 
 def tree(entries, old, carried):
     """Writes a tree and returns root key, root block id and its hash."""
@@ -51,12 +51,12 @@ def tree(entries, old, carried):
     middles, counts = {}, {}
     for number, held in sorted(buckets.items()):
         gen = old if number % 2 else generation
-        m = number // 128
-        middles.setdefault(m, [zero] * 128)[number % 128] = write("bucket", number, gen, page(held), len(held), size(held))
+        m = number // 256
+        middles.setdefault(m, [zero] * 256)[number % 256] = write("bucket", number, gen, page(held), len(held), size(held))
         count, bytes_ = counts.get(m, (0, 0))
         counts[m] = count + len(held), bytes_ + size(held)
     root = salt + struct.pack(">Q", 5) + write("carry", 0, old, page(carried), len(carried), size(carried))
-    for m in range(128):
+    for m in range(256):
         root += write("middle", m, generation, b"".join(middles[m]), *counts[m]) if m in middles else zero
     ref = write("root", 0, generation, root, 0, 0)
     return ref[24:56], ref[8:24], ref[56:88]
@@ -76,7 +76,7 @@ expected = dict(buried)
 for later in [carried] + deltas:
     expected.update(later)
 
-slot = b"AKVAULT\2" + struct.pack(">Q", generation) + vault_id + key + root_id + root_hash
+slot = b"AKVAULT\3" + struct.pack(">Q", generation) + vault_id + key + root_id + root_hash
 slot += b"\0" * (4064 - len(slot))
 slot += sha(slot)
 print(json.dumps({"slot": slot.hex(), "blobs": blobs, "entries": {k: v.hex() for k, v in expected.items()}}, ensure_ascii=False, indent=1))

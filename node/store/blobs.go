@@ -74,6 +74,7 @@ func OpenBlobs(dir string, log *slog.Logger, opts ...OpenOption) (*Blobs, error)
 		WithDetectConflicts(true).
 		WithMemTableSize(24<<20). // a set of MaxSetBytes must fit 15 % of it
 		WithBaseTableSize(2<<20).
+		WithValueThreshold(MaxValueBytes+1). // smaller ones stay inline
 		WithNumLevelZeroTables(6+rand.N(4)). // see OpenState
 		WithNumLevelZeroTablesStall(24).
 		WithIndexCacheSize(16<<20))

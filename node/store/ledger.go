@@ -24,7 +24,7 @@ import (
 //	e first-index       leaves of one batch, as many as fit a segment; each with its length (uint16)
 //	t level index       full hash tile
 //	h height            End
-//	w height part parts empty: one transaction of a batch that took several (writer.go)
+//	w height parts part empty: one transaction of a batch that took several (writer.go)
 //	d …                 where record ids are (places.go)
 //	v …                 where events of handles are (places.go)
 //	x span bucket       where leaf hashes are (find.go)

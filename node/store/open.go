@@ -51,6 +51,10 @@ import (
 // MaxValueBytes is the largest value that Badger keeps inline.
 const MaxValueBytes = 1<<20 - 1
 
+// maxStateValueBytes is the same for the ledger state, where three times the largest
+// value that there is (an index of spanLeaves events of one handle) is enough.
+const maxStateValueBytes = 896 << 10
+
 const defaultMinFreeBytes = 512 << 20
 
 // Reasons why a database cannot be opened or used. Each needs an operator.
@@ -97,9 +101,11 @@ func OpenState(dir string, log *slog.Logger, opts ...OpenOption) (*badger.DB, er
 		// reuse: the table of a memtable fits what a builder takes at first, twice the size of a table.
 		// A transaction may take 15 % of a memtable (writer.go), which is more than one value.
 		WithBaseTableSize(4<<20).
-		WithMemTableSize(7<<20).
-		WithNumLevelZeroTables(16+rand.N(8)). // not the same at every node: equal data would be merged everywhere at once
-		WithNumLevelZeroTablesStall(64).      // beyond this, writes wait for the merge
+		WithMemTableSize(6<<20).
+		WithValueThreshold(maxStateValueBytes+1).
+		WithNumLevelZeroTables(32+rand.N(8)). // not the same at every node: equal data would be merged everywhere at once
+		WithNumLevelZeroTablesStall(96).      // beyond this, writes wait for the merge
+		WithBaseLevelSize(128<<20).           // one level less through which all is copied
 		WithIndexCacheSize(32<<20))
 }
 
@@ -114,10 +120,9 @@ func openBadger(dir string, log *slog.Logger, o openOptions, open func(badger.Op
 		WithCompression(options.None).
 		WithBlockCacheSize(0). // see the comment above
 		WithNumMemtables(2).
-		WithNumCompactors(2).                  // each builds tables in memory
-		WithValueThreshold(MaxValueBytes + 1). // smaller ones stay inline
-		WithValueLogFileSize(16 << 20).        // stays empty
-		WithNumVersionsToKeep(1).              // managed mode: of those up to the discard timestamp
+		WithNumCompactors(2).           // each builds tables in memory
+		WithValueLogFileSize(16 << 20). // stays empty
+		WithNumVersionsToKeep(1).       // managed mode: of those up to the discard timestamp
 		WithChecksumVerificationMode(options.OnBlockRead).
 		WithVerifyValueChecksum(true).
 		WithMetricsEnabled(false)

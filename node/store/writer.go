@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -70,7 +71,7 @@ func (w *writer) parts(db *badger.DB, height uint64) (parts [][]effect, err erro
 }
 
 func partKey(height uint64, part, parts byte) []byte {
-	return append(indexKey(prefixPart, height), part, parts)
+	return append(indexKey(prefixPart, height), parts, part)
 }
 
 func storeAt(db *badger.DB, ts uint64, part []effect) error {
@@ -78,9 +79,12 @@ func storeAt(db *badger.DB, ts uint64, part []effect) error {
 	defer txn.Discard()
 	for _, e := range part {
 		var err error
-		if e.gone {
+		switch {
+		case e.gone:
 			err = txn.Delete(e.key)
-		} else {
+		case len(e.value) > maxStateValueBytes:
+			err = fmt.Errorf("a value of %d bytes", len(e.value))
+		default:
 			err = txn.SetEntry(badger.NewEntry(e.key, e.value))
 		}
 		if err != nil {
@@ -90,28 +94,39 @@ func storeAt(db *badger.DB, ts uint64, part []effect) error {
 	return txn.CommitAt(ts, nil)
 }
 
-// wholeParts wants all transactions of every batch of which there is one.
+// wholeParts wants all transactions of every batch of which there is one. Beside them
+// there may be some of an attempt that a crash ended, where another version of the
+// program cut the batch into another number.
 func wholeParts(txn *badger.Txn) error {
 	opts := badger.DefaultIteratorOptions
 	opts.PrefetchValues, opts.Prefix = false, []byte{prefixPart}
 	it := txn.NewIterator(opts)
 	defer it.Close()
-	height, next, parts := uint64(0), byte(0), byte(0)
+	whole := true
+	var first, want []byte // of the attempt, and the next key of it
 	for it.Rewind(); it.Valid(); it.Next() {
-		key := it.Item().Key()
+		key := it.Item().KeyCopy(nil)
 		if len(key) != len(partKey(0, 0, 0)) {
 			return fmt.Errorf("%w: the key of a part has %d bytes", ErrDamaged, len(key))
 		}
-		if next == parts {
-			height, next, parts = binary.BigEndian.Uint64(key[1:]), 0, key[10]
+		if height := key[:9]; !bytes.HasPrefix(first, height) {
+			if !whole {
+				break
+			}
+			whole = false
 		}
-		if string(key) != string(partKey(height, next, parts)) {
-			return fmt.Errorf("%w: part %d of batch %d is missing", ErrDamaged, next, height)
+		if attempt := key[:10]; !bytes.HasPrefix(first, attempt) {
+			first = partKey(binary.BigEndian.Uint64(key[1:]), 0, key[9])
+			want = first
 		}
-		next++
+		if !bytes.Equal(key, want) {
+			continue
+		}
+		want = partKey(binary.BigEndian.Uint64(key[1:]), key[10]+1, key[9])
+		whole = whole || want[10] == want[9]
 	}
-	if next != parts {
-		return fmt.Errorf("%w: part %d of batch %d is missing", ErrDamaged, next, height)
+	if !whole {
+		return fmt.Errorf("%w: a part of batch %d is missing", ErrDamaged, binary.BigEndian.Uint64(first[1:]))
 	}
 	return nil
 }

@@ -29,6 +29,10 @@ func TestCrashBetweenParts(t *testing.T) {
 	f, parts := heavy(t)
 	for n := range len(parts) {
 		before := f.l.State()
+		other := effect{key: partKey(before.Height+1, 0, 200), value: []byte{}} // another version's attempt
+		if err := storeAt(f.l.db, before.Height+2, []effect{other}); err != nil {
+			t.Fatal(err)
+		}
 		for _, part := range parts[:n] {
 			if err := storeAt(f.l.db, before.Height+2, part); err != nil {
 				t.Fatal(err)

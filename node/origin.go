@@ -92,6 +92,13 @@ func (n *Node) askNeighbours() {
 func (n *Node) originOf(member string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), originWait)
 	defer cancel()
+	go func() { // a node that stops does not wait for who is silent
+		select {
+		case <-n.closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	b, err := n.host.Call(ctx, n.peers.Load().ids[member], callOrigin, nil)
 	if err != nil || !isOrigin(string(b), n.Settings.Public()) {
 		return "", err

@@ -21,7 +21,7 @@ func TestCatalogue(t *testing.T) {
 		}
 	}
 	used["consent.title"], used["consent.give"] = true, true
-	for _, key := range []string{"signin.title", "code.title", "sessions.title", "introduce.title"} {
+	for _, key := range []string{"signin.title", "code.title", "sessions.title", "introduce.title", "paper.title", "recover.title"} {
 		used[key] = true
 	}
 	key := regexp.MustCompile(`\.T "([a-zA-Z.0-9]+)"`)

@@ -19,7 +19,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request, kind, value str
 		s.problem(w, r, http.StatusUnauthorized, "error.session")
 		return
 	}
-	if !slices.ContainsFunc(who.Methods, func(p session.Proof) bool { return p.Method != session.Code }) {
+	if !who.BeyondCode() {
 		s.problem(w, r, http.StatusForbidden, "error.connect")
 		return
 	}

@@ -212,7 +212,7 @@ func (s *Server) grantTo(as *goidc.AuthnSession, a *ask, who *session.Session, s
 
 // methods are RFC 8176's names of how a person signed in.
 func methods(who *session.Session) []string {
-	names := map[session.Method]string{session.Link: "otp", session.Code: "otp", session.Passkey: "hwk", session.Upstream: "fed"}
+	names := map[session.Method]string{session.Link: "otp", session.Code: "otp", session.Paper: "otp", session.Passkey: "hwk", session.Upstream: "fed"}
 	var out []string
 	for _, p := range who.Methods {
 		if n := names[p.Method]; !slices.Contains(out, n) {

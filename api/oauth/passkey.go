@@ -24,8 +24,9 @@ import (
 //	O/u/HANDLE  a person's passkeys
 //	O/y/HASH    a ceremony under way, by the secret of the browser's cookie
 //
-// A passkey that was made in a session begun by a code alone counts as strong only
-// after passkeyWait: else whoever reads a person's messages once could erase at once.
+// A passkey that was made in a session with nothing but a code or a paper counts as
+// strong only after passkeyWait: else whoever reads a person's messages once, or finds
+// their paper, could erase at once.
 
 const (
 	ceremonyLife = 5 * time.Minute
@@ -308,7 +309,7 @@ func (s *Server) added(who *session.Session, d *webauthn.SessionData, said []byt
 	now := s.Now()
 	k := passkey{Credential: *key, Made: now, Strong: now}
 	m := session.Passkey
-	if !slices.ContainsFunc(who.Methods, func(p session.Proof) bool { return p.Method != session.Code }) {
+	if !who.BeyondCode() {
 		k.Strong, m = now.Add(passkeyWait), session.Code
 	}
 	return m, s.changePasskeys(who.Person, func(p *passkeys) error {

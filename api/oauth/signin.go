@@ -189,8 +189,10 @@ type sessionsPage struct {
 	Passkeys bool
 	Keys     []shownPasskey
 	Apps     []shownAccess
-	Members  []Member // to connect with
-	Known    []Member // that this person is connected with
+	Members  []Member  // to connect with
+	Known    []Member  // that this person is connected with
+	Paper    time.Time // when the paper was made that counts, zero for none
+	MayPrint bool      // the session has more than a code or a paper
 }
 
 // Device names a browser and its system in a few words, "" where neither is known:
@@ -221,7 +223,7 @@ func (s *Server) listSessions(w http.ResponseWriter, r *http.Request) {
 		s.cannot(w, r, err)
 		return
 	}
-	p := sessionsPage{frame: s.frame(w, r), Form: session.FormToken(token), Mine: mine.ID}
+	p := sessionsPage{frame: s.frame(w, r), Form: session.FormToken(token), Mine: mine.ID, MayPrint: mine.BeyondCode()}
 	p.Passkeys = s.party != nil
 	if p.Sessions, err = s.Sessions.List(mine.Person); err == nil {
 		p.Keys, err = s.shownPasskeys(mine.Person)
@@ -231,6 +233,9 @@ func (s *Server) listSessions(w http.ResponseWriter, r *http.Request) {
 	}
 	if err == nil {
 		p.Known, p.Members, err = s.connections(mine.Person)
+	}
+	if err == nil {
+		p.Paper, err = s.Sessions.PaperMade(mine.Person)
 	}
 	if err != nil {
 		s.cannot(w, r, err)

@@ -14,6 +14,7 @@
 //	S/p/MAC/ID      index entry, sealed under the member's key
 //	S/c/HASH        one-time code that was sent, sealed under the browser's secret
 //	S/n/MAC         how many codes an address got within an hour
+//	S/r/, S/q/      papers by which people come back, see paper.go
 //
 // So a copy of the storage holds neither tokens nor references of people.
 //
@@ -24,6 +25,7 @@
 //   - A session that was ended is unknown with the next request.
 //   - A one-time code counts once, in the browser that asked for it, for ten
 //     minutes and five tries.
+//   - A paper counts once, and ends all sessions that there were.
 //
 // # What it does not do
 //
@@ -49,10 +51,11 @@ import (
 // A Method is how a person showed who they are.
 type Method string
 
-// The methods. A link or code alone never suffices for erasure or export.
+// The methods. A link, code or paper alone never suffices for erasure or export.
 const (
 	Link     Method = "link"    // one-time link that the member handed over
 	Code     Method = "code"    // one-time code sent to a known address
+	Paper    Method = "paper"   // printed QR code that the person kept
 	Passkey  Method = "passkey" // with user verification
 	Upstream Method = "oidc"    // identity provider of the member's choice
 )
@@ -60,7 +63,7 @@ const (
 // Strong reports whether a method suffices for what cannot be undone.
 func (m Method) Strong() bool { return m == Passkey || m == Upstream }
 
-func (m Method) valid() bool { return m == Link || m == Code || m.Strong() }
+func (m Method) valid() bool { return m == Link || m == Code || m == Paper || m.Strong() }
 
 // A Session is one browser of one person.
 type Session struct {
@@ -81,6 +84,13 @@ type Proof struct {
 // Strong reports whether a strong method was shown within a time.
 func (s *Session) Strong(now time.Time, within time.Duration) bool {
 	return slices.ContainsFunc(s.Methods, func(p Proof) bool { return p.Method.Strong() && now.Sub(p.At) <= within })
+}
+
+// BeyondCode reports whether the session has more than what whoever reads a person's
+// messages, or finds their paper, has too: what is added in one that has not stays
+// weak for a while.
+func (s *Session) BeyondCode() bool {
+	return slices.ContainsFunc(s.Methods, func(p Proof) bool { return p.Method == Link || p.Method.Strong() })
 }
 
 // Last returns when the person last showed who they are.

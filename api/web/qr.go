@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"html/template"
 	"strings"
 
 	"rsc.io/qr"
@@ -35,6 +36,15 @@ func drawCode(c *qr.Code) []byte {
 	runs(c, func(x, y, length int) { fmt.Fprintf(&b, "M%d %dh%dv1h-%dz", x+quiet, y+quiet, length, length) })
 	b.WriteString(`"/></svg>`)
 	return []byte(b.String())
+}
+
+// QR draws a short text as a QR code, as SVG for a page.
+func QR(text string) (template.HTML, error) {
+	c, err := qr.Encode(text, qr.M)
+	if err != nil {
+		return "", err
+	}
+	return template.HTML(drawCode(c)), nil
 }
 
 // runs calls fn with every run of black modules in a row.

@@ -1,0 +1,143 @@
+package session
+
+import (
+	"encoding/hex"
+	"errors"
+	"time"
+
+	"github.com/akashi-ledger/akashi/node/store"
+)
+
+// A person who lost their telephone comes back by a paper: a secret of 32 bytes that
+// is printed as a QR code, once. The node keeps, as with sessions, nothing by which
+// the secret or the person could be found:
+//
+//	S/r/HASH  whose paper it is, sealed under the secret
+//	S/q/MAC   by the person: hash of the one paper that counts, sealed under the member's key
+//
+// A paper counts once. The one that was made last replaces the one before.
+
+// PaperLife is how long a paper counts.
+const PaperLife = 3 * 365 * 24 * time.Hour
+
+// ErrPaper says that a paper is unknown, used, replaced or too old: which of these is
+// not said.
+var ErrPaper = errors.New("the paper is unknown, used, replaced or too old")
+
+// ErrWeak says that the session shows too little of who the person is.
+var ErrWeak = errors.New("a stronger proof is needed")
+
+const (
+	prefixPaper   = "S/r/"
+	prefixPaperOf = "S/q/"
+)
+
+type paper struct {
+	Person string    `json:"person"`
+	Made   time.Time `json:"made"`
+}
+
+type paperOf struct {
+	Hash []byte    `json:"hash"`
+	Made time.Time `json:"made"`
+}
+
+func (s *Store) paperOfKey(person string) []byte {
+	return append([]byte(prefixPaperOf), hex.EncodeToString(s.mac("paper", person))...)
+}
+
+// NewPaper makes the paper of the person of a session and returns its secret, which is
+// kept nowhere. It returns ErrWeak for a session that a code or a paper alone began:
+// whoever read one message would else have a way in for years.
+func (s *Store) NewPaper(v *Session) (secret string, err error) {
+	if !v.BeyondCode() {
+		return "", ErrWeak
+	}
+	secret = newSecret()
+	key := keyOf(prefixPaper, secret)
+	sealed, err := sealJSON(keyFrom(secret), &paper{v.Person, s.now()})
+	if err != nil {
+		return "", err
+	}
+	index, err := sealJSON(s.key, &paperOf{key, s.now()})
+	if err != nil {
+		return "", err
+	}
+	return secret, s.blobs.Update(func(tx *store.BlobTx) error {
+		if _, err := s.takePaper(tx, v.Person, nil); err != nil {
+			return err
+		}
+		if err := tx.PutTTL(key, sealed, PaperLife); err != nil {
+			return err
+		}
+		return tx.PutTTL(s.paperOfKey(v.Person), index, PaperLife)
+	})
+}
+
+// takePaper deletes a person's paper, whichever it is or only the one under a key, and
+// reports whether there was one.
+func (s *Store) takePaper(tx *store.BlobTx, person string, only []byte) (bool, error) {
+	b, ok, err := tx.Get(s.paperOfKey(person))
+	if err != nil || !ok {
+		return false, err
+	}
+	var of paperOf
+	if err := openJSON(s.key, b, &of); err != nil {
+		return false, err
+	}
+	if only != nil && string(only) != string(of.Hash) {
+		return false, nil
+	}
+	return true, errors.Join(tx.Delete(of.Hash), tx.Delete(s.paperOfKey(person)))
+}
+
+// PaperMade returns when the paper was made that a person has, zero for none.
+func (s *Store) PaperMade(person string) (time.Time, error) {
+	b, ok, err := s.blobs.Get(s.paperOfKey(person))
+	if err != nil || !ok {
+		return time.Time{}, err
+	}
+	var of paperOf
+	if err := openJSON(s.key, b, &of); err != nil || s.now().Sub(of.Made) >= PaperLife {
+		return time.Time{}, err
+	}
+	return of.Made, nil
+}
+
+// EndPaper makes a person's paper worthless.
+func (s *Store) EndPaper(person string) error {
+	return s.blobs.Update(func(tx *store.BlobTx) error {
+		_, err := s.takePaper(tx, person, nil)
+		return err
+	})
+}
+
+// UsePaper uses a paper and returns whose it is; all sessions of the person end. It
+// returns ErrPaper for one that does not count.
+func (s *Store) UsePaper(secret string) (person string, err error) {
+	if !wellFormed(secret) {
+		return "", ErrPaper
+	}
+	key := keyOf(prefixPaper, secret)
+	counts := false
+	err = s.blobs.Update(func(tx *store.BlobTx) error {
+		b, ok, err := tx.Get(key)
+		if err != nil || !ok {
+			return err
+		}
+		var p paper
+		if err := openJSON(keyFrom(secret), b, &p); err != nil {
+			return err
+		}
+		there, err := s.takePaper(tx, p.Person, key)
+		person, counts = p.Person, there && s.now().Sub(p.Made) < PaperLife
+		return err
+	})
+	if err == nil && !counts {
+		return "", ErrPaper
+	}
+	if err == nil {
+		_, err = s.Revoke(person, "")
+	}
+	return person, err
+}

@@ -71,7 +71,7 @@ type answer struct {
 
 func (p *playbill) answer(x *scenarios.Played) answer {
 	switch {
-	case x.Skipped == scenarios.NotHere:
+	case strings.HasPrefix(x.Skipped, scenarios.NotHere):
 		return answer{"— この版にない  " + x.Skipped, faint}
 	case x.Skipped != "":
 		return answer{"— 前の場面に続くので飛ばした  " + x.Skipped, faint}

@@ -142,6 +142,9 @@ func (d *Desk) prepare(ctx context.Context, st *store.State, h *handOver) (p *po
 	if !rules.Lists(&h.terms.Scopes[h.scope.Scope], to, h.scope.Height) {
 		return nil, record.Refuse(record.CodeRecipientNotListed, "%s", h.To)
 	}
+	if h.dataset, err = d.givenOut(h); err != nil {
+		return nil, err
+	}
 	if err := d.gather(st, h); err != nil {
 		return nil, err
 	}

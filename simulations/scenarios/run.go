@@ -245,13 +245,46 @@ func (r *runner) twin(step, with *Step) Outcome {
 
 func sameAs(s *Step) func(Step) bool { return func(o Step) bool { return o.ID == s.ID } }
 
-// NotHere is why a step is skipped whose action this version does not have.
+// NotHere begins why a step is skipped whose action this version does not have.
 const NotHere = "not in this version"
+
+// absent says of actions that no version plays at a ledger's interface, or this one
+// does not, why.
+var absent = map[string]string{
+	"acknowledge":         "who read which rules is kept by each organisation, outside the ledger",
+	"attest-erasure":      "nobody attests by hand: a holder's node does it when its keys are destroyed",
+	"audit-finding":       "audits on site stand in no ledger record",
+	"audit-notice":        "audits on site stand in no ledger record",
+	"audit-visit":         "audits on site stand in no ledger record",
+	"breach-notify":       "breaches are reported outside the ledger",
+	"breach-open":         "breaches are reported outside the ledger",
+	"breach-report":       "breaches are reported outside the ledger",
+	"deidentify":          "masking of data is a company's own work",
+	"deny-view":           "a refused look is answered at once and not asked for as a record",
+	"expel-member":        "a member goes by governance and stops its own node, which a story does not do",
+	"file-pia":            "impact assessments are kept outside the ledger",
+	"notify-change":       "notices of changes are the member's to send",
+	"opt-in":              "the runner does not turn switches on again",
+	"record-match":        "face matching is a company's own work",
+	"refuse-consent":      "a refusal is recorded by the consent screen only, which a story does not open",
+	"register-processor":  "chains of processors are contracts outside the ledger",
+	"release-statistics":  "statistics are about nobody and are not checked here",
+	"reidentify":          "there is no way to ask for it",
+	"report-judge":        "reports between companies stand in no ledger record",
+	"report-request":      "reports between companies stand in no ledger record",
+	"report-submit":       "reports between companies stand in no ledger record",
+	"sso-login":           "signing in is the browser's, which a story does not drive",
+	"use":                 "use inside a member is not handed over and passes no node",
+	"withdraw-membership": "leaving a service is its erasure here, with other answers than the story's",
+}
+
+// late is why a step is skipped that erases too late: a node does not.
+const late = "the node destroyed it by itself when it was due, so nobody can be late"
 
 // why says why this version does not play a step, "" where it does.
 func (r *runner) why(step *Step) string {
 	if _, ok := actions[step.Action]; !ok {
-		return NotHere
+		return strings.TrimSuffix(NotHere+": "+absent[step.Action], ": ")
 	}
 	if why := r.needs(step); why != "" {
 		return why
@@ -261,6 +294,9 @@ func (r *runner) why(step *Step) string {
 		return "a rule that this version does not have: " + c.EN
 	}
 	for _, a := range step.Expect.Alarms {
+		if a == "late-erasure" {
+			return late
+		}
 		if !slices.Contains(alarms, a) {
 			return "an alarm that this version does not have: " + a
 		}

@@ -60,9 +60,7 @@ func (r *runner) unplayable(step *Step, params any) string {
 			return "a hand-over by who is neither the service's owner nor on its screen"
 		case p.Basis == "entrustment" || p.Basis == "contract":
 			return "a hand-over on the basis " + p.Basis
-		case p.Dataset != "":
-			return "datasets"
-		case p.Basis != "optout" && p.Consent == "" && p.Service == "":
+		case p.Basis != "optout" && p.Consent == "" && p.Service == "" && p.Dataset == "":
 			return "a hand-over that names no consent"
 		}
 	case *OptOut:

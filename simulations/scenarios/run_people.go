@@ -110,15 +110,18 @@ func (m *moved) provide(ctx context.Context) error {
 	if c := m.consentNamed(p.Consent); c.service != "" {
 		service = c.service
 	}
-	from := m.actor()
+	from, dataset := m.actor(), ""
+	if made := m.named(p.Dataset); made != nil {
+		service, dataset = made.service, made.id
+	}
 	r := custody.ProvideRequest{Person: m.refAt(from, p.Person), Service: service, To: p.To, Items: p.Items, Purpose: p.Purpose,
-		Levels: p.Levels, Values: map[string]string{}, Contract: p.Contract, Method: p.Method}
+		Levels: p.Levels, Values: map[string]string{}, Contract: p.Contract, Method: p.Method, Dataset: dataset}
 	for item, v := range p.Values {
 		r.Values[item] = v
 	}
 	// What the provider does not keep under this service it takes from its own
 	// files.
-	if owner := m.Service(service); owner != nil && p.OnwardOf == "" {
+	if owner := m.Service(service); owner != nil && p.OnwardOf == "" && dataset == "" {
 		held := m.held[holdingAt{service, p.Person}]
 		for _, item := range p.Items {
 			if _, ok := r.Values[item]; !ok && (owner.Member != from || !held[item]) {

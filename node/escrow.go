@@ -135,6 +135,9 @@ func (l escrowLink) Ask(ctx context.Context, member string, req []byte) ([]byte,
 // Custodians returns how far the copies of this member's keys are.
 func (n *Node) Custodians() []escrow.CustodianStatus { return n.escrow.sender.Status() }
 
+// KeyLag returns which of this member's keys are at no custodian.
+func (n *Node) KeyLag() escrow.Lag { return n.escrow.sender.Lag() }
+
 // KeepsFor returns the members whose copies this node keeps now, ascending.
 func (n *Node) KeepsFor() ([]string, error) {
 	st := n.FinalState()

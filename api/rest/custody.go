@@ -16,6 +16,8 @@ import (
 type Custody interface {
 	// Custodians returns how far the copies of this member's keys are.
 	Custodians() []escrow.CustodianStatus
+	// KeyLag returns which of its keys no custodian has.
+	KeyLag() escrow.Lag
 	// Backup writes a backup to the recipients of the settings. It writes nothing
 	// before it is sure that it can.
 	Backup(ctx context.Context, w io.Writer) error

@@ -31,6 +31,8 @@ import (
 // member is a-sha's node in memory: a real ledger, a model of the consortium
 // that makes batches of what is submitted, and a desk that remembers.
 type member struct {
+	lag escrow.Lag // of its keys
+
 	t      *testing.T
 	c      *ledgertest.Consortium
 	ledger *store.Ledger
@@ -107,7 +109,7 @@ func newMember(t *testing.T) *member {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.trees.Close() })
-	h, err := NewHandler(Backend{Self: "a-sha", Founding: &m.c.Founding, Clock: m.clock, Desk: m.desk, Outbox: m, Trees: m.trees, Kept: m.kept, Custody: custodyOf{},
+	h, err := NewHandler(Backend{Self: "a-sha", Founding: &m.c.Founding, Clock: m.clock, Desk: m.desk, Outbox: m, Trees: m.trees, Kept: m.kept, Custody: custodyOf{&m.lag},
 		Final: m.Final, Changed: m.Changed, Closing: m.closing, Leader: func() string { return "a-sha" }, Ready: func() error { return nil },
 		Refresh: func(context.Context) error { m.mu.Lock(); m.refresh++; m.mu.Unlock(); return nil },
 		Host:    func(id string) (sign.PublicKey, error) { return m.c.Key("sign/" + id).Public(), nil },
@@ -329,8 +331,9 @@ func must[T any](m *member, role token.Role, method, path string, body any, head
 	return v
 }
 
-// custodyOf is a member without custodians or recipients of backups.
-type custodyOf struct{}
+// custodyOf is a member without custodians or recipients of backups, but for a lag.
+type custodyOf struct{ lag *escrow.Lag }
 
 func (custodyOf) Custodians() []escrow.CustodianStatus    { return nil }
+func (c custodyOf) KeyLag() escrow.Lag                    { return *c.lag }
 func (custodyOf) Backup(context.Context, io.Writer) error { return node.ErrNoBackupTo }

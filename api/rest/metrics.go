@@ -55,6 +55,9 @@ func newMetrics(s *server) (*metrics, error) {
 			return 1
 		}),
 		gauge("akashi_evidence_files", "Files of evidence against members that this node keeps.", func() float64 { return float64(len(s.Kept.Items())) }),
+		gauge("akashi_custodians", "Custodians that hold copies of this member's keys.", func() float64 { return float64(s.Custody.KeyLag().Custodians) }),
+		gauge("akashi_keys_uncopied", "Keys of people of which no custodian has a copy.", func() float64 { return float64(s.Custody.KeyLag().Keys) }),
+		gauge("akashi_keys_uncopied_age_seconds", "Since the first key of which no custodian has a copy was made; 0 where all are copied.", func() float64 { return s.Custody.KeyLag().Age(time.Now()).Seconds() }),
 		gauge("akashi_http_streams", "Readers of the stream.", func() float64 { return float64(s.streams.Load()) }),
 		gauge("akashi_http_requests_in_flight", "Requests under way.", func() float64 { return float64(s.requests.Load()) }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

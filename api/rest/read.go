@@ -9,6 +9,7 @@ import (
 
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
+	"github.com/akashi-ledger/akashi/node/escrow"
 	"github.com/akashi-ledger/akashi/node/witness"
 )
 
@@ -23,9 +24,24 @@ type Status struct {
 	Ready     bool        `json:"ready"`
 	Evidence  int         `json:"evidence" doc:"files of evidence against members that this node keeps: /v1/evidence"`
 	Final     *FinalPoint `json:"final,omitempty" doc:"the highest final checkpoint"`
+	Keys      KeyCopies   `json:"keys" doc:"what would be lost with this machine's disk"`
 
 	Witnesses []WitnessView  `json:"witnesses,omitempty" doc:"external witnesses that this node asks"`
 	False     []FalseAdvance `json:"falseAdvances,omitempty" doc:"anchors of commitment trees that are not what the trees have; /v1/evidence once a true one contradicts them"`
+}
+
+// KeyCopies is how many of this member's keys no custodian has a copy of.
+type KeyCopies struct {
+	Custodians int    `json:"custodians" doc:"that hold copies of this member's keys"`
+	Waiting    int    `json:"waiting" doc:"keys of which none of them has a copy yet"`
+	AgeMs      uint64 `json:"ageMs,omitempty" doc:"since the first of these was made"`
+	Unknown    bool   `json:"unknown,omitempty" doc:"no custodian's copies have been compared with the vault yet: more may wait"`
+	Degraded   bool   `json:"degraded,omitempty" doc:"they have waited for more than five minutes: look at /v1/custodians"`
+}
+
+func copiesView(l escrow.Lag) KeyCopies {
+	now := time.Now()
+	return KeyCopies{Custodians: l.Custodians, Waiting: l.Keys, AgeMs: uint64(max(0, l.Age(now).Milliseconds())), Unknown: l.Unknown, Degraded: l.Degraded(now)}
 }
 
 // WitnessView is how an external witness stands, as this node sees it.
@@ -152,7 +168,7 @@ func (c *call) status() (any, error) {
 		}
 		s.Final = &FinalPoint{Height: f.State.Height, Size: f.State.Size, Root: f.State.Root[:], TimeMs: f.State.TimeMs, FreshMs: f.FreshAt * 1000}
 	}
-	s.Witnesses = c.witnesses()
+	s.Witnesses, s.Keys = c.witnesses(), copiesView(c.Custody.KeyLag())
 	return s, nil
 }
 

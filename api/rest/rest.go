@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -188,7 +189,11 @@ func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
 	case <-s.Closing:
 		http.Error(w, "stopping", http.StatusServiceUnavailable)
 	default:
-		writeBytes(w, "text/plain; charset=utf-8", []byte("ok\n"))
+		text := "ok\n"
+		if l := s.Custody.KeyLag(); l.Degraded(time.Now()) { // it serves all the same
+			text = fmt.Sprintf("degraded: keys are at no custodian for %s: see /v1/custodians\n", l.Age(time.Now()).Truncate(time.Second))
+		}
+		writeBytes(w, "text/plain; charset=utf-8", []byte(text))
 	}
 }
 

@@ -122,6 +122,25 @@ func showStatus(s *screen, url string, st *rest.Status) {
 	for _, w := range st.Witnesses {
 		s.line("    %s", showWitness(s, w))
 	}
+	s.line("    %s", showKeys(s, st.Keys))
+}
+
+// showKeys says what would be lost with the machine's disk.
+func showKeys(s *screen, k rest.KeyCopies) string {
+	age := (time.Duration(k.AgeMs) * time.Millisecond).Round(time.Second)
+	switch {
+	case k.Custodians == 0:
+		return s.paint(faint, "keys have no custodian: they are on this disk only")
+	case k.Degraded && k.Unknown:
+		return s.paint(red, fmt.Sprintf("写しなし  keys may be on this disk only, for %s: no custodian answers", age))
+	case k.Degraded:
+		return s.paint(red, fmt.Sprintf("写しなし  %s on this disk only, for %s", counted(uint64(k.Waiting), "key is", "keys are"), age))
+	case k.Unknown:
+		return fmt.Sprintf("keys at %s: being compared", counted(uint64(k.Custodians), "custodian", "custodians"))
+	case k.Waiting > 0:
+		return fmt.Sprintf("keys at %s, %s for %s", counted(uint64(k.Custodians), "custodian", "custodians"), counted(uint64(k.Waiting), "waits", "wait"), age)
+	}
+	return fmt.Sprintf("keys at %s, all copied", counted(uint64(k.Custodians), "custodian", "custodians"))
 }
 
 func showWitness(s *screen, w rest.WitnessView) string {

@@ -52,6 +52,7 @@ type queue struct {
 	most       int       // of waiting
 	compared   time.Time // when its copies were last compared with the vault
 	compare    bool      // they must be
+	began      time.Time // since when they must be, or it was made
 	failed     error     // why the last attempt did
 	notBefore  time.Time
 }
@@ -88,6 +89,10 @@ func (q *queue) add(id string) {
 		return
 	}
 	if len(q.waiting) >= q.most {
+		q.began = time.Now()
+		for _, t := range q.waiting {
+			q.began = earlier(q.began, t)
+		}
 		q.compare, q.waiting = true, map[string]time.Time{}
 	}
 	if !q.compare {
@@ -124,14 +129,12 @@ func (s *Sender) Status() []CustodianStatus {
 		if q := s.queues[c.ID]; q != nil && c.Holds() {
 			st.Waiting, st.Compared, st.Comparing = len(q.waiting), q.compared, q.compare
 			for _, t := range q.waiting {
-				if st.Oldest.IsZero() || t.Before(st.Oldest) {
-					st.Oldest = t
-				}
+				st.Oldest = earlier(st.Oldest, t)
 			}
 			if q.failed != nil {
 				st.Failed = q.failed.Error()
 			}
-			st.Complete = !q.compare && st.Waiting == 0
+			st.Complete = q.known() && st.Waiting == 0
 		}
 		out = append(out, st)
 	}
@@ -183,12 +186,12 @@ func (s *Sender) queueOf(c *rules.Custodian) *queue {
 	}
 	q := s.queues[c.ID]
 	if q == nil || q.sinceMs != c.SinceMs || c.Generation < q.generation {
-		q = &queue{sinceMs: c.SinceMs, waiting: map[string]time.Time{}, most: maxWaiting, compare: true}
+		q = &queue{sinceMs: c.SinceMs, waiting: map[string]time.Time{}, most: maxWaiting, compare: true, began: time.Now()}
 		s.queues[c.ID] = q
 	}
 	q.generation = c.Generation
-	if time.Since(q.compared) > compareEvery {
-		q.compare = true
+	if !q.compare && time.Since(q.compared) > compareEvery {
+		q.compare, q.began = true, time.Now()
 	}
 	if time.Now().Before(q.notBefore) || !q.compare && len(q.waiting) == 0 {
 		return nil
@@ -202,7 +205,7 @@ func (s *Sender) Compare() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, q := range s.queues {
-		q.compare = true
+		q.compare, q.began = true, time.Now()
 	}
 }
 

@@ -10,11 +10,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"filippo.io/age"
 	"github.com/akashi-ledger/akashi/crypto/canon"
 	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node/escrow"
 	"github.com/akashi-ledger/akashi/node/store"
 
@@ -31,12 +33,18 @@ const (
 	maxRestored     = 1 << 20 // files beside the blobs
 )
 
-// Restore makes a data directory of a backup. It has new signing keys: the member
-// comes back as one that joins. dir must not exist, or be empty; where Restore fails
-// it is left as it was.
-func Restore(file io.Reader, dir string, identities []age.Identity, log *slog.Logger) (*BackupInfo, error) {
-	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
-		return nil, fmt.Errorf("%s is not empty", dir)
+// Restore makes a data directory of a backup, of this member where member is not "".
+// It has new signing keys: the member comes back as one that joins. dir must not
+// exist, or be empty; where Restore fails it is left as it was. Refusals are
+// *record.Refusal with a CodeRestore….
+func Restore(file io.Reader, dir, member string, identities []age.Identity, log *slog.Logger) (*BackupInfo, error) {
+	info, err := restore(file, dir, member, identities, log)
+	return info, restoreRefusal(err)
+}
+
+func restore(file io.Reader, dir, member string, identities []age.Identity, log *slog.Logger) (*BackupInfo, error) {
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 || errors.Is(err, syscall.ENOTDIR) {
+		return nil, record.Refuse(CodeRestoreTarget, "%s is no empty directory", dir)
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -51,7 +59,7 @@ func Restore(file io.Reader, dir string, identities []age.Identity, log *slog.Lo
 	if err := os.MkdirAll(tmp, 0o700); err != nil {
 		return nil, err
 	}
-	r := &restoring{dir: tmp, tar: tar.NewReader(plain), log: log}
+	r := &restoring{dir: tmp, member: member, tar: tar.NewReader(plain), log: log}
 	if err = r.run(); err == nil {
 		_, err = io.Copy(io.Discard, plain) // so that a file that was cut is noticed
 	}
@@ -71,6 +79,7 @@ func Restore(file io.Reader, dir string, identities []age.Identity, log *slog.Lo
 
 type restoring struct {
 	dir     string
+	member  string // whose it must be; "": anybody's
 	tar     *tar.Reader
 	log     *slog.Logger
 	info    BackupInfo
@@ -127,6 +136,9 @@ func (r *restoring) take(name string, content []byte) error {
 	case first:
 		if err := json.Unmarshal(content, &r.info); err != nil || r.info.Format != backupFormat {
 			return errors.New("not a backup of this program's format")
+		}
+		if r.member != "" && r.info.Member != r.member {
+			return record.Refuse(CodeRestoreMember, "the backup is of %s", r.info.Member)
 		}
 		return nil
 	case folder == "blobs":

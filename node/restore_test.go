@@ -49,7 +49,7 @@ func (c *consortium) comeBack(id string, backup []byte, key age.Identity) {
 	dir := filepath.Join(c.t.TempDir(), "restored")
 	genesis, err := os.ReadFile(filepath.Join(c.dirs["b-sha"], node.GenesisFile))
 	must(c.t, err)
-	info, err := node.Restore(bytes.NewReader(backup), dir, []age.Identity{key}, c.log)
+	info, err := node.Restore(bytes.NewReader(backup), dir, id, []age.Identity{key}, c.log)
 	must(c.t, err)
 	if info.Member != id || info.Height == 0 {
 		c.t.Errorf("restored: %+v", info)
@@ -199,19 +199,25 @@ func TestRestoreRefuses(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(full, "file"), nil, 0o600))
 	fresh := filepath.Join(t.TempDir(), "fresh")
 	for name, bad := range map[string]struct {
-		file []byte
-		dir  string
-		key  age.Identity
+		file   []byte
+		dir    string
+		key    age.Identity
+		member string
+		want   record.Code
 	}{
-		"another key":      {b, fresh, other},
-		"cut":              {b[:len(b)/2], fresh, key},
-		"cut at the end":   {b[:len(b)-20], fresh, key},
-		"a byte changed":   {append(append(bytes.Clone(b[:len(b)-200]), b[len(b)-200]^1), b[len(b)-199:]...), fresh, key},
-		"no backup":        {[]byte("not age"), fresh, key},
-		"a directory full": {b, full, key},
+		"another key":          {b, fresh, other, "", node.CodeRestoreIdentity},
+		"cut":                  {b[:len(b)/2], fresh, key, "", node.CodeRestoreDamaged},
+		"cut at the end":       {b[:len(b)-20], fresh, key, "", node.CodeRestoreDamaged},
+		"cut in the header":    {b[:40], fresh, key, "", node.CodeRestoreDamaged},
+		"a byte changed":       {append(append(bytes.Clone(b[:len(b)-200]), b[len(b)-200]^1), b[len(b)-199:]...), fresh, key, "", node.CodeRestoreDamaged},
+		"no backup":            {[]byte("not age"), fresh, key, "", node.CodeRestoreDamaged},
+		"a directory full":     {b, full, key, "", node.CodeRestoreTarget},
+		"a file, no directory": {b, filepath.Join(full, "file"), key, "", node.CodeRestoreTarget},
+		"of another member":    {b, fresh, key, "b-sha", node.CodeRestoreMember},
 	} {
-		if _, err := node.Restore(bytes.NewReader(bad.file), bad.dir, []age.Identity{bad.key}, c.log); err == nil {
-			t.Errorf("%s: restored", name)
+		_, err := node.Restore(bytes.NewReader(bad.file), bad.dir, bad.member, []age.Identity{bad.key}, c.log)
+		if codeOf(err) != bad.want {
+			t.Errorf("%s: %v, want %s", name, err, bad.want)
 		}
 		if _, err := os.Stat(fresh); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s: something was left behind", name)
@@ -226,7 +232,7 @@ func TestRestoreRefuses(t *testing.T) {
 	if err := c.nodes["b-sha"].Backup(context.Background(), io.Discard); !errors.Is(err, node.ErrNoBackupTo) {
 		t.Errorf("no recipients: %v", err)
 	}
-	if _, err := node.Restore(bytes.NewReader(b), fresh, []age.Identity{key}, c.log); err != nil {
+	if _, err := node.Restore(bytes.NewReader(b), fresh, "a-sha", []age.Identity{key}, c.log); err != nil {
 		t.Fatal(err)
 	}
 	// With the old network key gone, and without votes, it is no member.

@@ -79,7 +79,7 @@ func backup(ctx context.Context, c *client.Client, path string) (int64, error) {
 }
 
 func restoreCommand(e *env) *cobra.Command {
-	var dir, identities string
+	var dir, identities, member string
 	cmd := &cobra.Command{
 		Use:     "restore FILE --dir DIR --identity FILE",
 		Short:   "Make a data directory of a backup",
@@ -98,7 +98,7 @@ since, and only then serves.`,
 			if dir == "" || identities == "" {
 				return wrongUse(errors.New("--dir and --identity are required"), "akashi restore --help has an example")
 			}
-			info, err := restore(e, file[0], filepath.Clean(dir), identities)
+			info, err := restore(e, file[0], filepath.Clean(dir), member, identities)
 			if err != nil {
 				return err
 			}
@@ -109,6 +109,7 @@ since, and only then serves.`,
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "data `DIR`ectory to make")
 	cmd.Flags().StringVar(&identities, "identity", "", "age identity `FILE` that opens the backup")
+	cmd.Flags().StringVar(&member, "member", "", "refuse a backup of another member than `ID`")
 	return cmd
 }
 
@@ -138,7 +139,16 @@ func backAgain(s *screen, dir string, info *node.BackupInfo) error {
 	return nil
 }
 
-func restore(e *env, path, dir, identityPath string) (*node.BackupInfo, error) {
+// restoreHints say what to do after a refusal of a restore.
+var restoreHints = map[record.Code]string{
+	node.CodeRestoreTarget:   "name a directory that is not there, or is empty",
+	node.CodeRestoreIdentity: "backupTo in the member's config.json names who can open its backups",
+	node.CodeRestoreDamaged:  "take another copy of the backup, or an older one",
+	node.CodeRestoreMember:   "the member's own backup is another file",
+	node.CodeRestoreDisk:     "make room: a restore needs about three times the backup's size, and 512 MB",
+}
+
+func restore(e *env, path, dir, member, identityPath string) (*node.BackupInfo, error) {
 	b, err := os.Open(identityPath)
 	if err != nil {
 		return nil, wrongUse(err, "the age identity whose recipient stood in backupTo of config.json")
@@ -153,9 +163,14 @@ func restore(e *env, path, dir, identityPath string) (*node.BackupInfo, error) {
 		return nil, wrongUse(err)
 	}
 	defer f.Close()
-	info, err := node.Restore(f, dir, ids, logTo(e.stderr, false))
+	info, err := node.Restore(f, dir, member, ids, logTo(e.stderr, false))
 	if err != nil {
-		return nil, unmet(err, "nothing was restored")
+		hints := []string{"nothing was restored; the backup is as it was"}
+		var refusal *record.Refusal
+		if errors.As(err, &refusal) && restoreHints[refusal.Code] != "" {
+			hints = append(hints, restoreHints[refusal.Code])
+		}
+		return nil, unmet(err, hints...)
 	}
 	return info, nil
 }

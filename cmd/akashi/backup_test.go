@@ -12,6 +12,7 @@ import (
 
 	"filippo.io/age"
 	"github.com/akashi-ledger/akashi/api/client"
+	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node"
 )
 
@@ -57,10 +58,51 @@ func TestBackupCommands(t *testing.T) {
 	if s, err := node.LoadSettings(dir); err != nil || s.Joined != 0 {
 		t.Errorf("settings: %+v, %v", s, err)
 	}
-	if _, err := do("restore", file, "--dir", dir, "--identity", identity); err == nil {
-		t.Error("restored over something")
-	}
-	if _, err := do("restore", file, "--dir", filepath.Join(tmp, "other"), "--identity", file); err == nil || strings.Contains(err.Error(), "AGE") {
+	other := filepath.Join(tmp, "other")
+	if _, err := do("restore", file, "--dir", other, "--identity", file); err == nil || strings.Contains(err.Error(), "AGE") {
 		t.Errorf("an identity file that is none: %v", err)
+	}
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(name string, b []byte) string {
+		t.Helper()
+		path := filepath.Join(tmp, name)
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	wrong, err := age.GenerateHybridIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrongKey := put("wrong.key", []byte(wrong.String()+"\n"))
+	flipped := bytes.Clone(whole)
+	flipped[len(flipped)/2] ^= 1
+	for name, c := range map[string]struct {
+		args []string
+		code record.Code
+	}{
+		"over something":    {[]string{file, "--dir", dir, "--identity", identity}, node.CodeRestoreTarget},
+		"wrong identity":    {[]string{file, "--dir", other, "--identity", wrongKey}, node.CodeRestoreIdentity},
+		"truncated":         {[]string{put("short", whole[:len(whole)*2/3]), "--dir", other, "--identity", identity}, node.CodeRestoreDamaged},
+		"a byte flipped":    {[]string{put("flipped", flipped), "--dir", other, "--identity", identity}, node.CodeRestoreDamaged},
+		"of another member": {[]string{file, "--dir", other, "--identity", identity, "--member", "member-9"}, node.CodeRestoreMember},
+	} {
+		out, exit := runFor(t, time.Minute, append([]string{"restore"}, c.args...)...)
+		if exit != exitUnmet || !strings.Contains(out, string(c.code)+": ") || !strings.Contains(out, "hint: ") {
+			t.Errorf("%s exits %d:\n%s", name, exit, out)
+		}
+		if _, err := os.Stat(other); err == nil {
+			t.Errorf("%s: something was left behind", name)
+		}
+	}
+	if b, err := os.ReadFile(file); err != nil || !bytes.Equal(b, whole) {
+		t.Errorf("the backup has changed: %v", err)
+	}
+	if out, exit := runFor(t, time.Minute, "restore", file, "--dir", other, "--identity", identity, "--member", "member-0"); exit != 0 {
+		t.Errorf("after all these: %d\n%s", exit, out)
 	}
 }

@@ -274,7 +274,7 @@ func (c *call) removeMember() (any, error) {
 	}
 	switch {
 	case !slices.ContainsFunc(policy.Members, func(m rules.Cosigner) bool { return m.ID == b.Member }):
-		return nil, record.Refuse(record.CodeMemberNotActive, "%s is no member in policy epoch %d", b.Member, policy.Epoch)
+		return nil, record.Refuse(record.CodeMemberNotActive, "no such member in policy epoch %d", policy.Epoch)
 	case len(policy.Members) == 1:
 		return nil, record.Refuse(record.CodeMemberLast, "")
 	case b.Epoch != policy.Epoch:

@@ -69,8 +69,28 @@ type PublicKey [PublicKeySize]byte
 // String returns the key in hexadecimal digits.
 func (k PublicKey) String() string { return hex.EncodeToString(k[:]) }
 
+// MarshalBinary returns the 32 bytes. With UnmarshalBinary it spares the CBOR library a
+// walk through them by reflection.
+func (k PublicKey) MarshalBinary() ([]byte, error) { return k[:], nil }
+
+// UnmarshalBinary takes at most 32 bytes; what is missing is zero, so that another
+// length shows as another spelling (package canon).
+func (k *PublicKey) UnmarshalBinary(b []byte) error {
+	clear(k[copy(k[:], b):])
+	return nil
+}
+
 // A Signature is an Ed25519 signature.
 type Signature [SignatureSize]byte
+
+// MarshalBinary returns the 64 bytes.
+func (s Signature) MarshalBinary() ([]byte, error) { return s[:], nil }
+
+// UnmarshalBinary takes at most 64 bytes; what is missing is zero.
+func (s *Signature) UnmarshalBinary(b []byte) error {
+	clear(s[copy(s[:], b):])
+	return nil
+}
 
 // A Key is a signing key. It redacts itself when printed.
 type Key struct{ priv ed25519.PrivateKey }

@@ -115,6 +115,7 @@ type Evidence interface {
 	Events(ctx context.Context, ref custody.Ref) ([]custody.Event, error)
 	Handles(ctx context.Context, ref custody.Ref) ([]custody.HandleOf, error)
 	Openings(ctx context.Context, who string, from, to uint64) iter.Seq2[custody.RecordOpening, error]
+	OpeningsAt(ctx context.Context, who string, indexes []uint64) (map[uint64]custody.RecordOpening, error)
 }
 
 // Erasures destroy keys.

@@ -26,6 +26,10 @@ type call struct {
 	caller token.Caller
 	query  url.Values
 	final  *Final // nil before the first
+
+	opened  map[uint64]custody.RecordOpening // of the records that receipts are asked for; nil: not read yet
+	handles []custody.HandleOf               // of the subject who asks; nil: not read yet
+	read    *remembered                      // nil: receipts are made one at a time
 }
 
 // handle runs a route.

@@ -147,6 +147,19 @@ func (d *desk) Handles(_ context.Context, ref custody.Ref) ([]custody.HandleOf, 
 	return out, nil
 }
 
+func (d *desk) OpeningsAt(_ context.Context, who string, indexes []uint64) (map[uint64]custody.RecordOpening, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.who = append(d.who, who)
+	out := map[uint64]custody.RecordOpening{}
+	for _, i := range indexes {
+		if o, ok := d.open[i]; ok {
+			out[i] = o
+		}
+	}
+	return out, d.err
+}
+
 func (d *desk) Openings(_ context.Context, who string, from, to uint64) iter.Seq2[custody.RecordOpening, error] {
 	d.mu.Lock()
 	d.who = append(d.who, who)

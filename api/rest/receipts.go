@@ -76,7 +76,26 @@ func (c *call) receipt() (any, error) {
 // Receipt returns the receipt of a record that concerns a person, with the status
 // now, as the person's own token would get it. CodeOf tells why there is none.
 func (s *server) Receipt(ctx context.Context, person custody.Ref, index uint64) ([]byte, error) {
-	c := &call{server: s, ctx: ctx, caller: token.Caller{Role: token.Subject, Person: string(person)}, final: s.Final()}
+	c := s.callOf(ctx, person)
+	b, err := c.ownReceipt(index)
+	if err != nil {
+		return nil, err
+	}
+	f, err := c.checked(b, "")
+	if err != nil {
+		return nil, err
+	}
+	return f.(file).bytes, nil
+}
+
+// callOf is a call of a person by their own pages.
+func (s *server) callOf(ctx context.Context, person custody.Ref) *call {
+	return &call{server: s, ctx: ctx, caller: token.Caller{Role: token.Subject, Person: string(person)}, final: s.Final()}
+}
+
+// ownReceipt builds the receipt of a record that concerns the caller, with its status
+// where it has one.
+func (c *call) ownReceipt(index uint64) ([]byte, error) {
 	if c.final == nil {
 		return nil, fault(codeNotFinal)
 	}
@@ -98,14 +117,7 @@ func (s *server) Receipt(ctx context.Context, person custody.Ref, index uint64) 
 	if errors.Is(err, receipt.ErrNoStatus) {
 		b, err = c.receiptOf(index, rec, false)
 	}
-	if err != nil {
-		return nil, err
-	}
-	f, err := c.checked(b, "")
-	if err != nil {
-		return nil, err
-	}
-	return f.(file).bytes, nil
+	return b, err
 }
 
 // receiptOf builds the receipt of a record as the caller may have it.
@@ -118,11 +130,11 @@ func (c *call) receiptOf(index uint64, rec *record.Record, status bool) ([]byte,
 	if o.Screen, err = c.screenOf(rec); err != nil {
 		return nil, err
 	}
-	b, err := receipt.Build(c.final.source(), index, o)
+	b, err := receipt.Build(c.source(), index, o)
 	if errors.Is(err, receipt.ErrKeyChanged) {
 		at, scan := c.final.State.KeyLeaf(c.ctx, index, rec.Issuer)
 		if o.KeyIndex, err = &at, scan; err == nil {
-			b, err = receipt.Build(c.final.source(), index, o)
+			b, err = receipt.Build(c.source(), index, o)
 		}
 	}
 	if errors.Is(err, receipt.ErrNoReceipt) {
@@ -138,12 +150,9 @@ func (c *call) disclosed(index uint64, rec *record.Record, o *receipt.Options) e
 	if !(admin | app | subject).has(c.caller.Role) {
 		return nil
 	}
-	var opening *custody.RecordOpening
-	for found, err := range c.Desk.Openings(c.ctx, "receipt for "+string(c.caller.Role), index, index+1) {
-		if err != nil {
-			return err
-		}
-		opening = &found
+	opening, err := c.openingOf(index)
+	if err != nil {
+		return err
 	}
 	if c.caller.Role == token.Subject {
 		mine, err := c.concerns(rec, opening)
@@ -166,6 +175,25 @@ func (c *call) disclosed(index uint64, rec *record.Record, o *receipt.Options) e
 	return nil
 }
 
+// receiptFor begins what the access log says of openings read for receipts.
+const receiptFor = "receipt for "
+
+// openingOf is what this member keeps to open a record, nil for nothing.
+func (c *call) openingOf(index uint64) (*custody.RecordOpening, error) {
+	openings := c.opened
+	if openings == nil {
+		var err error
+		if openings, err = c.Desk.OpeningsAt(c.ctx, receiptFor+string(c.caller.Role), []uint64{index}); err != nil {
+			return nil, err
+		}
+	}
+	o, ok := openings[index]
+	if !ok {
+		return nil, nil
+	}
+	return &o, nil
+}
+
 // concerns reports whether a record is about the subject who asks: its sealed
 // part says so, or it stands under one of their handles.
 func (c *call) concerns(rec *record.Record, opening *custody.RecordOpening) (bool, error) {
@@ -178,6 +206,37 @@ func (c *call) concerns(rec *record.Record, opening *custody.RecordOpening) (boo
 	}
 	h, ok := record.HandleOf(rec.Body)
 	if !ok {
+		return c.closes(rec)
+	}
+	return c.owns(h)
+}
+
+// closes reports whether a record ends a hand-over under one of the subject's
+// handles: those that other members wrote name only the intent.
+func (c *call) closes(rec *record.Record) (bool, error) {
+	var intent record.ID
+	switch b := rec.Body.(type) {
+	case *record.Received:
+		intent = b.Intent
+	case *record.Undelivered:
+		intent = b.Intent
+	default:
+		return false, nil
+	}
+	index, found, err := c.final.State.IndexOf(intent)
+	if err != nil || !found {
+		return false, err
+	}
+	leaf, err := c.final.State.Leaf(index)
+	if err != nil {
+		return false, err
+	}
+	handOver, err := record.Parse(leaf)
+	if err != nil {
+		return false, err
+	}
+	h, ok := record.HandleOf(handOver.Body)
+	if !ok {
 		return false, nil
 	}
 	return c.owns(h)
@@ -185,13 +244,18 @@ func (c *call) concerns(rec *record.Record, opening *custody.RecordOpening) (boo
 
 // owns reports whether a handle is one of the subject who asks.
 func (c *call) owns(h sign.PublicKey) (bool, error) {
-	handles, err := c.Desk.Handles(c.ctx, custody.Ref(c.caller.Person))
-	for _, mine := range handles {
-		if mine.Key == h {
-			return true, err
+	if c.handles == nil {
+		var err error
+		if c.handles, err = c.Desk.Handles(c.ctx, custody.Ref(c.caller.Person)); err != nil {
+			return false, err
 		}
 	}
-	return false, err
+	for _, mine := range c.handles {
+		if mine.Key == h {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 func personIn(part any) string {

@@ -211,3 +211,48 @@ func TestOpenings(t *testing.T) {
 		}
 	}
 }
+
+// TestReceiptOfTheOtherHalf: what a recipient wrote about a hand-over is its subject's,
+// too; it stays sealed where it is another member's. Several receipts are what they are
+// one by one.
+func TestReceiptOfTheOtherHalf(t *testing.T) {
+	m := newMember(t)
+	consent, provision := person(t, m)
+	m.desk.open = nil
+	received := func(intent uint64) uint64 {
+		rec, err := record.Parse(m.c.Leaves[intent])
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.post("b-sha", m.c.Received(rec))
+		return m.final.State.First
+	}
+	own := received(provision)
+	stranger := m.c.Person("p02").Handle("a-portal", 0)
+	granted, err := record.Parse(m.c.Leaves[consent])
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.post("a-sha", m.c.Grant(stranger, granted.Body.(*record.Consent).Terms, 0))
+	m.post("a-sha", m.c.Provision(stranger.Public(), 1, 0, "b-sha"))
+	other := received(m.final.State.First)
+	if a := m.ask(token.Subject, "GET", fmt.Sprintf("/v1/records/%d/receipt", other), nil); a.code() != codeRole {
+		t.Errorf("somebody else's: %d %s", a.StatusCode, a.body)
+	}
+	a := m.ask(token.Subject, "GET", fmt.Sprintf("/v1/records/%d/receipt", own), nil)
+	if v, err := receipt.Verify(a.body, m.c.Policy()); err != nil || v.Kind != "provision.received" || bytes.Contains(a.body, []byte(`"opening"`)) {
+		t.Errorf("%d %v %+v", a.StatusCode, err, v)
+	}
+	api := m.srv.Config.Handler.(*server)
+	indexes, i := []uint64{own, other, provision, consent}, 0
+	for b, err := range api.Receipts(t.Context(), "p01", indexes) {
+		one, err1 := api.Receipt(t.Context(), "p01", indexes[i])
+		if CodeOf(err) != CodeOf(err1) || !bytes.Equal(b, one) {
+			t.Errorf("leaf %d: %v and %v, %d and %d bytes", indexes[i], err, err1, len(b), len(one))
+		}
+		i++
+	}
+	if i != len(indexes) {
+		t.Errorf("%d of %d receipts", i, len(indexes))
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"slices"
 
 	"github.com/akashi-ledger/akashi/crypto/canon"
 	"github.com/akashi-ledger/akashi/crypto/seal"
@@ -108,22 +109,58 @@ func (d *Desk) Openings(ctx context.Context, who string, from, to uint64) iter.S
 	}
 }
 
+// OpeningsAt is Openings of single records, by index, as one access.
+func (d *Desk) OpeningsAt(ctx context.Context, who string, indexes []uint64) (map[uint64]RecordOpening, error) {
+	out := map[uint64]RecordOpening{}
+	if len(indexes) == 0 {
+		return out, nil
+	}
+	st, err := d.state()
+	if err != nil {
+		return nil, err
+	}
+	return out, d.access(who, slices.Min(indexes), slices.Max(indexes)+1, func(a *Access) error {
+		for _, i := range indexes {
+			err := d.eachOpening(ctx, st, i, i+1, func(o RecordOpening) bool {
+				a.Count++
+				out[i] = o
+				return true
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 func (d *Desk) openings(ctx context.Context, who string, from, to uint64, yield func(RecordOpening) bool) error {
 	st, err := d.state()
 	if err != nil {
 		return err
 	}
-	a := Access{Who: who, TimeMs: d.nowMs(), From: from, To: min(to, st.Size)}
+	return d.access(who, from, min(to, st.Size), func(a *Access) error {
+		err := d.eachOpening(ctx, st, from, to, func(o RecordOpening) bool {
+			a.Count++
+			return yield(o)
+		})
+		if errors.Is(err, fs.SkipAll) {
+			err = nil
+		}
+		return err
+	})
+}
+
+// access writes down that somebody reads openings before they do, and how many
+// after.
+func (d *Desk) access(who string, from, to uint64, read func(*Access) error) error {
+	a := Access{Who: who, TimeMs: d.nowMs(), From: from, To: to}
 	id := newID()
 	key := blobKeyOf(kindAccess, fmt.Sprintf("%016x/%x", a.TimeMs, id[:8]))
 	if err := d.Blobs.PutMany([]store.KV{{Key: key, Value: canon.Must(&a)}}); err != nil {
 		return err
 	}
-	err = d.eachOpening(ctx, st, from, to, func(o RecordOpening) bool {
-		a.Count++
-		return yield(o)
-	})
-	if err != nil && !errors.Is(err, fs.SkipAll) {
+	if err := read(&a); err != nil {
 		return err
 	}
 	a.Done = true

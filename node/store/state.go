@@ -211,6 +211,7 @@ func (s *State) Range(start, end uint64, fn func(index uint64, leaf []byte) erro
 	opts := badger.DefaultIteratorOptions
 	opts.Prefix = []byte{prefixLeaves}
 	opts.PrefetchSize = 8
+	opts.PrefetchValues = end-start > 1 // one leaf lies in one segment
 	it := txn.NewIterator(opts)
 	defer it.Close()
 	at := from

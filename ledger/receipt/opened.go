@@ -13,6 +13,7 @@ import (
 type opened struct {
 	rec    *record.Record
 	timeMs uint64 // of its batch
+	height uint64 // of its batch
 	part   any    // nil: sealed
 	items  *record.ItemsPart
 	screen *record.Screen

@@ -137,6 +137,16 @@ func TestStatus(t *testing.T) {
 			s.c.Must("a-sha", s.c.Grant(s.hana, hash, 1, uint32(record.DayOf(s.c.NowMs))+30))
 		}},
 		{"hand-over", "provision", receipt.StatusRevoked, func(*story) {}},
+		{"given again", "consent", receipt.StatusRenewed, func(s *story) { s.c.Must("a-sha", s.c.Grant(s.hana, s.terms, 0)) }},
+		{"a revocation, given again", "revocation", receipt.StatusRenewed, func(s *story) { s.c.Must("a-sha", s.c.Grant(s.hana, s.terms, 0)) }},
+		{"a hand-over, given again", "provision", receipt.StatusRenewed, func(s *story) { s.c.Must("a-sha", s.c.Grant(s.hana, s.terms, 0)) }},
+		{"prolonged", "platform", receipt.StatusRenewed, func(s *story) {
+			s.c.Must("a-sha", s.c.Grant(s.hana, s.terms, 1, uint32(record.DayOf(s.c.NowMs))+40))
+		}},
+		{"given again, and stopped", "consent", receipt.StatusRevoked, func(s *story) {
+			s.c.Must("a-sha", s.c.Grant(s.hana, s.terms, 0))
+			s.c.Must("a-sha", s.c.Revoke(s.hana, s.terms, 0))
+		}},
 		{"denial", "denial", receipt.StatusActive, func(*story) {}},
 		{"stop of all", "denial", receipt.StatusStopped, func(s *story) { s.c.Must("pf", s.c.StopAll(s.hana.Public())) }},
 	} {

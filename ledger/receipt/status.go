@@ -14,6 +14,7 @@ const (
 	StatusRevoked  = "revoked"  // turned off by the subject
 	StatusStopped  = "stopped"  // turned off by a member after the subject asked
 	StatusExpired  = "expired"  // its last day is over
+	StatusRenewed  = "renewed"  // on, by a consent that came after this record
 	StatusReplaced = "replaced" // the same purpose is under other terms now, or never was on
 	StatusMoved    = "moved"    // the handle was replaced by another
 	StatusClosed   = "closed"   // the handle has ended
@@ -32,6 +33,7 @@ var statusWords = map[string]record.Text{
 	StatusRevoked:  {Ja: "本人が撤回しました", En: "revoked by the subject"},
 	StatusStopped:  {Ja: "申し出を受けて止められました", En: "stopped on request"},
 	StatusExpired:  {Ja: "期限が過ぎました", En: "expired"},
+	StatusRenewed:  {Ja: "この記録より後の同意が有効です", En: "a consent that came after this record is active"},
 	StatusReplaced: {Ja: "この版の同意は今はありません", En: "no longer under these terms"},
 	StatusMoved:    {Ja: "鍵が新しいものに替わりました", En: "moved to another handle"},
 	StatusClosed:   {Ja: "利用は終わりました", En: "closed"},
@@ -54,13 +56,20 @@ func scopeOf(rec *record.Record, f *facts) (terms uint32, scope uint8, ok bool) 
 	return 0, 0, false
 }
 
-// stateOf judges a record's scope, or its handle where it has none, at a time.
-func stateOf(rec *record.Record, f *facts, h *rules.Handle, ms uint64) string {
-	terms, scope, scoped := scopeOf(rec, f)
+// stateOf judges a record's scope, or its handle where it has none, at a time. What
+// was given again after the record is not the record's own: who withdrew and agreed
+// once more has two receipts, of which only the second is of what is in force.
+func stateOf(r *opened, f *facts, h *rules.Handle, ms uint64) string {
+	terms, scope, scoped := scopeOf(r.rec, f)
 	if !scoped {
 		return stateOfHandle(h)
 	}
-	return scopeState(h, h.Scope(terms, scope), ms)
+	s := h.Scope(terms, scope)
+	state := scopeState(h, s, ms)
+	if state == StatusActive && s.Height > r.height {
+		return StatusRenewed
+	}
+	return state
 }
 
 // stateOfHandle is active, stopped, moved or closed.
@@ -127,11 +136,11 @@ func verifyStatus(s *statusPart, r *opened, f *facts, at *final, policies []*sig
 	if err != nil {
 		return nil, err
 	}
-	return statusAt(r.rec, f, h, fresh), nil
+	return statusAt(r, f, h, fresh), nil
 }
 
-func statusAt(rec *record.Record, f *facts, h *rules.Handle, at *final) *Status {
-	state := stateOf(rec, f, h, at.timeMs)
+func statusAt(r *opened, f *facts, h *rules.Handle, at *final) *Status {
+	state := stateOf(r, f, h, at.timeMs)
 	w, t := statusWords[state], clock(at.timeMs, f.policy.StoryTime)
 	return &Status{State: state, AsOfMs: at.timeMs, Size: at.Size,
 		Detail: text(t.Ja+"の時点で、"+w.Ja, w.En+" as of "+t.En)}

@@ -116,6 +116,7 @@ func (c *checking) checkProof() (err error) {
 		return c.fail("seal", errors.New("it is the seal of the genesis"))
 	}
 	c.timeMs, c.v.TimeMs = c.seal.Header.TimeMs, c.seal.Header.TimeMs
+	c.height = c.seal.Height
 	if err := c.at.holds(c.proof, c.Leaf); err != nil {
 		if c.checkPath() != nil {
 			return c.fail("leaf", errors.New("the log has another record here"))

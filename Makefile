@@ -15,7 +15,7 @@ GOTEST   := go test -p $(P) -timeout 10m
 LEFT_OUT := $(CURDIR)/build/left-out
 test sim: export AKASHI_LEFT_OUT := $(LEFT_OUT)
 
-.PHONY: help go-version race-ready setup build run format vet test check race fuzz bench sim clean
+.PHONY: help go-version race-ready setup build run format vet test check race fuzz bench ui sim clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,10 @@ bench: build ## micro-benchmarks, then the figures of docs/performance.md (RECOR
 	.ci/bench-vault $(PEOPLE)
 	.ci/bench $(RECORDS)
 	.ci/bench-trillian
+	go test -count=1 -timeout 30m ./cmd/akashi -run TestBrowserPagesInTime -v -townsfolk 100000
+
+ui: go-version ## every page in every language, width, scheme and state with axe-core; the pictures in docs/shots anew
+	go test -count=1 -p 1 -timeout 60m ./api/web ./api/oauth -run TestBrowser -ui -shots
 
 sim: go-version ## long runs: 100 rounds of the kill loop, 250 of the vault's, 300 of erasures that race, the stories
 	@mkdir -p build && rm -f $(LEFT_OUT)

@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -126,36 +125,4 @@ func Violations(t *testing.T, ctx context.Context, tags ...string) []string {
 	return Get(t, ctx, chromedp.Evaluate[[]string](`axe.run(document, { preload: false, resultTypes: ["violations"], runOnly: `+string(only)+` ?? undefined }).then((r) => r.violations.map((v) =>
 		v.id + ": " + v.help + "\n\t" + v.nodes.map((n) => n.target.join(" ") + "\n\t\t" + n.any.concat(n.all, n.none).map((c) => c.message).join("; ")).join("\n\t")))`,
 		chromedp.EvalAwaitPromise))
-}
-
-// Accessible wants no violation of any of axe-core's rules, best practice
-// included, on the page as it stands, at both widths and in both schemes. A
-// scheme changes colours only, so the dark one is asked for those.
-func Accessible(t *testing.T, ctx context.Context, name string) {
-	t.Helper()
-	for _, width := range []int{360, 1280} {
-		Run(t, ctx, View(width, false))
-		for _, v := range Violations(t, ctx) {
-			t.Errorf("%s at %d px: %s", name, width, v)
-		}
-		Run(t, ctx, View(width, true))
-		for _, v := range Violations(t, ctx, "cat.color") {
-			t.Errorf("%s at %d px, dark: %s", name, width, v)
-		}
-	}
-	Run(t, ctx, View(1280, false))
-}
-
-// AccessibleAt opens an address in both languages, waits until it is ready, and
-// wants it to be accessible.
-func AccessibleAt(t *testing.T, ctx context.Context, address string, ready Step) {
-	t.Helper()
-	for _, lang := range []string{"en", "ja"} {
-		sep := "?"
-		if strings.Contains(address, "?") {
-			sep = "&"
-		}
-		Run(t, ctx, chromedp.Navigate(address+sep+"lang="+lang), ready)
-		Accessible(t, ctx, address+" ("+lang+")")
-	}
 }

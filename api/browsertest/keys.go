@@ -19,12 +19,15 @@ type stop struct {
 }
 
 const stopScript = `(() => {
-	const all = [...document.querySelectorAll("a[href],button,input,select,textarea,summary,[tabindex='0']")].filter((e) => !e.disabled && e.type !== "hidden" && e.tabIndex >= 0 && e.getClientRects().length);
+	const group = (e) => [...document.querySelectorAll("input[type=radio]")].filter((x) => x.name === e.name && x.form === e.form && !x.disabled);
+	const one = (e) => e.type !== "radio" || (group(e).find((x) => x.checked) ?? group(e)[0]) === e; // of a group of radio buttons one is reached
+	const all = [...document.querySelectorAll("a[href],button,input,select,textarea,summary,[tabindex='0']")].filter((e) => !e.disabled && e.type !== "hidden" && e.tabIndex >= 0 && e.checkVisibility() && e.getClientRects().length && one(e));
 	const e = document.activeElement, at = all.indexOf(e), wrong = [];
 	if (at < 0) return { name: e?.tagName ?? "nothing", place: -1, of: all.length, wrong };
 	const style = getComputedStyle(e), box = e.getBoundingClientRect();
 	if (style.outlineStyle === "none" || parseFloat(style.outlineWidth) < 3) wrong.push("its focus is not seen");
-	if (box.top < 0 || box.bottom > innerHeight && box.height < innerHeight || box.left < 0 || box.right > innerWidth) wrong.push("it has the focus beyond the window");
+	if (box.top < -1 || box.bottom > innerHeight + 1 && box.height < innerHeight || box.left < -1 || box.right > innerWidth + 1)
+		wrong.push("it has the focus beyond the window: " + [box.left, box.top, box.right, box.bottom].map(Math.round) + " of " + innerWidth + " by " + innerHeight);
 	const over = document.elementFromPoint(box.left + box.width / 2, box.top + Math.min(box.height / 2, innerHeight / 2));
 	if (over && !e.contains(over) && !over.contains(e) && !(e.labels && [...e.labels].some((l) => l.contains(over)))) wrong.push("it is covered by " + over.tagName);
 	return { name: e.id ? "#" + e.id : e.name ? e.name + "=" + e.value : e.textContent.trim() || e.tagName, place: at, of: all.length, wrong };

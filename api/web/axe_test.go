@@ -2,49 +2,86 @@ package web_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/akashi-ledger/akashi/api/browsertest"
+	"github.com/akashi-ledger/akashi/api/web"
 	"github.com/chromedp/chromedp"
 )
 
-// TestBrowserAccessible puts every page through axe-core.
+// TestBrowserAccessible puts every page through axe-core, signed in and not, in each
+// state that a page can show.
 func TestBrowserAccessible(t *testing.T) {
 	ctx := browser(t)
 	s := newStory(t)
 	srv := serve(t, s, s.c.Policy())
-	receipt := srv.URL + "/receipts/" + itoa(s.view.Consents[0].Index)
-	ready := seen("h1")
-	for _, address := range []string{"/", "/verify", "/nowhere"} {
-		accessibleAt(t, ctx, srv.URL+address, ready)
+	s.strong = true
+	receipt := "/receipts/" + itoa(s.view.Consents[0].Index)
+	erasure, _, err := s.End(t.Context(), person, "coupon", true, "once")
+	if err != nil {
+		t.Fatal(err)
 	}
-	accessibleAt(t, ctx, srv.URL+"/all", ready) // nobody has signed in
+	pages := []struct {
+		pattern, path, state string
+		ready                step
+	}{
+		{"GET /{$}", "/", "", seen(".cons")},
+		{"GET /services/{service}/{purpose}", "/services/alert/alert", "", seen(".ask")},
+		{"GET /services/{service}", "/services/coupon", "", seen(".ask")},
+		{"GET /erasures/{id}", "/erasures/" + erasure, "", settled("ok")},
+		{"GET /requests", "/requests", "", seen(".ask")},
+		{"GET /stops", "/stops", "", seen(".bare")},
+		{"GET /history", "/history", "", seen(".flow")},
+		{"GET /history", "/history?kind=denied", "", seen(".tl")},
+		{"GET /receipts", "/receipts", "", seen(".rcs")},
+		{"GET /receipts/{id}", receipt, "", settled("ok")},
+		{"GET /receipts/{id}", receipt, "changed", settled("ng")},
+		{"GET /all", "/all", "", settled("ok")},
+		{"GET /all", "/all", "changed", settled("ng")},
+		{"GET /verify", "/verify", "", chromedp.WaitEnabled(chromedp.CSS("#file"))},
+		{"", "/nowhere", "", seen("h1")},
+	}
+	looked := map[string]bool{}
+	for _, path := range []string{"/", "/all", receipt, "/enter?code=gone"} { // nobody has signed in
+		accessibleAt(t, ctx, srv.URL+path, seen("h1"))
+	}
 	run(t, ctx, chromedp.Navigate(srv.URL+"/enter?code=once"))
-	accessibleAt(t, ctx, srv.URL+"/", seen(".cons"))
-	for address, ready := range map[string]step{"/services/alert/alert": seen(".ask"), "/history": seen(".flow"), "/receipts": seen(".rcs"),
-		"/requests": seen(".ask"), "/stops": seen(".bare"), "/services/coupon": seen(".ask")} {
-		accessibleAt(t, ctx, srv.URL+address, ready)
+	for _, p := range pages {
+		looked[p.pattern] = true
+		if p.state == "changed" {
+			s.mangle = func(b []byte) []byte { return bytes.Replace(b, []byte("まちなか"), []byte("むらなか"), 1) }
+		}
+		accessibleAt(t, ctx, srv.URL+p.path, p.ready)
+		s.mangle = nil
 	}
-	for _, path := range []string{"/", "/services/alert/alert"} {
+	for _, pattern := range web.Pages() {
+		if !looked[pattern] {
+			t.Errorf("%s is looked at by nobody", pattern)
+		}
+	}
+	for _, path := range []string{"/", "/services/alert/alert", "/history"} {
 		run(t, ctx, chromedp.Navigate(srv.URL+path+"?lang=ja-easy"))
 		accessible(t, ctx, path+" in easy Japanese")
 	}
 	run(t, ctx, chromedp.Navigate(srv.URL+"/?lang=ja"))
 	run(t, ctx, chromedp.Navigate(srv.URL+"/history"), chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach((d) => { d.open = true })`))
 	accessible(t, ctx, "the history with all details open")
-	accessibleAt(t, ctx, receipt, settled("ok"))
-	accessibleAt(t, ctx, srv.URL+"/all", settled("ok"))
-	s.mangle = func(b []byte) []byte { return bytes.Replace(b, []byte("まちなか"), []byte("むらなか"), 1) }
-	accessibleAt(t, ctx, receipt, settled("ng"))
-	accessibleAt(t, ctx, srv.URL+"/all", settled("ng"))
-	s.mangle = nil
+	browsertest.Forced(t, ctx, "history", 1280)
 	run(t, ctx, chromedp.Navigate(srv.URL+"/"), click(`button[role=switch]`), seen(".said-note"))
 	accessible(t, ctx, "a consent was stopped")
+	browsertest.Forced(t, ctx, "consents", 1280)
+	for _, e := range []error{web.ErrErased, web.ErrNoSecret, web.ErrNotFinal, &web.Refused{Code: "consent.none"}, errors.New("a fault")} {
+		s.err = e
+		accessibleAt(t, ctx, srv.URL+"/all", seen(".prob"))
+	}
+	s.err = nil
 
 	// What this test leans on: axe-core finds what is there.
-	run(t, ctx, chromedp.Evaluate[chromedp.Void](`document.documentElement.removeAttribute("lang")`))
+	run(t, ctx, chromedp.Navigate(srv.URL+"/"), chromedp.Evaluate[chromedp.Void](`document.documentElement.removeAttribute("lang")`))
 	if got := violations(t, ctx); len(got) != 1 || !strings.HasPrefix(got[0], "html-has-lang") {
 		t.Errorf("a page without a language: %q", got)
 	}

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"iter"
 
 	"github.com/akashi-ledger/akashi/ledger/record"
 )
@@ -59,6 +60,9 @@ type Desk interface {
 	// ErrErased where its content is gone, ErrNotFinal where signatures are
 	// missing.
 	Receipt(ctx context.Context, person string, index uint64) ([]byte, error)
+	// Receipts returns the receipts of several records, in their order, each with
+	// what Receipt refuses it with. An error that is none of those ends them.
+	Receipts(ctx context.Context, person string, indexes []uint64) iter.Seq2[[]byte, error]
 	// Complete returns the akashi-completeness/v1 of the person. It returns
 	// ErrNoSecret where no copy of the person's secret is kept.
 	Complete(ctx context.Context, person string) ([]byte, error)

@@ -13,18 +13,19 @@ const (
 )
 
 // steps are the steps of verifying a kind of file, in the order of
-// assets/verify.js, complete.js and evidence.js.
+// assets/verify.js, complete.js, evidence.js and slip.js.
 var steps = map[string][]string{
 	formReceipt:  {"form", "place", "signed", "state", "keys"},
 	formComplete: {"form", "place", "signed", "handles", "keys"},
 	"handle":     {"form", "place", "signed", "handle", "keys"},
 	formErasure:  {"form", "place", "signed", "erased", "keys"},
 	"evidence":   {"form", "conflict", "named", "keys"},
+	"slip":       {"form", "place", "signed", "keys"},
 }
 
 // Forms are the kinds of files whose steps a page can show.
 func (p *page) Forms() []string {
-	return []string{formReceipt, "handle", formComplete, formErasure, "evidence"}
+	return []string{formReceipt, "handle", formComplete, formErasure, "evidence", "slip"}
 }
 
 // Steps are the names of the steps of one kind of file.
@@ -69,6 +70,6 @@ func (s *server) all(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, "completeness", err)
 		return
 	}
-	p.Title, p.Script, p.Kind = p.Lang.text("all.h1"), true, formComplete
+	p.Title, p.Script, p.Kind = p.Lang.text("all.h1"), "page", formComplete
 	s.show(w, http.StatusOK, "all", p)
 }

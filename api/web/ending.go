@@ -114,7 +114,7 @@ func (s *server) erasure(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, "certificate", err)
 		return
 	}
-	p.Title, p.Erasure, p.Script, p.Kind = p.Lang.text("er.h"), e, true, formErasure
+	p.Title, p.Erasure, p.Script, p.Kind = p.Lang.text("er.h"), e, "page", formErasure
 	s.show(w, http.StatusOK, "erasure", p)
 }
 

@@ -90,7 +90,7 @@ func (s *server) records(w http.ResponseWriter, r *http.Request, name, title str
 	}
 	p := s.page(w, r)
 	p.session(token)
-	p.Title = p.Lang.text(title)
+	p.Title, p.Script = p.Lang.text(title), "history"
 	p.History = &history{History: h, Days: days(h.Events), Picture: draw(p.Lang, h.Flows), Service: q.Service, Kind: kind}
 	s.show(w, http.StatusOK, name, p)
 }

@@ -43,7 +43,7 @@ type page struct {
 	Path    string
 	At      string // of the menu
 	Title   string
-	Script  bool // the page checks receipts
+	Script  string // name of the module by which the page checks receipts
 	Board   *Board
 	Session bool
 	Form    string // token of the session's forms
@@ -175,6 +175,13 @@ func (e Event) HandOver() bool {
 	return e.Kind == "provision" || e.Kind == "provision.optout" || e.Kind == "provision.exception"
 }
 
+// Said reports whether what the history says of a record stands in its receipt,
+// so that a module can compare them: of a hand-over whose items are open. Of one on a
+// legal ground the recipient is in the provider's own words.
+func (e Event) Said() bool {
+	return (e.Kind == "provision" || e.Kind == "provision.optout") && len(e.Items) > 0
+}
+
 // slip is a receipt as its file tells it.
 type slip struct {
 	Index uint64
@@ -252,7 +259,7 @@ func (s *server) receipt(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, "receipt", err)
 		return
 	}
-	p.Receipt.Index, p.Title, p.Script, p.Kind = index, p.Receipt.Title, true, formReceipt
+	p.Receipt.Index, p.Title, p.Script, p.Kind = index, p.Receipt.Title, "page", formReceipt
 	if suffix != "" {
 		if err := s.send(w, r, p, b, suffix); err != nil {
 			s.fail(w, r, "receipt", err)
@@ -340,6 +347,6 @@ func (s *server) verify(w http.ResponseWriter, r *http.Request) {
 	if err == nil && token != "" {
 		p.session(token)
 	}
-	p.Title, p.Script, p.Kind = p.Lang.text("verify.h1"), true, formReceipt
+	p.Title, p.Script, p.Kind = p.Lang.text("verify.h1"), "page", formReceipt
 	s.show(w, http.StatusOK, "verify", p)
 }

@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"encoding/hex"
+	"iter"
 	"slices"
 
 	"github.com/akashi-ledger/akashi/api/web"
@@ -143,4 +144,26 @@ func (s *story) Certificate(_ context.Context, id string) ([]byte, error) {
 		at = append(at, i)
 	}
 	return receipt.BuildErasure(newest(s.c), index, at)
+}
+
+// foretell seals another purpose in a hand-over before it is posted.
+func (s *story) foretell(r *record.Record, purpose string) {
+	part, err := record.DecodePart(r.Kind, s.c.Openings[r.ID].Part)
+	if err != nil {
+		panic(err)
+	}
+	sealed := part.(*record.HandOverPart)
+	sealed.Purpose = purpose
+	d := s.c.Commit(s.c.Openings, r.ID, sealed)
+	r.Commitment = &d
+}
+
+func (s *story) Receipts(ctx context.Context, who string, indexes []uint64) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for _, i := range indexes {
+			if !yield(s.Receipt(ctx, who, i)) {
+				return
+			}
+		}
+	}
 }

@@ -175,6 +175,7 @@ func (s *story) handOver(issuer string, r *record.Record, service, purpose, to, 
 	for _, c := range codes {
 		e.Items = append(e.Items, items[c])
 	}
+	s.foretell(r, purpose)
 	s.event(issuer, r, e)
 }
 

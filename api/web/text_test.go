@@ -72,7 +72,8 @@ func TestCatalogue(t *testing.T) {
 	}
 	page, _ := assets.ReadFile("assets/page.js")
 	rows, _ := assets.ReadFile("assets/rows.js")
-	b := append(page, rows...)
+	many, _ := assets.ReadFile("assets/history.js")
+	b := slices.Concat(page, rows, many)
 	scan("page.js", string(b), modulePrefix, `\bt\("([^"]+)"`, `\bt\([\w.! |]+\? "([^"]+)"`, `\bt\([\w.! |&=]+\? "[^"]+" : "([^"]+)"`, `\? t\("([^"]+)"`, `\bt\([^()"]*"receipt" \? "([^"]+)" : "[^"]+"`, `\bt\([^()"]*"receipt" \? "[^"]+" : "([^"]+)"`)
 	for _, key := range []string{"error.notfound", "error.session", "error.signin", "error.link", "error.form", "error.erased", "error.nosecret", "error.notfinal", "error.busy", "error.node", "error.refused", "error.request", "error.choose", "error.weak"} {
 		used[key+".title"], used[key+".p"] = true, true

@@ -83,33 +83,60 @@ func New(b Backend, o Options) (http.Handler, error) {
 		return nil, fmt.Errorf("web: assets: %w", err)
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", s.home)
-	mux.HandleFunc("GET /enter", s.enter)
-	mux.HandleFunc("POST /leave", s.leave)
-	mux.HandleFunc("POST /consents/stop", s.stop)
-	mux.HandleFunc("POST /consents/start", s.start)
-	mux.HandleFunc("GET /services/{service}/{purpose}", s.offer)
-	mux.HandleFunc("GET /services/{service}", s.ending)
-	mux.HandleFunc("POST /services/{service}", s.end)
-	mux.HandleFunc("GET /erasures/{id}", s.erasure)
-	mux.HandleFunc("GET /requests", s.requests)
-	mux.HandleFunc("POST /requests", s.file)
-	mux.HandleFunc("GET /stops", s.stops)
-	mux.HandleFunc("POST /stops", s.setStop)
-	mux.HandleFunc("GET /.well-known/gpc.json", s.gpc)
-	mux.HandleFunc("GET /history", s.history)
-	mux.HandleFunc("GET /receipts", s.receipts)
-	mux.HandleFunc("GET /receipts/{id}", s.receipt)
-	mux.HandleFunc("GET /all", s.all)
-	mux.HandleFunc("GET /all"+receiptSuffix, s.all)
-	mux.HandleFunc("GET /verify", s.verify)
-	mux.HandleFunc("GET /assets/{name}", s.asset)
+	for _, r := range s.routes() {
+		mux.HandleFunc(r.pattern, r.handle)
+	}
 	mux.HandleFunc("/", s.notFound)
 	origin := http.NewCrossOriginProtection()
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.problem(w, r, http.StatusForbidden, "error.form")
 	}))
 	return headers(origin.Handler(mux)), nil
+}
+
+// A route of the pages.
+type route struct {
+	pattern string
+	handle  http.HandlerFunc
+	page    bool // what a browser shows; else it is a file, or leads to a page
+}
+
+func (s *server) routes() []route {
+	return []route{
+		{"GET /{$}", s.home, true},
+		{"GET /enter", s.enter, false},
+		{"POST /leave", s.leave, false},
+		{"POST /consents/stop", s.stop, false},
+		{"POST /consents/start", s.start, false},
+		{"GET /services/{service}/{purpose}", s.offer, true},
+		{"GET /services/{service}", s.ending, true},
+		{"POST /services/{service}", s.end, false},
+		{"GET /erasures/{id}", s.erasure, true},
+		{"GET /requests", s.requests, true},
+		{"POST /requests", s.file, false},
+		{"GET /stops", s.stops, true},
+		{"POST /stops", s.setStop, false},
+		{"GET /.well-known/gpc.json", s.gpc, false},
+		{"GET /history", s.history, true},
+		{"GET /receipts", s.receipts, true},
+		{"GET /receipts/{id}", s.receipt, true},
+		{"GET /receipts/every", s.every, false},
+		{"GET /all", s.all, true},
+		{"GET /all" + receiptSuffix, s.all, false},
+		{"GET /verify", s.verify, true},
+		{"GET /assets/{name}", s.asset, false},
+	}
+}
+
+// Pages are the patterns of what a browser shows: whoever looks at every page takes
+// them from here.
+func Pages() (patterns []string) {
+	for _, r := range new(server).routes() {
+		if r.page {
+			patterns = append(patterns, r.pattern)
+		}
+	}
+	return patterns
 }
 
 func headers(next http.Handler) http.Handler {

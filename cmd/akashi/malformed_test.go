@@ -37,6 +37,7 @@ type rawNode struct {
 	addr   string
 	tokens map[string]string
 	log    lockedBuffer
+	n      *node.Node
 }
 
 type lockedBuffer struct {
@@ -91,6 +92,7 @@ func startRawWith(t *testing.T, change func(*node.Settings)) *rawNode {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.n = n
 	t.Cleanup(func() { n.Close() })
 	if err := takeTokens(home, n.Blobs()); err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"iter"
 	"slices"
 	"time"
 
@@ -179,6 +180,17 @@ func pageDone(done *custody.Done, err error) (bool, error) {
 func (b *pageBackend) Receipt(ctx context.Context, person string, index uint64) ([]byte, error) {
 	f, err := b.api.Receipt(ctx, custody.Ref(person), index)
 	return f, pageError(err)
+}
+
+// Receipts implements web.Desk.
+func (b *pageBackend) Receipts(ctx context.Context, person string, indexes []uint64) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for f, err := range b.api.Receipts(ctx, custody.Ref(person), indexes) {
+			if !yield(f, pageError(err)) {
+				return
+			}
+		}
+	}
 }
 
 // Complete implements web.Desk.

@@ -1,7 +1,8 @@
 // Bytes, base64 and the two hashes. Plain JavaScript on purpose: WebCrypto is
 // absent on plain http, and one path that is always taken is one that is tested.
 
-export const utf8 = (s) => new TextEncoder().encode(s);
+const encoder = new TextEncoder();
+export const utf8 = (s) => encoder.encode(s);
 
 export function concat(...parts) {
   const out = new Uint8Array(parts.reduce((n, p) => n + p.length, 0));
@@ -13,7 +14,11 @@ export function concat(...parts) {
   return out;
 }
 
-export const equal = (a, b) => a.length === b.length && a.every((v, i) => v === b[i]);
+export function equal(a, b) {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
 
 // compare orders byte strings as Go orders strings.
 export function compare(a, b) {
@@ -21,12 +26,45 @@ export function compare(a, b) {
   return a.length - b.length;
 }
 
-export const hex = (b) => Array.from(b, (v) => v.toString(16).padStart(2, "0")).join("");
+const HEX = Array.from({ length: 256 }, (_, v) => v.toString(16).padStart(2, "0"));
 
-// fromBase64 accepts the one spelling of RFC 4648 §4: padded, no spare bits.
+export function hex(b) {
+  let s = "";
+  for (const v of b) s += HEX[v];
+  return s;
+}
+
+// long texts that were decoded last: the receipts of one person have seals and proofs
+// in common, and what is computed of them is kept beside their bytes (see once).
+const decoded = new Map();
+
+// fromBase64 accepts the one spelling of RFC 4648 §4: padded, no spare bits. Equal
+// texts may give the same bytes, which nobody changes.
 export function fromBase64(s) {
-  const b = Uint8Array.from(atob(s), (c) => c.charCodeAt(0));
-  if (toBase64(b) !== s) throw new Error("not strict base64");
+  if (s.length < 200) return decodeBase64(s);
+  let b = decoded.get(s);
+  if (!b) {
+    b = decodeBase64(s);
+    if (decoded.size >= 500) decoded.clear();
+    decoded.set(s, b);
+  }
+  return b;
+}
+
+// once returns f, which is a function of nothing but its bytes, with a memory.
+export function once(f) {
+  const known = new WeakMap();
+  return (b) => {
+    if (!known.has(b)) known.set(b, f(b));
+    return known.get(b);
+  };
+}
+
+function decodeBase64(s) {
+  const binary = atob(s);
+  if (btoa(binary) !== s) throw new Error("not strict base64");
+  const b = new Uint8Array(binary.length);
+  for (let i = 0; i < b.length; i++) b[i] = binary.charCodeAt(i);
   return b;
 }
 
@@ -75,10 +113,12 @@ function pad(b, block) {
   return view;
 }
 
+const W256 = new Int32Array(64); // of the block that is being hashed
+
 export function sha256(b) {
   const data = pad(b, 64);
   const h = H256.slice();
-  const w = new Int32Array(64);
+  const w = W256;
   const r = (x, n) => (x >>> n) | (x << (32 - n));
   for (let at = 0; at < data.byteLength; at += 64) {
     for (let i = 0; i < 16; i++) w[i] = data.getInt32(at + 4 * i);
@@ -91,9 +131,23 @@ export function sha256(b) {
     for (let i = 0; i < 64; i++) {
       const t1 = (s7 + (r(s4, 6) ^ r(s4, 11) ^ r(s4, 25)) + ((s4 & s5) ^ (~s4 & s6)) + K256[i] + w[i]) | 0;
       const t2 = ((r(s0, 2) ^ r(s0, 13) ^ r(s0, 22)) + ((s0 & s1) ^ (s0 & s2) ^ (s1 & s2))) | 0;
-      [s7, s6, s5, s4, s3, s2, s1, s0] = [s6, s5, s4, (s3 + t1) | 0, s2, s1, s0, (t1 + t2) | 0];
+      s7 = s6;
+      s6 = s5;
+      s5 = s4;
+      s4 = (s3 + t1) | 0;
+      s3 = s2;
+      s2 = s1;
+      s1 = s0;
+      s0 = (t1 + t2) | 0;
     }
-    [s0, s1, s2, s3, s4, s5, s6, s7].forEach((v, i) => (h[i] += v));
+    h[0] += s0;
+    h[1] += s1;
+    h[2] += s2;
+    h[3] += s3;
+    h[4] += s4;
+    h[5] += s5;
+    h[6] += s6;
+    h[7] += s7;
   }
   const out = new DataView(new ArrayBuffer(32));
   h.forEach((v, i) => out.setInt32(4 * i, v));

@@ -85,17 +85,21 @@ export function verifyPlain(key, message, sig) {
   return r.every((v, i) => v === sig[i]);
 }
 
+const imported = new Map(); // by the key's bytes: many receipts have few keys
+
 // verify checks a signature, with WebCrypto where there is one that can.
 export async function verify(key, message, sig) {
   const subtle = globalThis.crypto?.subtle;
   if (subtle && key.length === 32 && sig.length === 64) {
-    let imported;
+    const name = key.join();
+    let own = imported.get(name);
     try {
-      imported = await subtle.importKey("raw", key, "Ed25519", false, ["verify"]);
+      own ??= await subtle.importKey("raw", key, "Ed25519", false, ["verify"]);
     } catch {
       return verifyPlain(key, message, sig);
     }
-    return subtle.verify("Ed25519", imported, sig, message);
+    if (imported.size < 1000) imported.set(name, own);
+    return subtle.verify("Ed25519", own, sig, message);
   }
   return verifyPlain(key, message, sig);
 }

@@ -1,11 +1,11 @@
 // The log: policies (C2SP tlog-policy), signed checkpoints (tlog-checkpoint,
 // tlog-cosignature), inclusion (RFC 9162 §2.1.3, tlog-proof@v1), and the
 // register's proofs.
-import { compare, concat, equal, fromBase64, hex, sha256, utf8 } from "./bytes.js";
+import { compare, concat, equal, fromBase64, hex, once, sha256, utf8 } from "./bytes.js";
 import { verify } from "./ed25519.js";
 import { need } from "./form.js";
 
-export const leafHash = (leaf) => sha256(concat(Uint8Array.of(0), leaf));
+export const leafHash = once((leaf) => sha256(concat(Uint8Array.of(0), leaf)));
 export const emptyRoot = sha256(new Uint8Array(0));
 export const nodeHash = (l, r) => sha256(concat(Uint8Array.of(1), l, r));
 
@@ -165,6 +165,19 @@ export function parseNote(text) {
 // log's line, then those of members and witnesses by name. With fewer than the policy
 // wants it is not final.
 export async function verifyNote(note, policies) {
+  const seen = verified.get(policies) ?? verified.set(policies, new Map()).get(policies);
+  const before = seen.get(note.text);
+  if (before) return Object.assign(note, before);
+  await verifyNew(note, policies);
+  const { policy, signed, timeMs } = note;
+  seen.set(note.text, { policy, signed, timeMs });
+}
+
+// verified are the checkpoints that held under a list of policies, by their whole
+// text: the receipts of one person share few.
+const verified = new WeakMap();
+
+async function verifyNew(note, policies) {
   const own = policies.filter((p) => p.origin === note.origin && within(note, p.range));
   need(own.length, NO_POLICY);
   for (const policy of own.slice(0, -1)) {
@@ -222,9 +235,19 @@ export function holds(note, proof, leaf) {
   need(equal(root, note.root), "the walk leads to another root than the signed one");
 }
 
-// registered returns the value that a register proof shows for a key, null
-// where it shows that there is none.
+// registered returns the value that a register proof shows for a key under a root,
+// null where it shows that there is none.
 export function registered(root, key, proof) {
+  const before = shown.get(proof);
+  if (before && equal(before.root, root) && equal(before.key, key)) return before.value;
+  const value = walked(root, key, proof);
+  shown.set(proof, { root, key, value });
+  return value;
+}
+
+const shown = new WeakMap(); // what proofs showed last
+
+function walked(root, key, proof) {
   let at = 0;
   const take = (n) => {
     need(at + n <= proof.length, "cut short");

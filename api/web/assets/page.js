@@ -1,32 +1,8 @@
 // The page around verify.js: it draws each step as it is computed, and is the
 // only thing that ever says that something matches.
+import { $, el, icon, lang, paint, pick, squeeze, t, written } from "./dom.js";
 import { keyNumber, parsePolicy, policyEpochs, verify } from "./verify.js";
 import { clock } from "./words.js";
-
-const lang = document.documentElement.lang === "en" ? "en" : "ja";
-const { default: texts } = await import(`./text-${lang}.js`);
-const t = (key, values = {}) => texts[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
-const pick = (text) => (lang === "en" && text.en) || text.ja;
-const $ = (selector) => document.querySelector(selector);
-
-function el(tag, className, ...children) {
-  const e = document.createElement(tag);
-  if (className) e.className = className;
-  e.append(...children);
-  return e;
-}
-
-function icon(name, className = "i") {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
-  use.setAttribute("href", "#i-" + name);
-  svg.setAttribute("class", className);
-  svg.setAttribute("aria-hidden", "true");
-  svg.append(use);
-  return svg;
-}
-
-const paint = () => new Promise((done) => setTimeout(done));
 
 // The steps of each form as the server wrote them, to begin again with.
 const fresh = new Map([...document.querySelectorAll("template[data-form]")].map((e) => [e.dataset.form, e.content]));
@@ -57,7 +33,7 @@ function step(name, state, title, ...body) {
 
 const draw = {
   form(v) {
-    if (shown !== "receipt") return step("form", "ok", t("file.ok"), el("p", "", t("file.p")));
+    if (shown !== "receipt" && shown !== "slip") return step("form", "ok", t("file.ok"), el("p", "", t("file.p")));
     step("form", "ok", t("form.ok"), el("p", "", t(v.opened || !v.commitment ? "form.p" : "form.sealed")), el("p", "mono", v.leafHash));
   },
   place(v) {
@@ -264,13 +240,7 @@ function settle(v, claim) {
 // sameWords reports whether the slip, which the server drew, says what was
 // derived: the same characters in the same order.
 function sameWords(lines) {
-  const squeeze = (s) => s.replace(/[\s：:]/g, "");
-  const shown = [...document.querySelectorAll(".slip .rows>div")].map((d) => {
-    const copy = d.cloneNode(true);
-    copy.querySelectorAll(".vh").forEach((e) => e.remove());
-    copy.querySelectorAll(".inv").forEach((e) => e.replaceWith(String.fromCodePoint(parseInt(e.textContent.slice(2), 16))));
-    return squeeze(copy.textContent);
-  });
+  const shown = [...document.querySelectorAll(".slip .rows>div")].map(written);
   const title = squeeze($("#h-slip").dataset.title ?? $("#h-slip").textContent);
   return squeeze(lines[0]).endsWith(title) && title !== "" && JSON.stringify(shown) === JSON.stringify(lines.slice(1).map(squeeze));
 }
@@ -279,6 +249,7 @@ function verifyPage(form) {
   import("./complete.js"); // now, since this page goes on working without a network
   import("./evidence.js");
   import("./passkey.js");
+  import("./slip.js");
   import("./rows.js");
   const chained = import("./chain.js");
   const file = $("#file");
@@ -324,6 +295,11 @@ function verifyPage(form) {
     words.querySelector("ul").replaceChildren(...v.human[lang].map((line) => el("li", "", line)));
   };
   file.addEventListener("change", () => file.files[0] && choose(file.files[0]));
+  $("#slip").addEventListener("input", async (e) => {
+    const text = e.target.value.replace(/[\r\n]/g, ""); // where a field broke its line
+    bytes = text ? new TextEncoder().encode(text) : null;
+    if (bytes && policy.value.trim()) await go();
+  });
   $("#policyfile").addEventListener("change", async (e) => {
     if (!e.target.files[0]) return;
     const b = new Uint8Array(await e.target.files[0].arrayBuffer());

@@ -1,6 +1,6 @@
 // Records as the ledger has them: leaves, seals, sealed parts, and the values
 // of the register that a receipt's words come from.
-import { utf8 } from "./bytes.js";
+import { once, utf8 } from "./bytes.js";
 import { decode, first } from "./cbor.js";
 import { need } from "./form.js";
 
@@ -91,11 +91,11 @@ const seal = as("1 version, 2 kind, 3 height, 5 policyEpoch, 8 header, 9 submiss
 
 export const parseHeader = (b) => header(decode(b));
 
-export function parseSeal(leaf) {
+export const parseSeal = once((leaf) => {
   const s = seal(decode(leaf));
   need(s.version === 1 && s.kind === 2 && s.register?.length === 32, "not a seal");
   return { submissions: [], refusals: [], ...s };
-}
+});
 
 // kindOf names the kind of a leaf, whatever its body, after checking its form.
 export function kindOf(leaf) {

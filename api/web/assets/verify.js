@@ -24,7 +24,7 @@ export { formatPolicy, keyNumber, parsePolicy } from "./log.js";
 const signedBy = (key, domain, origin, statement, sig) => verifySignature(key, concat(utf8(`akashi/${domain}/v1\n${origin}\n`), statement), sig);
 
 // openedBy checks an opening against a commitment and returns the part.
-function openedBy(o, commitment) {
+export function openedBy(o, commitment) {
   need(o.nonce.length === 32, "a nonce of another length");
   need(equal(hmac(o.nonce, o.part), commitment), "it does not open the record's commitment");
   return o.part;
@@ -119,7 +119,7 @@ async function inSubmission(c) {
 }
 
 async function signed(c) {
-  await blame(c.file.form === "receipt" || c.file.form === "erasure" ? "proof" : "state", () => {
+  await blame(["receipt", "erasure", "slip"].includes(c.file.form) ? "proof" : "state", () => {
     if (c.noteFault) throw c.noteFault;
   });
   return { members: members(c), k: c.note.policy.k, timeMs: c.note.timeMs, story: c.file.storyTime === true };
@@ -225,7 +225,8 @@ function stateAt(c, h, ms) {
   const s = (h.scopes ?? []).find((x) => x.terms === terms && x.scope === b.scope);
   if (!s) return "replaced";
   if (!s.on) return s.by === 3 ? "stopped" : "revoked";
-  return s.expiry && ms >= (s.expiry + 1) * 86400_000 - 9 * 3600_000 ? "expired" : "active";
+  if (s.expiry && ms >= (s.expiry + 1) * 86400_000 - 9 * 3600_000) return "expired";
+  return s.height > c.seal.seal.height ? "renewed" : "active"; // by a consent that came after the record
 }
 
 function keys(c) {
@@ -238,7 +239,7 @@ const receipt = { steps: ["form", "place", "signed", "state", "keys"], form, pla
 // loaded when they are needed.
 async function runOf(form) {
   if (form === "receipt") return receipt;
-  const others = await import(form === "evidence" ? "./evidence.js" : "./complete.js");
+  const others = await import(form === "evidence" ? "./evidence.js" : form === "slip" ? "./slip.js" : "./complete.js");
   return { ...others[form], signed, keys };
 }
 
@@ -268,7 +269,7 @@ export function policyEpochs(bytes) {
 // the verdict:
 //
 //   result   "match", or "differ", "notfinal", "nopolicy", "unread"
-//   form     receipt, handle, completeness, erasure or evidence; its steps as order
+//   form     receipt, handle, completeness, erasure, evidence or slip; its steps as order
 //   step     the step that does not hold; code and reason say why, about where
 //   human, kind, note, status, opened, hasStatus …   what was derived
 export async function verify(bytes, policies, onStep = () => {}, secret = undefined) {
@@ -281,7 +282,7 @@ export async function verify(bytes, policies, onStep = () => {}, secret = undefi
     return { result: resultOf(c, fault), form, order: run.steps, step, code: `${form}.${fault.part}`, about: fault.about?.for, name: fault.about?.name, reason: fault.message, steps, ...about(c) };
   };
   try {
-    c.file = read(bytes);
+    c.file = startsSlip(bytes) ? (await import("./slip.js")).readSlip(bytes) : read(bytes);
   } catch (e) {
     form = e.form ?? form;
     run = await runOf(form);
@@ -300,8 +301,10 @@ export async function verify(bytes, policies, onStep = () => {}, secret = undefi
   return { result: "match", form, order: run.steps, steps, human: c.human, status: c.status, handles: c.handles, signers: c.signers, ...about(c) };
 }
 
+const startsSlip = (bytes) => new TextDecoder().decode(bytes.subarray(0, 8)) === "AKASHI1:";
+
 function resultOf(c, fault) {
-  if (!c.file && !/"akashi-(receipt|handle|completeness|erasure|evidence)\//.test(new TextDecoder().decode(c.bytes.subarray(0, 200)))) return "unread";
+  if (!c.file && !startsSlip(c.bytes) && !/"akashi-(receipt|handle|completeness|erasure|evidence)\//.test(new TextDecoder().decode(c.bytes.subarray(0, 200)))) return "unread";
   if (/that this page can read$/.test(fault.message)) return "unread";
   if (fault.message === NO_POLICY) return "nopolicy";
   return fault.message === NOT_FINAL && c.noteFault ? "notfinal" : "differ";

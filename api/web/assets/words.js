@@ -3,7 +3,7 @@
 // receipt.md; a receipt whose words differ from these is refused.
 import { hex } from "./bytes.js";
 
-const KIND = {
+export const KIND = {
   consent: ["同意", "consent"],
   revocation: ["同意の撤回", "revocation"],
   stop: ["利用の停止", "stop"],

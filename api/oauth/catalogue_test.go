@@ -13,14 +13,16 @@ import (
 // languages, with the same places for values, and none is left over.
 func TestCatalogue(t *testing.T) {
 	used := map[string]bool{}
-	for _, prefix := range []string{"error.", "foreign.", "changed.", "period."} { // named by parts of a key
+	for _, prefix := range []string{"error.", "foreign.", "period."} { // named by parts of a key
 		for key := range catalogue {
 			if strings.HasPrefix(key, prefix) {
 				used[key] = true
 			}
 		}
 	}
-	used["consent.title"], used["consent.give"] = true, true
+	for _, key := range []string{"title", "give", "category", "noEnd", "untilDay", "erasedAfter", "erasedOnStop"} {
+		used["consent."+key] = true
+	}
 	for _, key := range []string{"signin.title", "code.title", "sessions.title", "introduce.title", "paper.title", "recover.title"} {
 		used[key] = true
 	}

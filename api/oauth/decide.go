@@ -33,7 +33,8 @@ type ask struct {
 	detail
 	client *client
 	shown  *custody.Shown
-	scopes []int // of the terms, in their order
+	scopes []int          // of the terms, in their order
+	since  *custody.Shown // other terms that the person decided on before; nil: none
 }
 
 // asked reads the one authorization detail of a request and holds it against the
@@ -114,6 +115,9 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, as *goidc.AuthnS
 	}
 	silent := as.Prompt == goidc.PromptTypeNone
 	stands, err := s.Desk.ScopesNow(r.Context(), custody.Ref(who.Person), a.Service)
+	if err == nil {
+		err = s.compare(r.Context(), as, a, who.Person, stands)
+	}
 	if err != nil {
 		return s.cannot(w, r, err)
 	}

@@ -163,7 +163,7 @@ func TestAskedOnce(t *testing.T) {
 	m.terms("2", "P6M")
 	third := m.flow(c, "service")
 	resp, page = third.screen(b, "p01")
-	if resp.StatusCode != 200 || !strings.Contains(page, "期間が変わりました") || !strings.Contains(page, "前にえらんだこと") {
+	if resp.StatusCode != 200 || !strings.Contains(page, "第1版の規約から変わったこと</h2><ul class=\"dots\"><li>期間</li></ul>") || !strings.Contains(page, "前にえらんだこと") {
 		t.Fatalf("%s\n%s", resp.Status, page)
 	}
 	resp, _ = b.get("/oauth/authorize?" + silent.query().Encode())

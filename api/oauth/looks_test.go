@@ -115,9 +115,11 @@ func TestBrowserPages(t *testing.T) {
 	if at := browsertest.Location(t, ctx); !strings.HasPrefix(at, c.app+"?") || !strings.Contains(at, "code=") {
 		t.Fatalf("agreed: %s", at)
 	}
-	c.terms("2", "P6M")
-	browsertest.Run(t, ctx, chromedp.Navigate(c.ask()), browsertest.Seen(".past"))
+	c.second()
+	browsertest.Run(t, ctx, chromedp.Navigate(c.ask()), browsertest.Seen(".changes"))
 	looked(t, ctx, "consent-again", 360, 1280)
+	browsertest.Run(t, ctx, chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach((d) => { d.open = true })`))
+	browsertest.Accessible(t, ctx, "changed terms in full")
 	browsertest.Run(t, ctx, chromedp.Navigate(c.url+"/signin/sessions"), browsertest.Seen(".con"))
 	looked(t, ctx, "sessions", 360, 1280)
 	c.members(ctx)

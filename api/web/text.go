@@ -129,11 +129,14 @@ func (l Language) list(ts []record.Text) template.HTML {
 	for i, t := range ts {
 		parts[i] = string(l.of(t))
 	}
-	sep := "、"
+	return template.HTML(strings.Join(parts, l.separator()))
+}
+
+func (l Language) separator() string {
 	if l == English {
-		sep = ", "
+		return ", "
 	}
-	return template.HTML(strings.Join(parts, sep))
+	return "、"
 }
 
 // plain is of for attributes.

@@ -34,7 +34,7 @@ func TestCatalogue(t *testing.T) {
 		}
 	}
 	used := map[string]bool{}
-	prefixes := []string{"state."} // keys that end in a code
+	prefixes := []string{"state.", "mark."} // keys that end in a code
 	scan := func(name, src, prefix string, patterns ...string) {
 		for _, p := range patterns {
 			for _, m := range regexp.MustCompile(p).FindAllStringSubmatch(src, -1) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync"
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
@@ -139,4 +140,18 @@ func (d *Desk) consentOf(st *store.State, k sign.PublicKey, h *rules.Handle, has
 	d.screens.consents[place] = found
 	d.screens.mu.Unlock()
 	return &found, nil
+}
+
+// Since returns the version of a service's terms that a person compares new ones
+// with: the oldest under which one of their choices stands, of those that are on
+// where any is, so that no change stays unmarked that they have not agreed to. It is
+// "" where nothing was ever chosen.
+func Since(s *rules.Service, stands []ScopeNow) string {
+	on := slices.ContainsFunc(stands, func(sc ScopeNow) bool { return sc.On })
+	for _, t := range s.Terms {
+		if slices.ContainsFunc(stands, func(sc ScopeNow) bool { return sc.Version == t.Version && sc.On == on }) {
+			return t.Version
+		}
+	}
+	return ""
 }

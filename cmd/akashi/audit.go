@@ -59,7 +59,7 @@ It exits 1 when something is broken, and says which leaf, batch and member.`,
 		},
 	}
 	cmd.Flags().StringArrayVar(&policies, "policy", nil, "policy `FILE` (tlog-policy); may be repeated")
-	cmd.Flags().StringVar(&o.token, "token", os.Getenv("AKASHI_TOKEN"), "`TOKEN` of a member or an auditor (or AKASHI_TOKEN)")
+	tokenFlag(cmd, &o.token, "`TOKEN` of a member or an auditor (or AKASHI_TOKEN)")
 	cmd.Flags().StringVar(&o.openings, "openings", "", "`DIR` with answers of /v1/openings")
 	cmd.Flags().StringVar(&o.since, "since", "", "`FILE` with an earlier checkpoint of the log")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")

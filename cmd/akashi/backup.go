@@ -47,7 +47,7 @@ member's own: who is restored comes back with new ones.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&tok, "token", os.Getenv("AKASHI_TOKEN"), "`TOKEN` of an admin (or AKASHI_TOKEN)")
+	tokenFlag(cmd, &tok, "`TOKEN` of an admin (or AKASHI_TOKEN)")
 	return cmd
 }
 

@@ -60,7 +60,7 @@ own word on whose count.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&token, "token", os.Getenv("AKASHI_TOKEN"), "`TOKEN` of a member or an auditor (or AKASHI_TOKEN)")
+	tokenFlag(cmd, &token, "`TOKEN` of a member or an auditor (or AKASHI_TOKEN)")
 	cmd.Flags().StringArrayVar(&policies, "policy", nil, "policy `FILE` (tlog-policy); may be repeated")
 	return cmd
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 
 	"github.com/akashi-ledger/akashi/api/client"
@@ -164,7 +163,7 @@ vote), with this member's vote. Keep a copy of the node's file "keys" now.`,
 			return vote(cmd.Context(), e, c, &keysForm{Format: formatKeysForm, Member: st.Member, roles: roles}, false)
 		},
 	}
-	cmd.Flags().StringVar(&token, "token", os.Getenv("AKASHI_TOKEN"), "`TOKEN` of an admin at that node (or AKASHI_TOKEN)")
+	tokenFlag(cmd, &token, "`TOKEN` of an admin at that node (or AKASHI_TOKEN)")
 	cmd.Flags().StringSliceVar(&roles, "keys", nil, "the `ROLES` whose keys are replaced, of cosigner, record, approver")
 	return cmd
 }
@@ -191,6 +190,6 @@ what the consortium bears afterwards. The vote of who leaves is not needed.`,
 			return vote(cmd.Context(), e, c, &removalForm{Format: formatRemovalForm, Member: given[1]}, false)
 		},
 	}
-	cmd.Flags().StringVar(&token, "token", os.Getenv("AKASHI_TOKEN"), "`TOKEN` of an admin at that node (or AKASHI_TOKEN)")
+	tokenFlag(cmd, &token, "`TOKEN` of an admin at that node (or AKASHI_TOKEN)")
 	return cmd
 }

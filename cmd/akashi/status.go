@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -46,7 +45,7 @@ It exits 3 when a node does not answer.`,
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "data `DIR`ectory of a member, or of a local consortium")
-	cmd.Flags().StringVar(&tok, "token", os.Getenv("AKASHI_TOKEN"), "`TOKEN` (or AKASHI_TOKEN)")
+	tokenFlag(cmd, &tok, "`TOKEN` (or AKASHI_TOKEN)")
 	return cmd
 }
 

@@ -61,7 +61,7 @@ form is for one policy epoch: where another change came first, begin again.`,
 			return vote(cmd.Context(), e, c, f, submit)
 		},
 	}
-	cmd.Flags().StringVar(&token, "token", os.Getenv("AKASHI_TOKEN"), "`TOKEN` of an admin at that node (or AKASHI_TOKEN)")
+	tokenFlag(cmd, &token, "`TOKEN` of an admin at that node (or AKASHI_TOKEN)")
 	cmd.Flags().StringVar(&file, "form", "", "the form as the one before wrote it: `FILE`")
 	cmd.Flags().BoolVar(&submit, "submit", false, "post the record, as the k-th member")
 	return cmd

@@ -129,8 +129,20 @@ func openBadger(dir string, log *slog.Logger, o openOptions, open func(badger.Op
 	if err := inspect(dir, o.minFreeBytes); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", dir, err)
 	}
+	was, err := memtableSize(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open database %s: %w", dir, systemError(err))
+	}
 	var db *badger.DB
-	err := guarded(func() (err error) {
+	err = guarded(func() (err error) {
+		if was > tuned.MemTableSize {
+			if db, err = open(tuned.WithMemTableSize(was)); err == nil {
+				err = db.Close() // makes tables of the memtables
+			}
+			if err != nil {
+				return openError(err)
+			}
+		}
 		db, err = open(tuned)
 		return openError(err)
 	})
@@ -138,6 +150,21 @@ func openBadger(dir string, log *slog.Logger, o openOptions, open func(badger.Op
 		return nil, fmt.Errorf("open database %s: %w", dir, err)
 	}
 	return db, nil
+}
+
+// memtableSize returns the size for which the largest memtable's log was made that a
+// kill has left, 0 where there is none. Badger makes the file twice as large, and ends
+// the process where the log does not fit a memtable of today's size.
+func memtableSize(dir string) (size int64, err error) {
+	names, err := filepath.Glob(filepath.Join(dir, "*.mem"))
+	for _, name := range names {
+		fi, err := os.Stat(name)
+		if err != nil {
+			return 0, err
+		}
+		size = max(size, fi.Size()/2)
+	}
+	return size, err
 }
 
 // inspect looks for what Badger reports badly or not at all.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/node/transport"
 )
 
@@ -110,7 +111,7 @@ func (n *Node) originOf(member string) (string, error) {
 // own is: nobody else's pages are here.
 func isOrigin(text, own string) bool {
 	u, err := url.Parse(text)
-	if err != nil || len(text) > maxOrigin || u.Host == "" || u.Scheme+"://"+u.Host != text || text == own {
+	if err != nil || len(text) > maxOrigin || !sign.IsOrigin(text) || text == own {
 		return false
 	}
 	here := u.Scheme == "http" && (loopback(u.Hostname()) || strings.HasSuffix(u.Hostname(), ".localhost"))

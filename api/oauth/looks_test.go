@@ -143,7 +143,7 @@ func (c *coupon) members(ctx context.Context) {
 	look("sessions with members", "/signin/sessions", `button[name=with]`)
 	look("signing in with members", "/signin", `summary`)
 	f := c.flow(rest.ClientMade{ClientView: rest.ClientView{ID: "member:b-sha"}})
-	f.extra = url.Values{"authorization_details": {""}, "redirect_uri": {"http://b.localhost:1/signin/oidc/callback"}}
+	f.extra = url.Values{"authorization_details": {""}, "redirect_uri": {"http://b.localhost:1/signin/oidc/callback/a-sha"}}
 	look("introduce", "/oauth/authorize?"+f.query().Encode(), `button[value=tell]`)
 	fair(c.t, ctx)
 	c.others = nil

@@ -39,7 +39,7 @@ func (s *storage) memberClient(id string) (*client, error) {
 	for _, m := range s.members() {
 		if m.ID == id {
 			return &client{ClientView: rest.ClientView{ID: memberClient + id, Party: id, Name: m.Name,
-				RedirectURIs: []string{m.Origin + pathUpstream + "/callback"}, Authentication: string(goidc.AuthnMethodNone)}}, nil
+				RedirectURIs: []string{callbackFor(m.Origin, s.self)}, Authentication: string(goidc.AuthnMethodNone)}}, nil
 		}
 	}
 	return nil, goidc.ErrNotFound

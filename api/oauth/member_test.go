@@ -16,7 +16,7 @@ import (
 func TestMemberAsClient(t *testing.T) {
 	m := newSite(t)
 	m.others = []oauth.Member{{ID: "b-sha", Name: record.Text{Ja: "い社", En: "B"}, Origin: "https://b.example"}}
-	const back = "https://b.example/signin/oidc/callback"
+	const back = "https://b.example/signin/oidc/callback/a-sha"
 	node := rest.ClientMade{ClientView: rest.ClientView{ID: "member:b-sha"}}
 	begin := func(change url.Values) *flow {
 		f := m.flow(node)
@@ -65,8 +65,8 @@ func TestMemberAsClient(t *testing.T) {
 		want   string // error that goes back to the member, "" for a page here
 	}{
 		"no member":       {url.Values{"client_id": {"member:c-sha"}}, "", ""},
-		"another address": {url.Values{"redirect_uri": {"https://b.example/signin/oidc/callback/"}}, "", ""},
-		"another host":    {url.Values{"redirect_uri": {"https://evil.example/signin/oidc/callback"}}, "", ""},
+		"another address": {url.Values{"redirect_uri": {"https://b.example/signin/oidc/callback"}}, "", ""},
+		"another host":    {url.Values{"redirect_uri": {"https://evil.example/signin/oidc/callback/a-sha"}}, "", ""},
 		"asks for more":   {url.Values{"authorization_details": {`[{"type":"akashi_consent","service":"portal"}]`}}, "", "invalid_authorization_details"},
 		"silently":        {url.Values{"prompt": {"none"}}, "", "consent_required"},
 		"no PKCE":         {url.Values{"code_challenge": {""}, "code_challenge_method": {""}}, "", "invalid_request"},

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -147,9 +149,14 @@ func parsePages() (pages, error) {
 	return out, nil
 }
 
-// policy lets a page load its own parts, and send forms here and to one more
-// origin.
+// formTarget is an origin that may stand in a policy: nothing in it ends a source or a
+// directive, or stands for many hosts.
+var formTarget = regexp.MustCompile(`^(?i)https?://([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$`)
+
+// policy lets a page load its own parts, and send forms here and to further origins,
+// with blanks between them. What is no origin is left out: others have written it.
 func policy(formTo string) string {
+	formTo = strings.Join(slices.DeleteFunc(strings.Fields(formTo), func(o string) bool { return !formTarget.MatchString(o) }), " ")
 	return strings.TrimSuffix("default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "+
 		"base-uri 'none'; frame-ancestors 'none'; form-action 'self' "+formTo, " ")
 }

@@ -97,7 +97,7 @@ func New(o Options) (*Server, error) {
 	if s.Members == nil {
 		s.Members = func() []Member { return nil }
 	}
-	s.storage = &storage{blobs: o.Blobs, key: o.Key, now: o.Now, live: s.live, members: s.Members}
+	s.storage = &storage{blobs: o.Blobs, key: o.Key, now: o.Now, live: s.live, self: o.Member, members: s.Members}
 	if err := s.loadSigner(); err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("oauth: passkeys: %w", err)
 	}
 	if o.Upstream != nil {
-		s.idp = s.newUpstream(*o.Upstream)
+		s.idp = s.newUpstream(*o.Upstream, "")
 	}
 	p, err := s.newProvider()
 	if err != nil {
@@ -169,6 +169,7 @@ func (s *Server) route() {
 	page("POST /signin/recover", s.usePaper)
 	page("POST "+pathUpstream, s.upstreamBegin)
 	page("GET "+pathUpstream+"/callback", s.upstreamEnd)
+	page("GET "+pathUpstream+"/callback/{member}", s.upstreamEnd)
 	page("POST /signin/passkey/begin", s.passkeyBegin)
 	page("POST /signin/passkey/end", s.passkeyEnd)
 	page("POST /signin/passkey/remove", s.endPasskey)

@@ -62,6 +62,7 @@ type storage struct {
 	now   func() time.Time
 	// live says what a grant still opens: see Server.live.
 	live    func(context.Context, *goidc.Grant) ([]goidc.AuthDetail, error)
+	self    string
 	members func() []Member
 }
 

@@ -4,12 +4,10 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/akashi-ledger/akashi/api/session"
 	"github.com/akashi-ledger/akashi/node/store"
@@ -31,10 +29,12 @@ type Upstream struct {
 // upstream is a provider whose metadata is read when it is first needed.
 type upstream struct {
 	Upstream
-	callback string
+	callback string // no other provider's: a code that comes there is this one's (RFC 9700 §4.4.2.2)
+	client   *http.Client
 
 	mu       sync.Mutex
 	provider *oidc.Provider
+	named    bool // its answers name it (RFC 9207)
 }
 
 const pathUpstream = "/signin/oidc"
@@ -57,23 +57,21 @@ func (a *asking) cookie() string {
 	return session.CookieSignIn
 }
 
-var upstreamClient = &http.Client{Timeout: 10 * time.Second, Transport: localNames()}
-
-// localNames knows that names below localhost are this machine (RFC 6761 §6.3), which
-// not every resolver does.
-func localNames() *http.Transport {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if host, port, err := net.SplitHostPort(addr); err == nil && strings.HasSuffix(host, ".localhost") {
-			addr = net.JoinHostPort("localhost", port)
-		}
-		return new(net.Dialer).DialContext(ctx, network, addr)
+// callbackFor is where a member takes browsers back from an issuer: another member, or
+// ("") the identity provider.
+func callbackFor(origin, issuer string) string {
+	if issuer != "" {
+		issuer = "/" + issuer
 	}
-	return t
+	return origin + pathUpstream + "/callback" + issuer
 }
 
-func (s *Server) newUpstream(u Upstream) *upstream {
-	return &upstream{Upstream: u, callback: s.Issuer + pathUpstream + "/callback"}
+func (s *Server) newUpstream(u Upstream, member string) *upstream {
+	up := &upstream{Upstream: u, callback: callbackFor(s.Issuer, member), client: upstreamClient, named: member != ""}
+	if member != "" {
+		up.client = memberHTTP(u.Issuer)
+	}
+	return up
 }
 
 // others are the members that were asked, while their pages stay where they are.
@@ -96,7 +94,7 @@ func (s *Server) upstream(with string) *upstream {
 		defer s.others.mu.Unlock()
 		u := s.others.by[with]
 		if u == nil || u.Issuer != m.Origin {
-			u = s.newUpstream(Upstream{Issuer: m.Origin, ClientID: memberClient + s.Member, Name: m.Name.Ja, Lookup: lookupMember})
+			u = s.newUpstream(Upstream{Issuer: m.Origin, ClientID: memberClient + s.Member, Name: m.Name.Ja, Lookup: lookupMember}, m.ID)
 			if s.others.by == nil {
 				s.others.by = map[string]*upstream{}
 			}
@@ -124,11 +122,17 @@ func (u *upstream) config(ctx context.Context) (*oauth2.Config, *oidc.IDTokenVer
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.provider == nil {
-		p, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), upstreamClient), u.Issuer)
+		p, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), u.client), u.Issuer)
 		if err != nil {
 			return nil, nil, err
 		}
-		u.provider = p
+		var more struct {
+			Named bool `json:"authorization_response_iss_parameter_supported"`
+		}
+		if err := p.Claims(&more); err != nil {
+			return nil, nil, err
+		}
+		u.provider, u.named = p, u.named || more.Named
 	}
 	at := u.provider.Endpoint()
 	if u.Secret == "" {
@@ -189,7 +193,7 @@ func (s *Server) upstreamEnd(w http.ResponseWriter, r *http.Request) {
 	var sub string
 	var amr []string
 	if err == nil {
-		if up = s.upstream(a.With); up == nil || r.URL.Query().Has("iss") && r.URL.Query().Get("iss") != up.Issuer { // RFC 9207: a mix-up
+		if up = s.upstream(a.With); up == nil {
 			err = errUpstream
 		} else {
 			sub, amr, err = up.confirmed(r, a)
@@ -244,7 +248,7 @@ func (s *Server) takeAsking(r *http.Request) (*asking, error) {
 		}
 		return tx.Delete(key)
 	})
-	if err == nil && subtle.ConstantTimeCompare(a.Browser, hashed("q", s.cookies.Read(r, a.cookie()))) != 1 {
+	if err == nil && (a.With != r.PathValue("member") || subtle.ConstantTimeCompare(a.Browser, hashed("q", s.cookies.Read(r, a.cookie()))) != 1) {
 		err = errUpstream
 	}
 	return a, err
@@ -257,8 +261,12 @@ func (u *upstream) confirmed(r *http.Request, a *asking) (string, []string, erro
 	if err != nil {
 		return "", nil, err
 	}
-	ctx := oidc.ClientContext(r.Context(), upstreamClient)
-	got, err := c.Exchange(ctx, r.URL.Query().Get("code"), oauth2.VerifierOption(a.Verifier))
+	q := r.URL.Query()
+	if (u.named || q.Has("iss")) && q.Get("iss") != u.Issuer { // RFC 9207: a mix-up
+		return "", nil, errUpstream
+	}
+	ctx := oidc.ClientContext(r.Context(), u.client)
+	got, err := c.Exchange(ctx, q.Get("code"), oauth2.VerifierOption(a.Verifier))
 	if err != nil {
 		return "", nil, err
 	}

@@ -49,6 +49,10 @@ var (
 	ErrAssertionSignature = errors.New("the passkey's signature does not verify")
 )
 
+// IsOrigin reports whether a text is the origin of web pages in its one spelling, such
+// as https://id.example.jp: a scheme of the web, a name in small letters, perhaps a port.
+func IsOrigin(text string) bool { return originForm.MatchString(text) }
+
 var originForm = regexp.MustCompile(`^https?://([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)(:[0-9]{1,5})?$`)
 
 // Flags of authenticator data (§6.1).

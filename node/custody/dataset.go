@@ -261,19 +261,6 @@ func (d *Desk) dataset(id string) (*class, error) {
 	return nil, record.Refuse(CodeDatasetUnknown, "")
 }
 
-// givenOut returns the dataset whose items a hand-over is of, nil for none: the
-// provider's own, of the service whose consent covers it.
-func (d *Desk) givenOut(h *handOver) (*class, error) {
-	c, err := d.disclosed(h.Dataset, h.Person)
-	if err != nil || c == nil {
-		return nil, err
-	}
-	if service, _ := datedParts(c.name); service != h.service.ID || h.from != h.service.Owner {
-		return nil, record.Refuse(CodeDatasetUnknown, "not of this service")
-	}
-	return c, nil
-}
-
 // readable refuses a class whose destruction is under way or due.
 func (d *Desk) readable(c *class) error {
 	if c.deadlineMs() == 0 {

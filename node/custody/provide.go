@@ -142,8 +142,8 @@ func (d *Desk) prepare(ctx context.Context, st *store.State, h *handOver) (p *po
 	if !rules.Lists(&h.terms.Scopes[h.scope.Scope], to, h.scope.Height) {
 		return nil, record.Refuse(record.CodeRecipientNotListed, "%s", h.To)
 	}
-	if h.dataset, err = d.givenOut(h); err != nil {
-		return nil, err
+	if h.Dataset != "" { // its deadline and its erasure would not reach the recipient
+		return nil, record.Refuse(CodeDatasetGround, "")
 	}
 	if err := d.gather(st, h); err != nil {
 		return nil, err
@@ -325,40 +325,6 @@ func finer(levels []string, level, finest string) bool {
 	}
 	i := slices.Index(levels, level)
 	return i < 0 || i > limit
-}
-
-// sheetsFor returns where values are looked for: what the party holds under the
-// service, then under its other services.
-func (d *Desk) sheetsFor(st *store.State, h *handOver) ([]*sheet, error) {
-	if h.dataset != nil {
-		s, err := d.readSheet(h.dataset)
-		return []*sheet{s}, err
-	}
-	first := contentName(h.service.ID, h.from, h.service.Owner)
-	own, err := d.readSheet(d.classOf(h.person, first))
-	if err != nil {
-		return nil, err
-	}
-	received, err := d.receivedSheets(h.person, h.service.ID, h.from)
-	if err != nil {
-		return nil, err
-	}
-	out := append([]*sheet{own}, received...)
-	for _, c := range d.classesOf(h.person, "c/") {
-		s, err := rules.Load[rules.Service](st, rules.KeyService(c.name[2:]))
-		if err != nil {
-			return nil, err
-		}
-		if c.name == first || s == nil || s.Owner != h.from {
-			continue
-		}
-		sh, err := d.readSheet(c)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, sh)
-	}
-	return out, nil
 }
 
 // intent builds the record, its openings and the parcel that is to be sent.

@@ -115,6 +115,45 @@ func (p *people) contentNames(ref Ref, prefix string) (names []string, dated int
 	return names, dated, nil
 }
 
+// sheetsFor returns where values are looked for: what the party holds under the
+// service, its own first and then what it received, newest first; then under its
+// other services.
+func (d *Desk) sheetsFor(st *store.State, h *handOver) ([]*sheet, error) {
+	if h.dataset != nil {
+		s, err := d.readSheet(h.dataset)
+		return []*sheet{s}, err
+	}
+	var out []*sheet
+	first := "c/" + h.service.ID
+	if h.from == h.service.Owner {
+		own, err := d.readSheet(d.classOf(h.person, first))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, own)
+	}
+	received, err := d.receivedSheets(h.person, h.service.ID, h.from)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, received...)
+	for _, c := range d.classesOf(h.person, "c/") {
+		s, err := rules.Load[rules.Service](st, rules.KeyService(c.name[2:]))
+		if err != nil {
+			return nil, err
+		}
+		if c.name == first || s == nil || s.Owner != h.from {
+			continue
+		}
+		sh, err := d.readSheet(c)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, sh)
+	}
+	return out, nil
+}
+
 // receivedSheets returns what a holder received of a person under a service and may
 // still read, newest first.
 func (d *Desk) receivedSheets(q *person, service, holder string) ([]*sheet, error) {

@@ -92,7 +92,8 @@ type RightView struct {
 }
 
 // right is a request as it is kept, sealed under the content of the service that
-// it is about: whoever erases that erases it, too.
+// it is about: whoever erases that erases it, too. That content has no deadline, also
+// where what is received has one: a request is there until it is answered.
 type right struct {
 	Kind       string   `cbor:"1,keyasint"`
 	Items      []string `cbor:"2,keyasint,omitempty"`
@@ -127,19 +128,23 @@ func (d *Desk) FileRight(_ context.Context, c Call, r RightRequest) (*RightView,
 		return nil, err
 	}
 	defer release()
-	class := d.heldClass(q, r.Service)
-	if class == nil {
-		return nil, record.Refuse(record.CodeServiceUnknown, "nothing is held for it")
-	}
 	id := newID()
 	if c.Key != "" {
 		id = record.ID(d.code("right", c.Client, c.Key, string(r.Person))[:len(id)])
-		if old, err := d.readRight(class, id); err != nil || old != nil {
-			return d.rightView(class, id, old), err
-		}
 	}
-	if mine, err := d.rightsOf(class); err != nil || len(mine) >= maxRights {
-		return nil, cmp.Or(err, error(record.Refuse(CodeMalformed, "%d requests, at most %d", len(mine), maxRights)))
+	old, err := d.rightsAbout(q, r.Service)
+	if err != nil {
+		return nil, err
+	}
+	if i := slices.IndexFunc(old, func(v RightView) bool { return v.ID == hex.EncodeToString(id[:]) }); i >= 0 {
+		return &old[i], nil
+	}
+	if len(old) >= maxRights {
+		return nil, record.Refuse(CodeMalformed, "%d requests, at most %d", len(old), maxRights)
+	}
+	class, err := d.classForRights(q, r.Service)
+	if err != nil {
+		return nil, err
 	}
 	n, public, err := d.rightDays(st)
 	if err != nil {
@@ -179,20 +184,38 @@ func (d *Desk) rightDays(st *store.State) (days int64, public bool, err error) {
 	return daysOfBusiness, false, nil
 }
 
-// heldClass is the content of a person for a service: as its owner holds it, else
-// as it came from another, what is kept longest first.
-func (d *Desk) heldClass(q *person, service string) *class {
+// classForRights is what requests about a service are sealed under: the content as its
+// owner holds it, else as it came from another, without a deadline.
+func (d *Desk) classForRights(q *person, service string) (*class, error) {
+	refuse := record.Refuse(record.CodeServiceUnknown, "nothing is held for it")
 	if !record.ValidID(service) {
-		return nil
+		return nil, refuse
 	}
 	if c := d.classOf(q, "c/"+service); c != nil {
-		return c
+		return c, nil
 	}
-	all := d.classesOf(q, "c/"+service+"@")
-	if len(all) == 0 {
-		return nil
+	received := d.classesOf(q, receivedName(service, ""))
+	if len(received) == 0 {
+		return nil, refuse
 	}
-	return slices.MaxFunc(all, func(a, b *class) int { return cmp.Compare(a.deadlineMs()-1, b.deadlineMs()-1) }) // 0: without end
+	_, holder := received[0].of()
+	classes, err := d.ensure(q, receivedName(service, holder))
+	if err != nil {
+		return nil, err
+	}
+	return classes[0], nil
+}
+
+// rightsAbout returns a person's requests about a service, or ("") all.
+func (d *Desk) rightsAbout(q *person, service string) (out []RightView, err error) {
+	for _, c := range d.contentOf(q, service) {
+		some, err := d.rightsOf(c)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, some...)
+	}
+	return out, nil
 }
 
 // Rights returns a person's requests, newest first.
@@ -202,16 +225,9 @@ func (d *Desk) Rights(_ context.Context, ref Ref) ([]RightView, error) {
 		return nil, err
 	}
 	defer release()
-	var out []RightView
-	for _, c := range d.classesOf(q, "c/") {
-		some, err := d.rightsOf(c)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, some...)
-	}
+	out, err := d.rightsAbout(q, "")
 	newestRights(out)
-	return out, nil
+	return out, err
 }
 
 func newestRights(list []RightView) {
@@ -301,15 +317,6 @@ func (d *Desk) keepRight(c *class, id record.ID, v *right) error {
 		return err
 	}
 	return d.Blobs.PutMany([]store.KV{{Key: rightKey(c.id, id), Value: sealed}})
-}
-
-// readRight returns a request of a class, nil where there is none.
-func (d *Desk) readRight(c *class, id record.ID) (*right, error) {
-	sealed, found, err := d.Blobs.Get(rightKey(c.id, id))
-	if err != nil || !found {
-		return nil, err
-	}
-	return d.openRight(c, id, sealed)
 }
 
 func (d *Desk) openRight(c *class, id record.ID, sealed []byte) (*right, error) {

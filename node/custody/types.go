@@ -131,7 +131,7 @@ type ProvideRequest struct {
 	Contract string            `json:"contract,omitempty"`
 	OnwardOf string            `json:"onwardOf,omitempty"` // record id of the provision that this passes on, hex
 	Method   string            `json:"method,omitempty"`
-	Dataset  string            `json:"dataset,omitempty"` // id of the dataset of this service whose items go; none: what is registered
+	Dataset  string            `json:"dataset,omitempty"` // refused: items of a dataset are disclosed on a legal ground only
 
 	// Continues is the record id, hex, of an earlier hand-over to the same recipient
 	// with which this one is kept as one bulk record (一括記録).

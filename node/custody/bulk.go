@@ -181,9 +181,8 @@ func (d *Desk) firstOf(st *store.State, h *handOver) (*openings, record.ID, erro
 	if err != nil || rec == nil {
 		return nil, id, orElse(err, refuse)
 	}
-	p, is := rec.Body.(*record.Provision)
-	if !is || rec.Issuer != h.from || p.To != h.To || p.Handle != h.key {
-		return nil, id, refuse
+	if _, is, err := inLine(st, rec, h.from, h.To, h.key, h.handle); err != nil || !is {
+		return nil, id, orElse(err, refuse)
 	}
 	o, err := d.openKept(st, id, index)
 	if err != nil || o == nil {
@@ -204,6 +203,26 @@ func (d *Desk) firstOf(st *store.State, h *handOver) (*openings, record.ID, erro
 		}
 	}
 	return o, id, nil
+}
+
+// inLine reports whether a record is a hand-over that one under a handle may go on
+// with: by and to the same parties, under that handle or one that moved to it, which
+// is returned.
+func inLine(st *store.State, rec *record.Record, from, to string, k sign.PublicKey, h *rules.Handle) (under sign.PublicKey, is bool, err error) {
+	p, is := rec.Body.(*record.Provision)
+	if !is || rec.Issuer != from || p.To != to {
+		return under, false, nil
+	}
+	for n := 0; p.Handle != k; n++ {
+		if h == nil || n == maxGenerations || len(h.MovedFrom) != sign.PublicKeySize {
+			return under, false, nil
+		}
+		k = sign.PublicKey(h.MovedFrom)
+		if h, err = rules.HandleState(st, k); err != nil {
+			return under, false, err
+		}
+	}
+	return k, true, nil
 }
 
 // openKept opens a record that may still be read, nil where it may not.
@@ -229,13 +248,21 @@ func (d *Desk) inSeries(id record.ID, s *seriesBlob) []store.KV {
 }
 
 // continued returns what is to be stored with our receiving record of a hand-over
-// that continues a series; nothing where it does not, or where the first of the
-// series is not kept here.
+// that continues a series; nothing where it does not, where the first of the series is not
+// kept here, or where it is of others: a provider's word moves nobody else's deadline.
 func (d *Desk) continued(ctx context.Context, st *store.State, first []byte, in *rules.Intent, h *rules.Handle, rec *record.Record, month *class) ([]store.KV, error) {
 	if len(first) != len(record.ID{}) {
 		return nil, nil
 	}
-	was, err := d.receivedAs(ctx, st, record.ID(first), in.Handle, h)
+	began, _, err := recordByID(st, record.ID(first))
+	if err != nil || began == nil {
+		return nil, err
+	}
+	k, is, err := inLine(st, began, in.From, in.To, in.Handle, h)
+	if err != nil || !is {
+		return nil, err
+	}
+	was, err := d.receivedAs(ctx, st, began.ID, k)
 	if err != nil || was == nil {
 		return nil, err
 	}
@@ -247,7 +274,11 @@ func (d *Desk) continued(ctx context.Context, st *store.State, first []byte, in 
 }
 
 // receivedAs finds the record with which we received a hand-over.
-func (d *Desk) receivedAs(ctx context.Context, st *store.State, intent record.ID, k sign.PublicKey, h *rules.Handle) (*placed, error) {
+func (d *Desk) receivedAs(ctx context.Context, st *store.State, intent record.ID, k sign.PublicKey) (*placed, error) {
+	h, err := rules.HandleState(st, k)
+	if err != nil || h == nil {
+		return nil, err
+	}
 	for p, err := range under(ctx, st, k, h) {
 		if err != nil {
 			return nil, err

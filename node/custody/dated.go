@@ -87,7 +87,8 @@ func (c *class) deadlineMs() uint64 { return deadlineOf(c.name) }
 
 // untilMs is until when a class is kept unless it is held: its deadline, or that of
 // the last bulk record with records in it. Where that cannot be read it counts as
-// none: nothing is read longer than is known.
+// none: nothing is read longer than is known. What is said or published comes from
+// keepUntil, with its error.
 func (d *Desk) untilMs(c *class) uint64 {
 	ms, err := d.keepUntil(c)
 	if err != nil {

@@ -61,7 +61,11 @@ func (d *Desk) Dates(ctx context.Context, ref Ref) (*Dates, error) {
 	}
 	slices.SortStableFunc(out.Content, func(a, b ContentDate) int { return strings.Compare(a.Service, b.Service) })
 	for _, c := range d.classesOf(q, "r/") {
-		out.Records = append(out.Records, RecordDate{Month: c.name[2:], Until: timeOf(d.untilMs(c)), HeldUntil: d.heldUntil(c)})
+		until, err := d.keepUntil(c)
+		if err != nil {
+			return nil, err
+		}
+		out.Records = append(out.Records, RecordDate{Month: c.name[2:], Until: timeOf(until), HeldUntil: d.heldUntil(c)})
 	}
 	out.Holds, err = d.Holds(ctx, ref)
 	return out, err

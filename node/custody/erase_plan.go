@@ -74,7 +74,11 @@ type planned struct {
 
 // plan finds who holds what of a person, and which handles end.
 func (d *Desk) plan(ctx context.Context, st *store.State, q *person, e planned) (*erasurePlan, []string, error) {
-	p := &erasurePlan{Erasure: e.id, Until: d.keptUntil(q), ByIssuer: true}
+	p := &erasurePlan{Erasure: e.id, ByIssuer: true}
+	var err error
+	if p.Until, err = d.keptUntil(q); err != nil {
+		return nil, nil, err
+	}
 	holders := []string{e.issuer}
 	for _, c := range d.contentOf(q, e.service) {
 		service, holder := c.of()
@@ -134,16 +138,23 @@ func (d *Desk) planHandle(ctx context.Context, st *store.State, p *erasurePlan, 
 }
 
 // keptUntil returns the last days, ascending, of a person's record identities.
-func (d *Desk) keptUntil(q *person) []string {
+func (d *Desk) keptUntil(q *person) ([]string, error) {
 	var days []string
 	for _, c := range d.classesOf(q, "r/") {
-		days = append(days, d.lastDay(c))
+		day, err := d.lastDay(c)
+		if err != nil {
+			return nil, err
+		}
+		days = append(days, day)
 	}
-	return set(days)
+	return set(days), nil
 }
 
 // lastDay is the last day, in JST, of a person's record identity.
-func (d *Desk) lastDay(c *class) string { return dayText(record.DayOf(d.untilMs(c) - 1)) }
+func (d *Desk) lastDay(c *class) (string, error) {
+	until, err := d.keepUntil(c)
+	return dayText(record.DayOf(until - 1)), err
+}
 
 // ownerOf returns the party that a handle is towards.
 func (d *Desk) ownerOf(st *store.State, id string) (string, error) {

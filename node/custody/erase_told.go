@@ -277,7 +277,11 @@ func (d *Desk) noteHeld(job *erasureJob, people []*person) error {
 		return err
 	}
 	for _, q := range people {
-		next.Until = set(slices.Concat(next.Until, d.keptUntil(q)))
+		kept, err := d.keptUntil(q)
+		if err != nil {
+			return err
+		}
+		next.Until = set(slices.Concat(next.Until, kept))
 		if err := d.noteWhole(&next, q); err != nil {
 			return err
 		}

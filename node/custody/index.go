@@ -290,6 +290,9 @@ func (d *Desk) putBeside(blobs []storeKV, entries ...vault.Entry) error {
 	}()
 	fresh, err := d.people.unknown(entries)
 	if err == nil {
+		err = d.people.erasable(entries)
+	}
+	if err == nil {
 		err = d.Vault.PutBeside(beside(blobs), entries...)
 	}
 	if err != nil {
@@ -357,6 +360,29 @@ func (p *people) unknown(entries []vault.Entry) (count int, err error) {
 		}
 	}
 	return count, nil
+}
+
+// erasable refuses entries with which a person would have more identities than the
+// one record of an erasure names.
+func (p *people) erasable(entries []vault.Entry) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	more := map[Ref]int{}
+	for _, e := range entries {
+		rest, is := strings.CutPrefix(e.ID, "p/")
+		ref, what, _ := strings.Cut(rest, "/")
+		if !is || !isNumbered(what) {
+			continue
+		}
+		q, err := p.person(Ref(ref))
+		if err != nil {
+			return err
+		}
+		if more[Ref(ref)]++; q != nil && q.numbered()+more[Ref(ref)] > maxNumbered {
+			return record.Refuse(CodeDatasetsFull, "%d identities", q.numbered())
+		}
+	}
+	return nil
 }
 
 // ensure returns a person's classes of these names, made where there are none.

@@ -460,7 +460,11 @@ func (d *Desk) Disclose(_ context.Context, ref Ref) (*Disclosure, error) {
 		return nil, err
 	}
 	for _, c := range d.classesOf(q, "r/") {
-		out.Records = append(out.Records, HeldMonth{Month: c.name[2:], Until: d.lastDay(c)})
+		day, err := d.lastDay(c)
+		if err != nil {
+			return nil, err
+		}
+		out.Records = append(out.Records, HeldMonth{Month: c.name[2:], Until: day})
 	}
 	d.people.mu.Lock()
 	defer d.people.mu.Unlock()

@@ -69,6 +69,25 @@ func (q *person) empty() bool {
 	return !q.secret && len(q.classes) == 0 && len(q.lookups) == 0 && len(q.handles) == 0
 }
 
+// maxNumbered is how many identities a person has at most that an erasure names: as
+// many as one record takes, less the person's own and room for what comes in at once.
+const maxNumbered = record.MaxNumbers - 16
+
+// isNumbered reports whether an erasure of the person names what stands under a name.
+func isNumbered(what string) bool {
+	return strings.HasPrefix(what, "h/") || isClass(what) && !isRecords(what)
+}
+
+func (q *person) numbered() int {
+	n := len(q.handles)
+	for name := range q.classes {
+		if isNumbered(name) {
+			n++
+		}
+	}
+	return n
+}
+
 // named reports whether an entry by which q is found is named at q.
 func (q *person) named(id string) bool {
 	if rest, ok := strings.CutPrefix(id, "h/"); ok && len(rest) == sign.PublicKeySize {

@@ -374,7 +374,10 @@ func (d *Desk) openReading(party string, stored []byte) (*record.Opening, error)
 		return nil, errors.New("a reading is not the one that was committed")
 	}
 	r, err := loadBlob[readingBlob](d, treeKey(party, "r/%x", merkle.LeafHash(stored)))
-	if err != nil || r == nil || d.pastReading(r.Class, &leaf) {
+	if err != nil || r == nil {
+		return nil, err
+	}
+	if past, err := d.pastReading(r.Class, &leaf); err != nil || past {
 		return nil, err
 	}
 	plain, err := d.openFrom(r.Class, sealedReading, r.About, r.Sealed)

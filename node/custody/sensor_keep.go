@@ -64,15 +64,15 @@ func (d *Desk) sensorAt(sensor, period string) (string, error) {
 
 // pastReading reports whether a reading's own deadline has passed, or that of its
 // identity.
-func (d *Desk) pastReading(class [16]byte, leaf *ReadingLeaf) bool {
+func (d *Desk) pastReading(class [16]byte, leaf *ReadingLeaf) (bool, error) {
 	c, err := d.people.class(class)
 	if err != nil || c == nil {
-		return true
+		return true, err
 	}
 	parts := strings.Split(c.at, "/")
 	if len(parts) != 5 { // without end
-		return false
+		return false, nil
 	}
 	own, err := periodEnd(parts[3], leaf.TimeMs)
-	return err != nil || d.readingMs() >= min(own, deadlineOf(c.at))
+	return d.readingMs() >= min(own, deadlineOf(c.at)), err
 }

@@ -91,6 +91,18 @@ func passkeyCases(t testing.TB) (out []jsCase) {
 	add("another algorithm", p, func(e *record.Evidence, _ *record.Draft) { e.Assertion.Algorithm = "ES384" })
 	add("other items", p, func(_ *record.Evidence, d *record.Draft) { d.Part.Items = []string{"name"} })
 	add("another head", p, func(e *record.Evidence, _ *record.Draft) { e.Position ^= 1 })
+	add("another first head", p, func(e *record.Evidence, _ *record.Draft) {
+		if e.Position > 0 {
+			e.Head[0] ^= 1
+		} else {
+			e.Head = make([]byte, 32)
+		}
+	})
+	add("a short first head", p, func(e *record.Evidence, _ *record.Draft) {
+		if e.Head = make([]byte, 31); e.Position > 0 {
+			e.Head = nil
+		}
+	})
 	add("too many", p, func(e *record.Evidence, _ *record.Draft) { e.Count = 17 })
 	add("no path", p, func(e *record.Evidence, _ *record.Draft) { e.Path = nil })
 	policy := string(c.Policy().Format())

@@ -77,14 +77,15 @@ type auditor struct {
 	prev   rules.Prev
 	height uint64 // of the next batch
 
-	mem    *register.Mem
-	reg    *register.Tree
-	lost   bool    // the register cannot be derived any more
-	epochs []epoch // policy epochs, as far as the register was derived
-	chain  chain
-	open   map[record.ID]*intent
-	items  map[sign.PublicKey]map[choice][]string // chosen ones, by handle; with openings only
-	err    error                                  // of the openings
+	mem     *register.Mem
+	reg     *register.Tree
+	lost    bool    // the register cannot be derived any more
+	epochs  []epoch // policy epochs, as far as the register was derived
+	chain   chain
+	open    map[record.ID]*intent
+	items   map[sign.PublicKey]map[choice][]string // chosen ones, by handle; with openings only
+	answers map[sign.PublicKey]answer              // of passkeys, by handle; with openings only
+	err     error                                  // of the openings
 }
 
 // Run audits a log under the policies that the caller trusts. An error means
@@ -98,7 +99,8 @@ func Run(ctx context.Context, src Source, policies []*sign.Policy, o Options) (*
 		return nil, fmt.Errorf("signed checkpoint: %w", err)
 	}
 	a := &auditor{Options: o, src: src, report: newReport(), count: newCounts(), tree: merkle.New(), mem: register.MemLeaves(),
-		reg: register.Empty(register.Options{}), open: map[record.ID]*intent{}, items: map[sign.PublicKey]map[choice][]string{}}
+		reg: register.Empty(register.Options{}), open: map[record.ID]*intent{}, items: map[sign.PublicKey]map[choice][]string{},
+		answers: map[sign.PublicKey]answer{}}
 	c, ok := a.checkpoint(note)
 	if !ok {
 		return a.finish(c), nil

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -36,6 +37,8 @@ type choice struct {
 //   - consent: chosen items ⊆ those on the screen, with all that are required;
 //   - hand-over: purpose = the scope's, items ⊆ chosen ⊆ on the screen, levels
 //     no finer than the vocabulary allows, brackets known;
+//   - consent that a passkey confirmed: its answer is to these consents, and those
+//     before it that were given at once were recorded right before it;
 //   - opt-out hand-over: items ⊆ those filed;
 //   - exception: a ground of the list, recipient, purpose, reason, items and
 //     necessity are there.
@@ -53,9 +56,23 @@ func (a *auditor) sealed(p *pending) error {
 		if err != nil {
 			continue // a replay has read it
 		}
-		if m, ok := rec.Body.(*record.HandleMove); ok && a.items[m.Old] != nil {
-			a.items[m.New] = a.items[m.Old]
-			delete(a.items, m.Old)
+		before := answer{known: true}
+		switch b := rec.Body.(type) {
+		case *record.HandleMove:
+			if a.items[b.Old] != nil {
+				a.items[b.New] = a.items[b.Old]
+				delete(a.items, b.Old)
+			}
+			delete(a.answers, b.Old)
+		case *record.Revocation:
+			a.answers[b.Handle] = answer{known: true}
+		case *record.Stop:
+			a.answers[b.Handle] = answer{known: true}
+		case *record.Consent:
+			if have, there := a.answers[b.Handle]; there {
+				before = have
+			}
+			a.answers[b.Handle] = answer{} // until it is opened
 		}
 		if rec.Commitment == nil {
 			continue
@@ -64,7 +81,7 @@ func (a *auditor) sealed(p *pending) error {
 		if err != nil {
 			return fmt.Errorf("opening of leaf %d: %w", p.first+uint64(i), err)
 		}
-		(&sealedRecord{a, rec, p.first + uint64(i), o, nil, nil}).check()
+		(&sealedRecord{a: a, rec: rec, index: p.first + uint64(i), o: o, before: before}).check()
 	}
 	return nil
 }
@@ -88,6 +105,8 @@ type sealedRecord struct {
 	o     Opened
 	part  any
 	items *record.ItemsPart
+
+	before answer // of the record before a consent, under its handle
 }
 
 func (s *sealedRecord) breaks(check string, code record.Code, ja, en string) {
@@ -100,6 +119,7 @@ func (s *sealedRecord) check() {
 	}
 	switch b := s.rec.Body.(type) {
 	case *record.Consent:
+		s.passkey(b)
 		s.consent(b)
 	case *record.Provision:
 		s.provision(b)
@@ -163,6 +183,38 @@ func (s *sealedRecord) opens(o *record.Opening, c record.Digest) ([]byte, bool) 
 	}
 	s.a.holds(CheckSealed, 1)
 	return o.Part, true
+}
+
+// answer is what a passkey answered for the last of a handle's consents, revocations and stops.
+type answer struct {
+	known bool              // false where the record was not opened
+	to    *record.Confirmed // nil where no passkey confirmed it
+}
+
+// passkey: the evidence is of this consent and of those before it.
+func (s *sealedRecord) passkey(b *record.Consent) {
+	p, ok := s.part.(*record.ConsentPart)
+	if !ok {
+		return
+	}
+	if s.a.answers[b.Handle] = (answer{known: true}); len(p.Evidence) == 0 {
+		return
+	}
+	v, err := b.CheckEvidence(s.a.origin(), s.o.Part.Nonce, p)
+	if err == nil {
+		s.a.answers[b.Handle] = answer{true, v}
+		if v.Position > 0 && !s.before.known {
+			s.a.unchecked(CheckPasskey, 1)
+			return
+		}
+		err = v.Follows(s.before.to)
+	}
+	var refusal *record.Refusal
+	if errors.As(err, &refusal) {
+		s.breaks(CheckPasskey, refusal.Code, "パスキーの答えが、この同意のものではありません", "the passkey's answer is not to this consent: "+err.Error())
+		return
+	}
+	s.a.holds(CheckPasskey, 1)
 }
 
 // consent: chosen items are on the screen, and the required ones are chosen.

@@ -32,10 +32,11 @@ const (
 	CheckIntent      = "intent"      // hand-overs: closed, waiting or overdue
 	CheckSealed      = "sealed"      // sealed parts against their commitments
 	CheckContent     = "content"     // what sealed parts say, against consent and screen
+	CheckPasskey     = "passkey"     // consents that passkeys confirmed
 )
 
 var checkOrder = []string{CheckCheckpoint, CheckPolicy, CheckRoot, CheckTiles, CheckSeal, CheckHeader, CheckCosignature,
-	CheckSubmission, CheckRules, CheckRefusal, CheckTrees, CheckIntent, CheckSealed, CheckContent}
+	CheckSubmission, CheckRules, CheckRefusal, CheckTrees, CheckIntent, CheckSealed, CheckContent, CheckPasskey}
 
 var checkWords = map[string]record.Text{
 	CheckCheckpoint:  {Ja: "チェックポイントの署名", En: "signed checkpoint"},
@@ -52,6 +53,7 @@ var checkWords = map[string]record.Text{
 	CheckIntent:      {Ja: "提供の受け取り", En: "hand-overs received"},
 	CheckSealed:      {Ja: "封じた部分", En: "sealed parts"},
 	CheckContent:     {Ja: "封じた中身と同意", En: "sealed content by consent"},
+	CheckPasskey:     {Ja: "パスキーで確かめた同意", En: "consents confirmed by a passkey"},
 }
 
 // CheckWords names a check for people.

@@ -2,6 +2,7 @@ package receipt_test
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -37,11 +38,15 @@ func TestPasskeyConfirms(t *testing.T) {
 	s := newStory(t, ledgertest.Options{})
 	for i, algorithm := range []string{sign.AlgorithmES256, sign.AlgorithmEdDSA, sign.AlgorithmRS256} {
 		h := s.c.Person("hana").Handle("a-portal", uint64(i+1))
-		for _, rec := range s.confirmed(h, s.c.NewPasskey("hana", algorithm, site), nil) {
+		for place, rec := range s.confirmed(h, s.c.NewPasskey("hana", algorithm, site), nil) {
 			b, v := built(t, newest(s.c), rec, options(s.c, rec))
 			step := slices.IndexFunc(v.Steps, func(s receipt.Step) bool { return s.Name == "evidence" })
 			if v.Passkey != site || step < 0 || !v.Steps[step].OK || !slices.Contains(v.Human.En, "Confirmed by: a passkey (its signature is in the sealed part)") {
 				t.Errorf("%s: %+v", algorithm, v)
+			}
+			unknown := slices.ContainsFunc(v.NotChecked, func(t record.Text) bool { return strings.HasPrefix(t.En, "that the consents before it") })
+			if unknown != (place > 0) {
+				t.Errorf("%s: consent %d: not checked: %v", algorithm, place, v.NotChecked)
 			}
 			if slip, err := receipt.Slip(b); err != nil {
 				t.Errorf("%s: no slip: %v", algorithm, err)
@@ -104,12 +109,17 @@ func TestPasskeyThatDoesNot(t *testing.T) {
 		"another nonce":   {func(d []record.Draft) { d[0].Nonce[0] ^= 1 }, record.CodePasskeyChallenge},
 		"another end":     {func(d []record.Draft) { d[0].Consent.Expiry = uint32(record.DayOf(s.c.NowMs)) + 9 }, record.CodePasskeyChallenge},
 		"another's place": {func(d []record.Draft) { d[0].Part.Evidence = d[1].Part.Evidence }, record.CodePasskeyChallenge},
-		"another place":   {func(d []record.Draft) { evidence(&d[0], func(e *record.Evidence) { e.Position = 1 }) }, record.CodePasskeyChallenge},
-		"no place":        {func(d []record.Draft) { evidence(&d[0], func(e *record.Evidence) { e.Position = 2 }) }, record.CodePasskeyForm},
+		"another place": {func(d []record.Draft) {
+			evidence(&d[0], func(e *record.Evidence) { e.Position, e.Head = 1, make([]byte, 32) })
+		}, record.CodePasskeyChallenge},
+		"no place": {func(d []record.Draft) { evidence(&d[0], func(e *record.Evidence) { e.Position = 2 }) }, record.CodePasskeyForm},
 		"a longer path": {func(d []record.Draft) {
 			evidence(&d[0], func(e *record.Evidence) { e.Path = append(e.Path, e.Path...) })
 		}, record.CodePasskeyForm},
-		"none at once":    {func(d []record.Draft) { evidence(&d[0], func(e *record.Evidence) { e.Count = 0 }) }, record.CodePasskeyForm},
+		"none at once": {func(d []record.Draft) { evidence(&d[0], func(e *record.Evidence) { e.Count = 0 }) }, record.CodePasskeyForm},
+		"a second head": {func(d []record.Draft) {
+			evidence(&d[0], func(e *record.Evidence) { e.Head = d[0].Consent.Head[:] })
+		}, record.CodePasskeyForm},
 		"no evidence":     {func(d []record.Draft) { d[0].Part.Evidence = []byte("signed") }, record.CodePasskeyForm},
 		"another party":   {within(func(p *ledgertest.Passkey) { p.Party = "evil.example" }), record.CodePasskeyOrigin},
 		"inside a page":   {within(func(p *ledgertest.Passkey) { p.Cross = true }), record.CodePasskeyOrigin},
@@ -148,5 +158,44 @@ func TestPasskeyThatDoesNot(t *testing.T) {
 		if last := v.Steps[len(v.Steps)-1]; last.OK || last.Name != "evidence" {
 			t.Errorf("%s: the last step is %+v", name, last)
 		}
+	}
+}
+
+// Consents that were confirmed at once and kept back do not count over a later head:
+// neither the first, nor a further one under the answer's own head or the new one.
+func TestPasskeyKeptBack(t *testing.T) {
+	s := newStory(t, ledgertest.Options{})
+	p := s.c.NewPasskey("hana", sign.AlgorithmES256, site)
+	d := s.c.Drafts(s.c.Person("hana").Handle("a-portal", 1).Public(), s.terms, 0, 1)
+	if err := record.Confirm(s.c.Origin, d, p.Answer(record.DraftChallenge(s.c.Origin, d))); err != nil {
+		t.Fatal(err)
+	}
+	later := record.Digest{0xee}
+	d[0].Consent.Head, d[1].Consent.Head = later, later
+	refused := func(err error) bool {
+		var r *record.Refusal
+		return errors.As(err, &r) && r.Code == record.CodePasskeyChallenge
+	}
+	check := func(d *record.Draft) (*record.Confirmed, error) {
+		return d.Consent.CheckEvidence(s.c.Origin, d.Nonce, &d.Part)
+	}
+	if _, err := check(&d[0]); !refused(err) {
+		t.Errorf("the first over a later head: %v", err)
+	}
+	v, err := check(&d[1])
+	if err != nil || v.Head == later || v.Position != 1 {
+		t.Errorf("the second shows %+v, %v", v, err)
+	}
+	for name, before := range map[string]*record.Confirmed{"none": nil, "itself": v, "another answer": {Count: 2, Head: v.Head}, "another head": {Count: 2, Challenge: v.Challenge, Head: later}} {
+		if err := v.Follows(before); !refused(err) {
+			t.Errorf("the second after %s: %v", name, err)
+		}
+	}
+	if err := v.Follows(&record.Confirmed{Challenge: v.Challenge, Head: v.Head, Count: 2}); err != nil {
+		t.Error(err)
+	}
+	evidence(&d[1], func(e *record.Evidence) { e.Head = later[:] })
+	if _, err := check(&d[1]); !refused(err) {
+		t.Errorf("the second with a later first head: %v", err)
 	}
 }

@@ -24,6 +24,8 @@ type checking struct {
 	ask      lookup
 	rest     func() error
 	facts    *facts
+
+	confirmation *record.Confirmed // by a passkey, nil without
 }
 
 func verifyReceipt(b []byte, policies []*sign.Policy) (*Verdict, error) {
@@ -287,7 +289,10 @@ func (c *checking) checkEvidence() (err error) {
 	if !ok {
 		return errors.New("only consents are confirmed by a passkey")
 	}
-	c.v.Passkey, err = consent.CheckEvidence(c.at.Origin, seal.Nonce(c.Opening.Nonce), c.part.(*record.ConsentPart))
+	c.confirmation, err = consent.CheckEvidence(c.at.Origin, seal.Nonce(c.Opening.Nonce), c.part.(*record.ConsentPart))
+	if err == nil {
+		c.v.Passkey = c.confirmation.Site
+	}
 	return err
 }
 
@@ -304,6 +309,10 @@ func (c *checking) leftOpen() {
 	if c.v.Passkey != "" {
 		c.notChecked("だれのパスキーか、"+c.v.Passkey+" が加盟企業のサイトかは、この控えだけでは分かりません",
 			"whose passkey it is, and that "+c.v.Passkey+" is the member's site, is not in this receipt")
+		if c.confirmation.Position > 0 {
+			c.notChecked("一度に確かめた同意のうち、前のものがすぐ前に記録されたかどうかは、この控えだけでは分かりません（akashi audit が確かめます）",
+				"that the consents before it, which the passkey confirmed at once with it, were recorded right before it is not in this receipt (akashi audit checks it)")
+		}
 	}
 	if _, ok := itemsOf(c.rec.Body); ok && c.file.Items == nil {
 		c.notChecked("渡した項目は、この控えにありません", "the items handed over are not in this receipt")

@@ -49,7 +49,7 @@ const draw = {
     step("signed", "ok", t("signed.ok", { n }), el("p", "", t("signed.p", { m: v.members.length, k: v.k })), asOf, chips(v.members));
   },
   state(v) {
-    const lines = [t("state.p", { name: pick(v.issuer) }), v.personSigned && t("state.person"), v.passkey && t("state.passkey", { site: v.passkey })];
+    const lines = [t("state.p", { name: pick(v.issuer) }), v.personSigned && t("state.person"), v.passkey && t("state.passkey", v.passkey)];
     if (v.status) lines.push(t("state.status", { time: pick(v.status.asOf), state: t("state." + v.status.state) }));
     step("state", "ok", t("state.ok"), el("p", "", lines.filter(Boolean).join(lang === "en" ? " " : "")));
   },
@@ -96,7 +96,8 @@ const shipped = [...document.querySelectorAll("#nc>li")];
 function notChecked(v) {
   const more = [];
   if (v.form === "receipt") {
-    if (v.passkey) more.push(t("nc.passkey", { site: v.passkey }));
+    if (v.passkey) more.push(t("nc.passkey", v.passkey));
+    if (v.passkey?.position) more.push(t("nc.place"));
     if (!v.hasStatus) more.push(t("nc.status"));
     more.push(v.opened && v.itemsOpen ? t("nc.truth") : t("nc.sealed"));
   } else {

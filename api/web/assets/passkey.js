@@ -13,21 +13,24 @@ const number = (b) => BigInt("0x" + (hex(b) || "0"));
 const base64url = (b) => btoa(String.fromCharCode(...b)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
 
 // checkEvidence checks the evidence in an opened consent part, given as its bytes,
-// and returns the site at which the passkey was asked.
+// and returns the site at which the passkey was asked and the consent's place among
+// those that were given at once.
 export async function checkEvidence(rec, nonce, part, origin) {
   const fields = decode(part);
   const e = decode(fields.get(8));
-  const [a, position, count, path] = [e.get(1), e.get(2) ?? 0, e.get(3), e.get(4) ?? []];
-  known(e, 1, 4);
+  const [a, position, count, path, head] = [e.get(1), e.get(2) ?? 0, e.get(3), e.get(4) ?? [], e.get(5)];
+  known(e, 1, 5);
   known(a, 1, 6);
   need(count >= 1 && count <= 16 && position < count && e.get(2) !== 0 && !(e.has(4) && path.length === 0) && path.every((h) => h.length === 32), "malformed evidence");
+  need(position ? head instanceof Uint8Array && head.length === 32 : head === undefined, "malformed evidence");
   const left = [...fields.raw].filter(([n]) => n !== 8);
   const bare = concat(Uint8Array.of(0xa0 | left.length), ...left.flatMap(([n, raw]) => [Uint8Array.of(n), raw]));
   const b = rec.body;
-  const statement = [[1, b.terms], [2, b.scope], [3, true], [4, b.expiry], [5, b.count || undefined], [6, position ? undefined : b.head], [7, hmac(nonce, bare)]];
+  const statement = [[1, b.terms], [2, b.scope], [3, true], [4, b.expiry], [5, b.count || undefined], [6, position ? head : b.head], [7, hmac(nonce, bare)]];
   const root = rootOf(leafHash(concat(b.handle, encode(new Map(statement)))), position, count, path);
   const challenge = sha256(concat(utf8(`akashi/passkey/v1\n${origin}\n`), root));
-  return verifyAssertion({ algorithm: a.get(1), key: a.get(2), authenticator: a.get(4), clientData: a.get(5), signature: a.get(6) }, a, challenge);
+  const site = await verifyAssertion({ algorithm: a.get(1), key: a.get(2), authenticator: a.get(4), clientData: a.get(5), signature: a.get(6) }, a, challenge);
+  return { site, position };
 }
 
 // known wants a map with fields of these numbers only.

@@ -10,7 +10,7 @@ RECORDS ?= 1000000
 PEOPLE  ?= 1000000
 # Two packages at a time suits a machine of two cores; set P for a bigger one.
 P        ?= 2
-GOTEST   := go test -p $(P) -timeout 10m
+GOTEST   := go test -p $(P) -timeout 20m
 # Tests write here what this machine did not permit (internal/machine).
 LEFT_OUT := $(CURDIR)/build/left-out
 test sim: export AKASHI_LEFT_OUT := $(LEFT_OUT)

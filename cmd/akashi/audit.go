@@ -40,7 +40,11 @@ It exits 1 when something is broken, and says which leaf, batch and member.`,
 			}
 			o.where = where[0]
 			s := e.screen()
-			w := s.wait("audit " + o.where)
+			meanwhile := s
+			if asJSON { // what is printed is the report and nothing else
+				meanwhile = newScreen(e.stderr)
+			}
+			w := meanwhile.wait("audit " + o.where)
 			r, err := runAudit(cmd.Context(), o)
 			took := w.end()
 			if err != nil {

@@ -32,8 +32,15 @@ const (
 	maxPage    = 50 * time.Millisecond  // of the server for a page, 95 of 100 times
 	maxHistory = 200 * time.Millisecond // of the server for the history of who has many records, and for their other pages
 	maxVerify  = 3 * time.Second        // in the browser for all their receipts
-	provisions = 500                    // many records
 )
+
+// provisions is how many hand-overs somebody with many records has.
+func provisions() int {
+	if measured() {
+		return 500
+	}
+	return 60
+}
 
 // crowd is one member's node, a service with its people, and the pages of one of
 // them to whom much has happened.
@@ -173,12 +180,12 @@ func (m *crowd) took(path string, want, times int) []time.Duration {
 }
 
 // within measures until a limit is met, at most three times: what else the machine
-// does is not the page's. In the short form, which runs beside other tests, only four
-// times the limit is a failure.
+// does is not the page's. The short form, which runs beside other tests, measures once
+// and fails for what the pages say only.
 func within(t *testing.T, what string, limit time.Duration, measure func() time.Duration) {
 	t.Helper()
 	var took []time.Duration
-	for range 3 {
+	for range rounds() {
 		took = append(took, measure().Round(100*time.Microsecond))
 		if took[len(took)-1] <= limit {
 			t.Logf("%-42s %v (at most %v: met)", what, took, limit)
@@ -186,9 +193,19 @@ func within(t *testing.T, what string, limit time.Duration, measure func() time.
 		}
 	}
 	t.Logf("%-42s %v (at most %v: NOT met)", what, took, limit)
-	if *townsfolk >= 10_000 || slices.Min(took) > 4*limit {
+	if measured() {
 		t.Errorf("%s takes too long", what)
 	}
+}
+
+// measured reports whether times count: with as many people as the figures are for.
+func measured() bool { return *townsfolk >= 10_000 }
+
+func rounds() int {
+	if measured() {
+		return 3
+	}
+	return 1
 }
 
 func TestBrowserPagesInTime(t *testing.T) {
@@ -202,8 +219,8 @@ func TestBrowserPagesInTime(t *testing.T) {
 	m.settle(refs...)
 	t.Logf("%d people with a consent each in %v", len(refs), time.Since(began).Round(time.Millisecond))
 	began = time.Now()
-	m.handOver(provisions)
-	t.Logf("%d hand-overs in %v", provisions, time.Since(began).Round(time.Millisecond))
+	m.handOver(provisions())
+	t.Logf("%d hand-overs in %v", provisions(), time.Since(began).Round(time.Millisecond))
 	m.pages("t000007", maxPage)
 	m.pages(m.person, maxHistory)
 	m.verified(ctx)
@@ -220,7 +237,13 @@ func (m *crowd) pages(person custody.Ref, limit time.Duration) {
 	receipt := fmt.Sprint("/receipts/", events[len(events)-1].Index)
 	for _, path := range []string{"/", "/?lang=en", "/?lang=ja-easy", "/?lang=ja", "/history", "/history?kind=given", "/receipts", receipt, receipt + ".akashi.json", receipt + ".svg",
 		receipt + ".html", "/all", "/requests", "/stops", "/verify", "/services/portal", "/services/portal/survey", "/signin/sessions"} {
-		within(m.t, string(person)+" "+path, limit, func() time.Duration { return m.took(path, 200, 100)[94] })
+		within(m.t, string(person)+" "+path, limit, func() time.Duration {
+			times := 20
+			if measured() {
+				times = 100
+			}
+			return m.took(path, 200, times)[times*95/100-1]
+		})
 	}
 }
 
@@ -235,7 +258,7 @@ func (m *crowd) verified(ctx context.Context) {
 		began := time.Now()
 		browsertest.Run(m.t, ctx, browsertest.Click("#every-go"), browsertest.Seen("#every-res .res:not(.un)"))
 		took := time.Since(began)
-		if said := browsertest.TextOf(m.t, ctx, "#every-res"); !strings.Contains(said, fmt.Sprint(provisions, "件とも")) {
+		if said := browsertest.TextOf(m.t, ctx, "#every-res"); !strings.Contains(said, fmt.Sprint(provisions(), "件とも")) {
 			m.t.Fatalf("the page says %s", said)
 		}
 		return took

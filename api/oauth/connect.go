@@ -11,15 +11,16 @@ import (
 )
 
 // connect makes an account elsewhere one by which the person of this session signs in
-// here from now on. A code alone does not suffice for it: else whoever reads a person's
-// messages once could sign in as them for ever.
-func (s *Server) connect(w http.ResponseWriter, r *http.Request, kind, value string) {
+// here from now on. On both sides more than a code was shown just now: else whoever
+// reads a person's messages once, or finds a browser open, could sign in as them for
+// ever.
+func (s *Server) connect(w http.ResponseWriter, r *http.Request, kind, value string, by *told) {
 	who, err := s.Sessions.Lookup(s.cookies.Read(r, session.CookieSession))
 	if err != nil {
 		s.problem(w, r, http.StatusUnauthorized, "error.session")
 		return
 	}
-	if !who.BeyondCode() {
+	if !who.Fresh(s.Now()) || by.strength == session.Code || s.Now().Sub(by.at) > session.Recent {
 		s.problem(w, r, http.StatusForbidden, "error.connect")
 		return
 	}

@@ -85,20 +85,45 @@ func (s *Server) introduce(w http.ResponseWriter, r *http.Request, as *goidc.Aut
 	if as.Store == nil {
 		as.Store = map[string]any{}
 	}
-	recent := *who // what was shown long ago says nothing of who sits there now
-	recent.Methods = slices.DeleteFunc(slices.Clone(who.Methods), func(p session.Proof) bool { return s.Now().Sub(p.At) > recently })
-	as.Store[storeSince], as.Store[storeMethods] = who.Last().Unix(), methods(&recent)
+	as.Store[storeSince], as.Store[storeMethods] = vouched(who, s.Now())
 	return goidc.StatusSuccess, nil
 }
 
-// recently is how long ago somebody may have shown who they are for another member to
-// take it as a strong proof.
-const recently = 10 * time.Minute
+// vouched is what another member is told of how and when somebody has shown who they
+// are. What was shown long ago says nothing of who sits there now; and the time is that
+// of the strongest of the rest, which a code that came later makes no younger.
+func vouched(who *session.Session, now time.Time) (unixSeconds int64, amr []string) {
+	recent := session.Session{Methods: slices.DeleteFunc(slices.Clone(who.Methods), func(p session.Proof) bool { return now.Sub(p.At) > session.Recent })}
+	amr, at := methods(&recent), who.Last()
+	by := func(is func(session.Method) bool) bool {
+		few := session.Session{Methods: slices.DeleteFunc(slices.Clone(recent.Methods), func(p session.Proof) bool { return !is(p.Method) })}
+		if len(few.Methods) > 0 {
+			at = few.Last()
+		}
+		return len(few.Methods) > 0
+	}
+	link := by(func(m session.Method) bool { return m == session.Link })
+	by(session.Method.Strong)
+	if link {
+		amr = append(amr, amrLink)
+	}
+	return at.Unix(), amr
+}
 
-// strongElsewhere reports whether another member says that somebody has just shown who
-// they are by more than a code (RFC 8176).
-func strongElsewhere(amr []string) bool {
-	return slices.Contains(amr, "hwk") || slices.Contains(amr, "fed")
+// amrLink says among members that a one-time link was shown, which RFC 8176 has no name
+// for: it is more than a code that whoever reads a person's messages has, too.
+const amrLink = "akashi_link"
+
+// strengthElsewhere is what counts here of what another member says of how somebody has
+// just shown who they are (RFC 8176).
+func strengthElsewhere(amr []string) session.Method {
+	switch {
+	case slices.Contains(amr, "hwk") || slices.Contains(amr, "fed"):
+		return session.Upstream
+	case slices.Contains(amr, amrLink):
+		return session.Link
+	}
+	return session.Code
 }
 
 // lookupMember is the kind of the lookups by which a person's account at another

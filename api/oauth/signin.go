@@ -160,9 +160,14 @@ func (s *Server) takeCode(w http.ResponseWriter, r *http.Request) {
 // begin starts the session of a person who has shown who they are; for the person
 // of a session that there is it is a further proof.
 func (s *Server) begin(w http.ResponseWriter, r *http.Request, person string, m session.Method) error {
+	return s.beginBy(w, r, person, session.Proof{Method: m, At: s.Now()})
+}
+
+// beginBy is begin by a proof that was given elsewhere, when it says.
+func (s *Server) beginBy(w http.ResponseWriter, r *http.Request, person string, p session.Proof) error {
 	token := s.cookies.Read(r, session.CookieSession)
 	if v, err := s.Sessions.Lookup(token); err == nil && v.Person == person {
-		token, _, err = s.Sessions.Add(token, m)
+		token, _, err = s.Sessions.AddBy(token, p)
 		if err != nil {
 			return err
 		}
@@ -170,7 +175,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, person string, m 
 		if err := s.Sessions.End(token); err != nil { // another person's: this browser leaves it
 			return err
 		}
-		if token, _, err = s.Sessions.Start(person, m, r.UserAgent()); err != nil {
+		if token, _, err = s.Sessions.StartBy(person, p, r.UserAgent()); err != nil {
 			return err
 		}
 	}
@@ -192,7 +197,7 @@ type sessionsPage struct {
 	Members  []Member  // to connect with
 	Known    []Member  // that this person is connected with
 	Paper    time.Time // when the paper was made that counts, zero for none
-	MayPrint bool      // the session has more than a code or a paper
+	MayPrint bool      // more than a code or a paper was shown just now
 }
 
 // Device names a browser and its system in a few words, "" where neither is known:
@@ -223,7 +228,7 @@ func (s *Server) listSessions(w http.ResponseWriter, r *http.Request) {
 		s.cannot(w, r, err)
 		return
 	}
-	p := sessionsPage{frame: s.frame(w, r), Form: session.FormToken(token), Mine: mine.ID, MayPrint: mine.BeyondCode()}
+	p := sessionsPage{frame: s.frame(w, r), Form: session.FormToken(token), Mine: mine.ID, MayPrint: mine.Fresh(s.Now())}
 	p.Passkeys = s.party != nil
 	if p.Sessions, err = s.Sessions.List(mine.Person); err == nil {
 		p.Keys, err = s.shownPasskeys(mine.Person)

@@ -6,12 +6,15 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/akashi-ledger/akashi/api/session"
 	"github.com/akashi-ledger/akashi/node/store"
 	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/luikyv/go-oidc/pkg/goidc"
 	"golang.org/x/oauth2"
 )
 
@@ -181,7 +184,33 @@ func (s *Server) upstreamBegin(w http.ResponseWriter, r *http.Request) {
 		s.cannot(w, r, err)
 		return
 	}
-	http.Redirect(w, r, c.AuthCodeURL(state, oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)), http.StatusSeeOther)
+	ask := append(s.anew(r, &a), oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier))
+	http.Redirect(w, r, c.AuthCodeURL(state, ask...), http.StatusSeeOther)
+}
+
+// anew is how newly somebody must show who they are elsewhere. To connect accounts: now,
+// so that nobody else's session there is connected. On the way to an app: what it asks
+// for. Where they are signed in here already, it is a newer proof that they are after.
+func (s *Server) anew(r *http.Request, a *asking) (ask []oauth2.AuthCodeOption) {
+	if a.Connect {
+		return append(ask, oauth2.SetAuthURLParam("prompt", string(goidc.PromptTypeLogin)))
+	}
+	maxAge := func(n int) { ask = append(ask, oauth2.SetAuthURLParam("max_age", strconv.Itoa(n))) }
+	if id, is := strings.CutPrefix(a.Next, pathAuthorize+"/"); is {
+		as, err := s.storage.Session(r.Context(), id)
+		if err != nil {
+			return nil // that page says so
+		}
+		if as.Prompt == goidc.PromptTypeLogin {
+			ask = append(ask, oauth2.SetAuthURLParam("prompt", string(goidc.PromptTypeLogin)))
+		}
+		if as.MaxAuthnAgeSecs != nil {
+			maxAge(*as.MaxAuthnAgeSecs)
+		}
+	} else if _, err := s.Sessions.Lookup(s.cookies.Read(r, session.CookieSession)); err == nil {
+		maxAge(seconds(session.Recent))
+	}
+	return ask
 }
 
 var errUpstream = errors.New("the identity provider's answer does not fit")
@@ -190,13 +219,12 @@ var errUpstream = errors.New("the identity provider's answer does not fit")
 func (s *Server) upstreamEnd(w http.ResponseWriter, r *http.Request) {
 	a, err := s.takeAsking(r)
 	var up *upstream
-	var sub string
-	var amr []string
+	var by *told
 	if err == nil {
 		if up = s.upstream(a.With); up == nil {
 			err = errUpstream
 		} else {
-			sub, amr, err = up.confirmed(r, a)
+			by, err = up.confirmed(r, a, s.Now())
 		}
 	}
 	if err != nil {
@@ -204,23 +232,17 @@ func (s *Server) upstreamEnd(w http.ResponseWriter, r *http.Request) {
 		s.problem(w, r, http.StatusForbidden, "error.upstream")
 		return
 	}
-	m := session.Upstream
-	if a.With != "" {
-		if sub = a.With + "/" + sub; !strongElsewhere(amr) {
-			m = session.Code
-		}
-	}
 	if a.Connect {
-		s.connect(w, r, up.Lookup, sub)
+		s.connect(w, r, up.Lookup, by.name, by)
 		return
 	}
-	ref, found, err := s.Desk.Find(r.Context(), up.Lookup, sub)
+	ref, found, err := s.Desk.Find(r.Context(), up.Lookup, by.name)
 	if err == nil && !found {
 		s.problem(w, r, http.StatusForbidden, "error.stranger")
 		return
 	}
 	if err == nil {
-		err = s.begin(w, r, string(ref), m)
+		err = s.beginBy(w, r, string(ref), session.Proof{Method: by.strength, At: by.at})
 	}
 	if err != nil {
 		s.cannot(w, r, err)
@@ -254,33 +276,53 @@ func (s *Server) takeAsking(r *http.Request) (*asking, error) {
 	return a, err
 }
 
-// confirmed redeems the provider's code and returns whom its ID token names, and how
-// they have shown who they are (amr).
-func (u *upstream) confirmed(r *http.Request, a *asking) (string, []string, error) {
+// told is what a provider says of somebody.
+type told struct {
+	name     string         // as lookups have it
+	strength session.Method // what it counts as here
+	at       time.Time      // when they have shown there who they are
+}
+
+// confirmed redeems the provider's code and returns what its ID token says. A proof
+// gets no younger on its way: it is from auth_time, which members must say.
+func (u *upstream) confirmed(r *http.Request, a *asking, now time.Time) (*told, error) {
 	c, v, err := u.config(r.Context())
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	q := r.URL.Query()
 	if (u.named || q.Has("iss")) && q.Get("iss") != u.Issuer { // RFC 9207: a mix-up
-		return "", nil, errUpstream
+		return nil, errUpstream
 	}
 	ctx := oidc.ClientContext(r.Context(), u.client)
 	got, err := c.Exchange(ctx, q.Get("code"), oauth2.VerifierOption(a.Verifier))
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	raw, _ := got.Extra("id_token").(string)
 	id, err := v.Verify(ctx, raw)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	if subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(a.Nonce)) != 1 || id.Subject == "" {
-		return "", nil, errUpstream
+		return nil, errUpstream
 	}
 	var more struct {
-		AMR []string `json:"amr"`
+		AMR  []string `json:"amr"`
+		Time float64  `json:"auth_time"`
 	}
-	err = id.Claims(&more)
-	return id.Subject, more.AMR, err
+	if err := id.Claims(&more); err != nil {
+		return nil, err
+	}
+	by := &told{name: id.Subject, strength: session.Upstream, at: now}
+	if at := time.Unix(int64(more.Time), 0); more.Time > 0 && at.Before(now) {
+		by.at = at
+	}
+	if a.With != "" {
+		by.name, by.strength = a.With+"/"+id.Subject, strengthElsewhere(more.AMR)
+		if more.Time <= 0 {
+			return nil, errUpstream
+		}
+	}
+	return by, nil
 }

@@ -47,10 +47,11 @@ func (s *Store) paperOfKey(person string) []byte {
 }
 
 // NewPaper makes the paper of the person of a session and returns its secret, which is
-// kept nowhere. It returns ErrWeak for a session that a code or a paper alone began:
-// whoever read one message would else have a way in for years.
+// kept nowhere. It returns ErrWeak for a session that shows no more than a code or a
+// paper within Recent: whoever read one message, or found a browser open, would else
+// have a way in for years.
 func (s *Store) NewPaper(v *Session) (secret string, err error) {
-	if !v.BeyondCode() {
+	if !v.Fresh(s.now()) {
 		return "", ErrWeak
 	}
 	secret = newSecret()

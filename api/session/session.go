@@ -63,6 +63,8 @@ const (
 // Strong reports whether a method suffices for what cannot be undone.
 func (m Method) Strong() bool { return m == Passkey || m == Upstream }
 
+func (m Method) beyondCode() bool { return m == Link || m.Strong() }
+
 func (m Method) valid() bool { return m == Link || m == Code || m == Paper || m.Strong() }
 
 // A Session is one browser of one person.
@@ -90,15 +92,25 @@ func (s *Session) Strong(now time.Time, within time.Duration) bool {
 // messages, or finds their paper, has too: what is added in one that has not stays
 // weak for a while.
 func (s *Session) BeyondCode() bool {
-	return slices.ContainsFunc(s.Methods, func(p Proof) bool { return p.Method == Link || p.Method.Strong() })
+	return slices.ContainsFunc(s.Methods, func(p Proof) bool { return p.Method.beyondCode() })
 }
 
-// Last returns when the person last showed who they are.
+// Recent is how long ago somebody may have shown who they are where something is to
+// last, or cannot be undone.
+const Recent = 10 * time.Minute
+
+// Fresh reports whether more than a code or a paper was shown within Recent.
+func (s *Session) Fresh(now time.Time) bool {
+	return slices.ContainsFunc(s.Methods, func(p Proof) bool { return p.Method.beyondCode() && now.Sub(p.At) <= Recent })
+}
+
+// Last returns when the person last showed who they are. A proof that another member
+// vouches for may be older than the one before it.
 func (s *Session) Last() time.Time {
 	if len(s.Methods) == 0 {
 		return s.Began
 	}
-	return s.Methods[len(s.Methods)-1].At
+	return slices.MaxFunc(s.Methods, func(a, b Proof) int { return a.At.Compare(b.At) }).At
 }
 
 // Errors of this package. Everything else is the storage's.
@@ -151,12 +163,17 @@ func New(b Blobs, key [32]byte, idle time.Duration, now func() time.Time) (*Stor
 // token for the browser's cookie. agent describes the browser for the person's
 // own list.
 func (s *Store) Start(person string, m Method, agent string) (token string, _ *Session, err error) {
-	if person == "" || len(person) > maxPerson || !m.valid() {
-		return "", nil, fmt.Errorf("session: person of %d bytes, method %q", len(person), m)
+	return s.StartBy(person, Proof{m, s.now()}, agent)
+}
+
+// StartBy is Start by a proof that was given elsewhere, when it says.
+func (s *Store) StartBy(person string, p Proof, agent string) (token string, _ *Session, err error) {
+	if person == "" || len(person) > maxPerson || !p.Method.valid() {
+		return "", nil, fmt.Errorf("session: person of %d bytes, method %q", len(person), p.Method)
 	}
 	now := s.now()
 	v := &Session{ID: hex.EncodeToString(random(8)), Person: person, Began: now, Seen: now, Agent: clip(agent),
-		Methods: []Proof{{m, now}}}
+		Methods: []Proof{p}}
 	token = newSecret()
 	if err := s.makeRoom(person); err != nil {
 		return "", nil, err
@@ -167,15 +184,20 @@ func (s *Store) Start(person string, m Method, agent string) (token string, _ *S
 // Add says that the person of a session has shown who they are once more. The
 // session gets a new token; the old one ends.
 func (s *Store) Add(token string, m Method) (string, *Session, error) {
+	return s.AddBy(token, Proof{m, s.now()})
+}
+
+// AddBy is Add by a proof that was given elsewhere, when it says.
+func (s *Store) AddBy(token string, p Proof) (string, *Session, error) {
 	v, err := s.read(token)
 	if err != nil {
 		return "", nil, err
 	}
-	if !m.valid() {
-		return "", nil, fmt.Errorf("session: method %q", m)
+	if !p.Method.valid() {
+		return "", nil, fmt.Errorf("session: method %q", p.Method)
 	}
 	next := newSecret()
-	v.Methods, v.Seen = append(v.Methods, Proof{m, s.now()}), s.now()
+	v.Methods, v.Seen = append(v.Methods, p), s.now()
 	if err := s.save(next, v); err != nil {
 		return "", nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/record"
@@ -32,12 +33,15 @@ type confirming struct {
 // confirmSecret binds a confirmation to a session and an authorization.
 func confirmSecret(token, authorization string) string { return token + "/" + authorization }
 
-// usable are the passkeys whose answers a receipt can show.
-func (p *passkeys) usable() []webauthn.Credential {
-	return slices.DeleteFunc(p.WebAuthnCredentials(), func(k webauthn.Credential) bool {
-		_, err := assertionBy(&k)
-		return err != nil
-	})
+// usable are the passkeys whose answers a receipt can show, and that are strong: one
+// that was added with a code a moment ago shows no more than the code.
+func (p *passkeys) usable(now time.Time) (out []webauthn.Credential) {
+	for _, k := range p.Keys {
+		if _, err := assertionBy(&k.Credential); err == nil && !now.Before(k.Strong) {
+			out = append(out, k.Credential)
+		}
+	}
+	return out
 }
 
 // canConfirm reports whether a person may be asked for a passkey.
@@ -49,7 +53,7 @@ func (s *Server) canConfirm(person string) (bool, error) {
 	if errors.Is(err, goidc.ErrNotFound) {
 		return false, nil
 	}
-	return err == nil && len(p.usable()) > 0, err
+	return err == nil && len(p.usable(s.Now())) > 0, err
 }
 
 // beginConfirming answers the page's module with what the passkey is to sign.
@@ -62,8 +66,11 @@ func (s *Server) beginConfirming(w http.ResponseWriter, r *http.Request, secret 
 		return err
 	}
 	var allowed []protocol.CredentialDescriptor
-	for _, k := range p.usable() {
+	for _, k := range p.usable(s.Now()) {
 		allowed = append(allowed, k.Descriptor())
+	}
+	if len(allowed) == 0 {
+		return goidc.ErrNotFound
 	}
 	challenge, drawn, err := s.Desk.Challenge(r.Context(), *choice)
 	if err != nil {
@@ -109,6 +116,9 @@ func (s *Server) endConfirming(secret, person string, said []byte) (*custody.Con
 	if i < 0 || len(parsed.Response.UserHandle) > 0 && !bytes.Equal(parsed.Response.UserHandle, p.handle) {
 		return nil, record.Refuse(record.CodePasskeyPerson, "")
 	}
+	if s.Now().Before(p.Keys[i].Strong) {
+		return nil, record.Refuse(record.CodePasskeyPerson, "it is too new")
+	}
 	a, err := assertionBy(&p.Keys[i].Credential)
 	if err != nil {
 		return nil, err
@@ -121,15 +131,16 @@ func (s *Server) endConfirming(secret, person string, said []byte) (*custody.Con
 	if err != nil {
 		return nil, record.Refuse(record.CodePasskeyForm, "")
 	}
-	if err := s.counted(p.Person, key); err != nil {
+	if _, err := s.counted(p.Person, key); err != nil {
 		return nil, err
 	}
 	return &custody.Confirmation{Drawn: *begun.Drawn, Assertion: *a}, nil
 }
 
-// counted writes down a passkey's counter. One that did not grow since is a copy's.
-func (s *Server) counted(person string, key *webauthn.Credential) error {
-	return s.changePasskeys(person, func(now *passkeys) error {
+// counted writes down a passkey's counter, and returns from when on it is strong. One
+// that did not grow since is a copy's.
+func (s *Server) counted(person string, key *webauthn.Credential) (strong time.Time, err error) {
+	err = s.changePasskeys(person, func(now *passkeys) error {
 		i := slices.IndexFunc(now.Keys, func(k passkey) bool { return bytes.Equal(k.ID, key.ID) })
 		if i < 0 {
 			return record.Refuse(record.CodePasskeyPerson, "it was taken away meanwhile")
@@ -138,9 +149,10 @@ func (s *Server) counted(person string, key *webauthn.Credential) error {
 		if key.Authenticator.CloneWarning || have > 0 && key.Authenticator.SignCount <= have {
 			return record.Refuse(record.CodePasskeyCounter, "")
 		}
-		now.Keys[i].Credential = *key
+		now.Keys[i].Credential, strong = *key, now.Keys[i].Strong
 		return nil
 	})
+	return strong, err
 }
 
 // assertionBy begins an assertion by a credential: id, algorithm and key.
@@ -180,6 +192,8 @@ func (s *Server) prepared(w http.ResponseWriter, r *http.Request, secret string,
 		}
 		if codeOf(err) == "" && !errors.Is(err, goidc.ErrNotFound) {
 			s.Log.Error("a passkey's challenge", "err", err)
+			w.WriteHeader(http.StatusInternalServerError) // the person chooses: again, or without
+			return goidc.StatusPending, nil
 		}
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/akashi-ledger/akashi/api/session"
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/ledgertest"
 	"github.com/akashi-ledger/akashi/ledger/receipt"
@@ -115,8 +116,7 @@ func (m *site) consented(t *testing.T, ref string) (out []*receipt.Verdict) {
 // receipt shows to anybody; nobody is held to it.
 func TestConfirm(t *testing.T) {
 	m := newSiteOn(t, "localhost")
-	b := m.browser()
-	b.signIn("p01", "/signin/sessions")
+	b := m.enter("p01", session.Link)
 	p := b.passkey(t, "p01")
 	f := m.flow(m.client(nil))
 	path, form, challenge := b.prepared(t, f, "p01", "service", "survey")
@@ -139,11 +139,9 @@ func TestConfirm(t *testing.T) {
 func TestConfirmRefused(t *testing.T) {
 	m := newSiteOn(t, "localhost")
 	m.person("p02")
-	b := m.browser()
-	b.signIn("p01", "/signin/sessions")
+	b := m.enter("p01", session.Link)
 	p := b.passkey(t, "p01")
-	other := m.browser()
-	other.signIn("p02", "/signin/sessions")
+	other := m.enter("p02", session.Link)
 	theirs := other.passkey(t, "p02")
 	c := m.client(nil)
 	try := func(name string, want record.Code, answer func(challenge [32]byte, form url.Values) string) {
@@ -217,5 +215,34 @@ func TestConfirmRefused(t *testing.T) {
 	form.Set("credential", credential(p.Answer(challenge)))
 	if resp, page := b.post(path, form); resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(page, ">passkey.challenge<") {
 		t.Errorf("a consent came between: %s\n%s", resp.Status, page)
+	}
+}
+
+// TestConfirmTooNew: a passkey that was added with a code shows no more than the code
+// for its 72 hours: the screen does not ask for it, and its answer does not count.
+func TestConfirmTooNew(t *testing.T) {
+	m := newSiteOn(t, "localhost")
+	b := m.browser()
+	b.signIn("p01", "/signin/sessions")
+	p := b.passkey(t, "p01")
+	c := m.client(nil)
+	_, page := m.flow(c).screen(b, "p01")
+	if strings.Contains(page, "/oauth/assets/confirm.js") {
+		t.Fatalf("the screen asks for a passkey that is too new:\n%s", page)
+	}
+	path, form := action.FindStringSubmatch(page)[1], fields(page)
+	form["purpose"], form["act"] = []string{"service"}, []string{"prepare"}
+	if resp, said := b.post(path, form); resp.StatusCode != http.StatusNoContent {
+		t.Errorf("prepared: %s %s", resp.Status, said)
+	}
+	strong := m.enter("p01", session.Link)
+	strong.passkey(t, "another")
+	path, form, challenge := b.prepared(t, m.flow(c), "p01", "service")
+	form.Set("credential", credential(p.Answer(challenge)))
+	if resp, page := b.post(path, form); resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(page, ">"+string(record.CodePasskeyPerson)+"<") {
+		t.Errorf("its answer: %s\n%s", resp.Status, page)
+	}
+	if n := len(m.consented(t, "p01")); n != 0 {
+		t.Errorf("%d consents were given", n)
 	}
 }

@@ -18,16 +18,13 @@ if (key?.parseRequestOptionsFromJSON) {
     not.hidden = true;
     const body = new URLSearchParams(new FormData(form));
     body.set("act", "prepare");
-    let options;
     try {
-      options = (await (await fetch(form.action, { method: "POST", body })).json()).publicKey;
-    } catch {
-      return send(); // the page that the form leads to says what is wrong
-    }
-    try {
-      const said = await navigator.credentials.get({ publicKey: key.parseRequestOptionsFromJSON(options) });
+      const said = await fetch(form.action, { method: "POST", body });
+      if (said.status === 204) return send(); // no passkey helps: the page that the form leads to says what is wrong
+      const options = (await said.json()).publicKey;
+      const answer = await navigator.credentials.get({ publicKey: key.parseRequestOptionsFromJSON(options) });
       const field = document.createElement("input");
-      Object.assign(field, { type: "hidden", name: "credential", value: JSON.stringify(said.toJSON()) });
+      Object.assign(field, { type: "hidden", name: "credential", value: JSON.stringify(answer.toJSON()) });
       form.append(field);
     } catch {
       not.hidden = false;

@@ -3,6 +3,7 @@ package oauth_test
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -47,7 +48,7 @@ func TestConnectingIsFresh(t *testing.T) {
 		idp.Is(sub, authTime(x.there))
 		b := m.shown("p01", x.how, x.here)
 		_, page := b.get("/signin/sessions")
-		form := url.Values{"form": fields(page)["form"], "connect": {"1"}}
+		form := url.Values{"form": fields(page)["form"], "connect": {"1"}, "replaces": {strconv.FormatInt(time.Time{}.UnixMilli(), 10)}}
 		resp, _ := b.post("/signin/oidc", form)
 		to, err := url.Parse(resp.Header.Get("Location"))
 		fatal(t, err)

@@ -75,7 +75,7 @@ func (s *Server) data(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
-	e.Encode(Data{Subject: s.subject(r.Context(), g.Subject, &goidc.Client{ID: g.ClientID}), Service: d.Service, Purpose: d.Purposes[0],
+	e.Encode(Data{Subject: text(g, storeSubject), Service: d.Service, Purpose: d.Purposes[0],
 		Items: got.Items, Provision: got.Provision.ID, Index: got.Provision.Index})
 }
 

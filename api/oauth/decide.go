@@ -209,7 +209,18 @@ func (s *Server) grantTo(as *goidc.AuthnSession, a *ask, who *session.Session, s
 	if as.Store == nil {
 		as.Store = map[string]any{}
 	}
-	as.Store[storeService], as.Store[storeHandle] = a.Service, handle
+	k, err := s.storage.client(as.ClientID)
+	if err != nil {
+		return goidc.StatusFailure, err
+	}
+	sub, err := s.subjectOf(who.Person, k.Party)
+	if codeOf(err) == custody.CodePersonLeaving {
+		err = errLeaving
+	}
+	if err != nil {
+		return goidc.StatusFailure, err
+	}
+	as.Store[storeService], as.Store[storeHandle], as.Store[storeSubject] = a.Service, handle, sub
 	as.Store[storeSince], as.Store[storeMethods] = who.Last().Unix(), methods(who)
 	return goidc.StatusSuccess, nil
 }
@@ -375,7 +386,7 @@ func (s *Server) cannot(w http.ResponseWriter, r *http.Request, err error) (goid
 	switch code := codeOf(err); {
 	case errors.Is(err, errNotYet) || oneOf(code, "outcome.unknown", custody.CodeNotFinal, CodeNotFinal):
 		s.problem(w, r, http.StatusServiceUnavailable, "error.notfinal")
-	case oneOf(code, "outbox.busy", "outbox.no-leader", "outbox.storage", "outbox.closed"):
+	case oneOf(code, "outbox.busy", "outbox.no-leader", "outbox.storage", "outbox.closed", custody.CodePersonLeaving):
 		s.problem(w, r, http.StatusServiceUnavailable, "error.busy")
 	case oneOf(code, record.CodeErased, custody.CodePersonUnknown):
 		s.problem(w, r, http.StatusGone, "error.erased")

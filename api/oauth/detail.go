@@ -177,6 +177,7 @@ func within(details, left []goidc.AuthDetail) []goidc.AuthDetail {
 const (
 	storeService = "service"
 	storeHandle  = "handle" // hex
+	storeSubject = "sub"    // kept, because a client is told of an erasure by it
 	storeSince   = "auth_time"
 	storeMethods = "amr"
 )
@@ -198,6 +199,8 @@ func (s *Server) live(ctx context.Context, g *goidc.Grant) ([]goidc.AuthDetail, 
 		return nil, nil
 	case custody.CodeNotFinal:
 		return nil, errStale
+	case custody.CodePersonLeaving: // what is left is open until the erasure is final
+		return nil, errLeaving
 	}
 	if err != nil {
 		return nil, err

@@ -24,11 +24,16 @@ import (
 func (s *Server) follow(ctx context.Context) {
 	retry := time.NewTicker(deliverEvery)
 	defer retry.Stop()
-	if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
-		s.Log.Error("authorization server: what erasures left is not looked for", "err", err)
-	}
+	var swept time.Time
 	var at place
 	for {
+		if since := time.Since(swept); since >= sweepEvery || s.left.Load() && since >= sweepSoon {
+			if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
+				s.left.Store(true)
+				s.Log.Error("authorization server: not all that erasures left was found", "err", err)
+			}
+			swept = time.Now()
+		}
 		changed := s.Changed()
 		if err := s.catchUp(ctx, &at); err != nil && ctx.Err() == nil {
 			s.Log.Warn("authorization server: the log is not followed", "err", err)
@@ -201,7 +206,7 @@ func (s *Server) tell(g *goidc.Grant, left []goidc.AuthDetail) error {
 	}
 	now := s.Now()
 	claims := map[string]any{"iss": s.Issuer, "aud": g.ClientID, "iat": now.Unix(), "jti": newSecret(),
-		"sub_id": map[string]string{"format": "iss_sub", "iss": s.Issuer, "sub": s.subject(context.Background(), g.Subject, c.protocol())},
+		"sub_id": map[string]string{"format": "iss_sub", "iss": s.Issuer, "sub": text(g, storeSubject)},
 		"events": map[string]any{eventChanged: map[string]any{"service": text(g, storeService), "authorization_details": left}}}
 	token, err := s.signed(claims, "secevent+jwt")
 	if err != nil {

@@ -5,10 +5,13 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/akashi-ledger/akashi/api/session"
 	"github.com/akashi-ledger/akashi/api/web"
+	"github.com/akashi-ledger/akashi/node/custody"
 )
 
 // A printed QR code brings a person back who lost their telephone (session.Store has
@@ -54,7 +57,16 @@ func (s *Server) makePaper(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	secret, err := s.Sessions.NewPaper(who)
+	was, err := strconv.ParseInt(r.PostForm.Get("replaces"), 10, 64)
+	if err != nil {
+		s.problem(w, r, http.StatusBadRequest, "error.form")
+		return
+	}
+	secret, err := s.Sessions.NewPaper(who, time.UnixMilli(was))
+	if errors.Is(err, session.ErrReplaced) { // loaded again: what was printed counts on
+		http.Redirect(w, r, "/signin/sessions", http.StatusSeeOther)
+		return
+	}
 	if errors.Is(err, session.ErrWeak) {
 		s.problem(w, r, http.StatusForbidden, "error.weakpaper")
 		return
@@ -74,6 +86,10 @@ func (s *Server) makePaper(w http.ResponseWriter, r *http.Request) {
 func (s *Server) endPaper(w http.ResponseWriter, r *http.Request) {
 	who, ok := s.posted(w, r)
 	if !ok {
+		return
+	}
+	if !who.BeyondCode() { // whoever reads one message takes no way back away
+		s.problem(w, r, http.StatusForbidden, "error.weak")
 		return
 	}
 	if err := s.Sessions.EndPaper(who.Person); err != nil {
@@ -106,6 +122,14 @@ func (s *Server) usePaper(w http.ResponseWriter, r *http.Request) {
 	secret := strings.Join(strings.Fields(r.PostForm.Get("paper")), "")
 	person, err := s.Sessions.UsePaper(secret)
 	if errors.Is(err, session.ErrPaper) {
+		s.showRecover(w, r, http.StatusUnprocessableEntity, "", "error.paper")
+		return
+	}
+	known := false
+	if err == nil {
+		known, err = s.Desk.Known(custody.Ref(person))
+	}
+	if err == nil && !known { // erased since
 		s.showRecover(w, r, http.StatusUnprocessableEntity, "", "error.paper")
 		return
 	}

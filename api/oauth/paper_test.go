@@ -21,7 +21,11 @@ var onPaper = regexp.MustCompile(`<p class="mono paper-code" translate="no">([^<
 func (b *browser) printed(t *testing.T) string {
 	t.Helper()
 	_, page := b.get("/signin/sessions")
-	resp, page := b.post("/signin/paper", url.Values{"form": fields(page)["form"]})
+	form := url.Values{"form": fields(page)["form"], "replaces": regexp.MustCompile(`name="replaces" value="([^"]+)"`).FindStringSubmatch(page)[1:]}
+	resp, page := b.post("/signin/paper", form)
+	if again, _ := b.post("/signin/paper", form); again.StatusCode != http.StatusSeeOther {
+		t.Errorf("the form sent again: %s", again.Status)
+	}
 	m := onPaper.FindStringSubmatch(page)
 	if resp.StatusCode != 200 || m == nil || !strings.Contains(page, "<svg") {
 		t.Fatalf("%s\n%s", resp.Status, page)
@@ -92,7 +96,7 @@ func TestRecover(t *testing.T) {
 		t.Error("a paper alone makes another, or the passkey does not wait")
 	}
 	_, page := b.get("/signin/sessions")
-	if resp, _ := b.post("/signin/paper", url.Values{"form": fields(page)["form"]}); resp.StatusCode != http.StatusForbidden {
+	if resp, _ := b.post("/signin/paper", url.Values{"form": fields(page)["form"], "replaces": {"0"}}); resp.StatusCode != http.StatusForbidden {
 		t.Errorf("a paper after a paper: %s", resp.Status)
 	}
 	if resp, _ := b.post("/signin/recover", open(paper)); resp.StatusCode != http.StatusUnprocessableEntity {
@@ -107,7 +111,7 @@ func TestRecover(t *testing.T) {
 	}
 	if code := m.enter("p01", session.Code); code != nil {
 		_, page := code.get("/signin/sessions")
-		if resp, _ := code.post("/signin/paper", url.Values{"form": fields(page)["form"]}); resp.StatusCode != http.StatusForbidden {
+		if resp, _ := code.post("/signin/paper", url.Values{"form": fields(page)["form"], "replaces": {"0"}}); resp.StatusCode != http.StatusForbidden {
 			t.Errorf("made after a code alone: %s", resp.Status)
 		}
 	}

@@ -331,6 +331,10 @@ func (s *Server) endPasskey(w http.ResponseWriter, r *http.Request) {
 		s.problem(w, r, http.StatusForbidden, "error.form")
 		return
 	}
+	if !who.BeyondCode() {
+		s.problem(w, r, http.StatusForbidden, "error.weak")
+		return
+	}
 	err = s.changePasskeys(who.Person, func(p *passkeys) error {
 		p.Keys = slices.DeleteFunc(p.Keys, func(k passkey) bool { return hex.EncodeToString(k.ID) == r.PostForm.Get("id") })
 		return nil

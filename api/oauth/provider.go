@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/akashi-ledger/akashi/api/session"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/node/custody"
 	"github.com/akashi-ledger/akashi/node/store"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/luikyv/go-oidc/pkg/goidc"
@@ -100,19 +102,37 @@ func (refuseAll) RoundTrip(*http.Request) (*http.Response, error) {
 	return nil, errors.New("oauth: nothing is fetched")
 }
 
-// subject is the name by which a recipient knows a person: another for each
-// recipient, the same for all of its apps.
-func (s *Server) subject(_ context.Context, person string, c *goidc.Client) string {
-	party := ""
-	if k, err := s.storage.client(c.ID); err == nil {
-		party = k.Party
+// subjectOf is the name by which a recipient knows a person: another for each
+// recipient, the same for all of its apps. It dies with the person: whoever is
+// registered under the reference after an erasure has another.
+func (s *Server) subjectOf(person, party string) (string, error) {
+	name, err := s.Desk.Name(custody.Ref(person))
+	if err != nil {
+		return "", err
 	}
-	sum := hmacOf(s.Key, "subject", person, party)
-	return base64.RawURLEncoding.EncodeToString(sum[:])
+	sum := hmacOf(s.Key, "subject", string(name[:]), party)
+	return base64.RawURLEncoding.EncodeToString(sum[:]), nil
+}
+
+// subject is subjectOf for go-oidc, which knows no error here: of whoever went away
+// since onToken it gets a name that is nobody's.
+func (s *Server) subject(_ context.Context, person string, c *goidc.Client) string {
+	k, err := s.storage.client(c.ID)
+	if err != nil {
+		return newSecret()
+	}
+	sub, err := s.subjectOf(person, k.Party)
+	if err != nil {
+		return newSecret()
+	}
+	return sub
 }
 
 // errStale says that nothing may be handed out now.
 var errStale = goidc.NewError("temporarily_unavailable", "no final checkpoint is fresh enough: try again").WithStatusCode(http.StatusServiceUnavailable)
+
+// errLeaving says that an erasure of the person's data is under way, perhaps for another service.
+var errLeaving = goidc.NewError("temporarily_unavailable", "an erasure is under way: try again").WithStatusCode(http.StatusServiceUnavailable)
 
 // onGrant is asked before a grant is made or refreshed.
 func (s *Server) onGrant(ctx context.Context, typ goidc.GrantType, g *goidc.Grant) error {
@@ -133,7 +153,14 @@ func (s *Server) onGrant(ctx context.Context, typ goidc.GrantType, g *goidc.Gran
 // onToken is asked before a token is issued.
 func (s *Server) onToken(ctx context.Context, t *goidc.Token, g *goidc.Grant) error {
 	if ofMember(g.ClientID) { // its token opens nothing
-		return nil
+		_, err := s.Desk.Name(custody.Ref(g.Subject))
+		switch codeOf(err) {
+		case record.CodeErased, custody.CodePersonUnknown:
+			return errDead
+		case custody.CodePersonLeaving:
+			return errLeaving
+		}
+		return err
 	}
 	left, err := s.live(ctx, g)
 	if err != nil {

@@ -11,10 +11,12 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/akashi-ledger/akashi/api/rest"
 	"github.com/akashi-ledger/akashi/api/session"
+	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node/custody"
 	"github.com/akashi-ledger/akashi/node/store"
@@ -33,6 +35,8 @@ type Desk interface {
 	Read(ctx context.Context, r custody.ProvideRequest) (*custody.ReadItems, error)
 	Find(ctx context.Context, kind, value string) (custody.Ref, bool, error)
 	Known(ref custody.Ref) (bool, error)
+	Name(ref custody.Ref) ([32]byte, error)
+	KnownHandle(k sign.PublicKey, ref custody.Ref) (bool, error)
 	Lookups(ref custody.Ref, kind string) ([]string, error)
 	AddLookup(ctx context.Context, ref custody.Ref, kind, value string) error
 	OnGone(tell func(custody.Gone))
@@ -77,6 +81,7 @@ type Server struct {
 	others  others             // members as identity providers
 
 	discovery []byte
+	left      atomic.Bool // an erasure left something here
 	cancel    context.CancelFunc
 	wg        sync.WaitGroup
 }

@@ -135,6 +135,7 @@ var codesOfNode = map[string]entry{
 	"proof.invalid":             row(http.StatusUnauthorized, "DPoP の証明が合いません。", "The DPoP proof does not fit.", Sentence{"求めごとに、トークンと結ばれた鍵で新しい証明を作ってください。", "Make a new proof for each request, with the key that the token is bound to."}),
 	"declined":                  row(http.StatusForbidden, "本人は同意しませんでした。", "The person did not agree.", hintNothing),
 	"deferred":                  row(http.StatusForbidden, "本人はあとで決めることにしました。", "The person put the decision off.", hintNothing),
+	"person.leaving":            row(http.StatusServiceUnavailable, "この人のデータを消しているところです。", "An erasure of this person's data is under way.", hintRetry),
 	"person.unknown":            row(http.StatusNotFound, "その参照番号の本人は登録されていません。", "Nobody is registered under this reference.", hintName),
 	"dataset.unknown":           row(http.StatusNotFound, "そのような保存データはありません。", "There is no such dataset.", hintName),
 	"dataset.full":              row(http.StatusConflict, "この本人の保存データが多すぎます。", "The person has too many datasets.", Sentence{"要らないものを消してください。", "Erase those that are not needed."}),

@@ -13,7 +13,7 @@ import (
 // the secret or the person could be found:
 //
 //	S/r/HASH  whose paper it is, sealed under the secret
-//	S/q/MAC   by the person: hash of the one paper that counts, sealed under the member's key
+//	S/q/MAC   by the person: who it is, and hash of the one paper that counts, sealed under the member's key
 //
 // A paper counts once. The one that was made last replaces the one before.
 
@@ -23,6 +23,9 @@ const PaperLife = 3 * 365 * 24 * time.Hour
 // ErrPaper says that a paper is unknown, used, replaced or too old: which of these is
 // not said.
 var ErrPaper = errors.New("the paper is unknown, used, replaced or too old")
+
+// ErrReplaced says that another paper counts than the one to be replaced.
+var ErrReplaced = errors.New("another paper was made meanwhile")
 
 // ErrWeak says that the session shows too little of who the person is.
 var ErrWeak = errors.New("a stronger proof is needed")
@@ -38,8 +41,9 @@ type paper struct {
 }
 
 type paperOf struct {
-	Hash []byte    `json:"hash"`
-	Made time.Time `json:"made"`
+	Person string    `json:"person"`
+	Hash   []byte    `json:"hash"`
+	Made   time.Time `json:"made"`
 }
 
 func (s *Store) paperOfKey(person string) []byte {
@@ -49,8 +53,10 @@ func (s *Store) paperOfKey(person string) []byte {
 // NewPaper makes the paper of the person of a session and returns its secret, which is
 // kept nowhere. It returns ErrWeak for a session that shows no more than a code or a
 // paper within Recent: whoever read one message, or found a browser open, would else
-// have a way in for years.
-func (s *Store) NewPaper(v *Session) (secret string, err error) {
+// have a way in for years. replaces is when the paper was made that this one replaces,
+// zero for none: where it is another that counts, such as one of the same form sent
+// twice, it returns ErrReplaced.
+func (s *Store) NewPaper(v *Session, replaces time.Time) (secret string, err error) {
 	if !v.Fresh(s.now()) {
 		return "", ErrWeak
 	}
@@ -60,11 +66,18 @@ func (s *Store) NewPaper(v *Session) (secret string, err error) {
 	if err != nil {
 		return "", err
 	}
-	index, err := sealJSON(s.key, &paperOf{key, s.now()})
+	index, err := sealJSON(s.key, &paperOf{v.Person, key, s.now()})
 	if err != nil {
 		return "", err
 	}
 	return secret, s.blobs.Update(func(tx *store.BlobTx) error {
+		made, err := s.madeIn(tx.Get(s.paperOfKey(v.Person)))
+		if err != nil {
+			return err
+		}
+		if made.UnixMilli() != replaces.UnixMilli() {
+			return ErrReplaced
+		}
 		if _, err := s.takePaper(tx, v.Person, nil); err != nil {
 			return err
 		}
@@ -94,7 +107,10 @@ func (s *Store) takePaper(tx *store.BlobTx, person string, only []byte) (bool, e
 
 // PaperMade returns when the paper was made that a person has, zero for none.
 func (s *Store) PaperMade(person string) (time.Time, error) {
-	b, ok, err := s.blobs.Get(s.paperOfKey(person))
+	return s.madeIn(s.blobs.Get(s.paperOfKey(person)))
+}
+
+func (s *Store) madeIn(b []byte, ok bool, err error) (time.Time, error) {
 	if err != nil || !ok {
 		return time.Time{}, err
 	}

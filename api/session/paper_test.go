@@ -15,7 +15,11 @@ func (f *fixture) paper(t *testing.T, person string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret, err := f.NewPaper(v)
+	was, err := f.PaperMade(person)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := f.NewPaper(v, was)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +71,7 @@ func TestPaperIsMade(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.NewPaper(v); !errors.Is(err, ErrWeak) {
+		if _, err := f.NewPaper(v, time.Time{}); !errors.Is(err, ErrWeak) {
 			t.Errorf("made after a %s alone: %v", m, err)
 		}
 	}

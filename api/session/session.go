@@ -182,7 +182,7 @@ func (s *Store) StartBy(person string, p Proof, agent string) (token string, _ *
 }
 
 // Add says that the person of a session has shown who they are once more. The
-// session gets a new token; the old one ends.
+// session gets a new token; the old one ends. ErrUnknown says that it ended meanwhile.
 func (s *Store) Add(token string, m Method) (string, *Session, error) {
 	return s.AddBy(token, Proof{m, s.now()})
 }
@@ -198,10 +198,27 @@ func (s *Store) AddBy(token string, p Proof) (string, *Session, error) {
 	}
 	next := newSecret()
 	v.Methods, v.Seen = append(v.Methods, p), s.now()
-	if err := s.save(next, v); err != nil {
+	entries, err := s.entries(next, v)
+	if err != nil {
 		return "", nil, err
 	}
-	return next, v, s.blobs.Delete(keyOf(prefixSession, token))
+	old := keyOf(prefixSession, token)
+	err = s.blobs.Update(func(tx *store.BlobTx) error {
+		if _, ok, err := tx.Get(old); err != nil || !ok {
+			return orUnknown(err)
+		}
+		return errors.Join(put(tx, entries), tx.Delete(old))
+	})
+	return next, v, err
+}
+
+func put(tx *store.BlobTx, entries []store.KV) error {
+	for _, e := range entries {
+		if err := tx.PutTTL(e.Key, e.Value, e.TTL); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Lookup returns the session of a token, or ErrUnknown.
@@ -265,12 +282,7 @@ func (s *Store) renew(token string, v *Session) error {
 		if _, ok, err := tx.Get(entries[0].Key); err != nil || !ok {
 			return orUnknown(err)
 		}
-		for _, e := range entries {
-			if err := tx.PutTTL(e.Key, e.Value, e.TTL); err != nil {
-				return err
-			}
-		}
-		return nil
+		return put(tx, entries)
 	})
 }
 
@@ -318,15 +330,24 @@ func (s *Store) each(person string, fn func(key []byte, e *indexed) error) error
 	})
 }
 
-// People calls fn with the person of every session, once a session.
+// People calls fn with the person of every session and every paper, once each. What
+// cannot be read is in the error, and stops nothing else.
 func (s *Store) People(fn func(person string) error) error {
-	return s.blobs.Scan([]byte(prefixPerson), func(_, value []byte) error {
-		var e indexed
-		if err := openJSON(s.key, value, &e); err != nil {
-			return err
-		}
-		return fn(e.Session.Person)
-	})
+	var errs []error
+	for _, prefix := range []string{prefixPerson, prefixPaperOf} {
+		errs = append(errs, s.blobs.Scan([]byte(prefix), func(_, value []byte) error {
+			var e struct { // of either kind of entry
+				Person  string  `json:"person"`
+				Session Session `json:"session"`
+			}
+			if err := openJSON(s.key, value, &e); err != nil {
+				errs = append(errs, err)
+				return nil
+			}
+			return fn(e.Person + e.Session.Person)
+		}))
+	}
+	return errors.Join(errs...)
 }
 
 // End ends the session of a token; one that is not known is no error.
@@ -344,17 +365,28 @@ func (s *Store) End(token string) error {
 // Revoke ends a person's session by its id, all of them where id is "". It
 // returns how many ended.
 func (s *Store) Revoke(person, id string) (int, error) {
+	n := 0
+	err := s.blobs.Update(func(tx *store.BlobTx) (err error) {
+		n, err = s.revoke(tx, person, id)
+		return err
+	})
+	return n, err
+}
+
+func (s *Store) revoke(tx *store.BlobTx, person, id string) (n int, err error) {
 	var keys [][]byte
-	err := s.each(person, func(key []byte, e *indexed) error {
-		if id == "" || e.Session.ID == id {
+	err = tx.Scan(s.indexKey(person, ""), func(key, value []byte) error {
+		var e indexed
+		err := openJSON(s.key, value, &e)
+		if err == nil && (id == "" || e.Session.ID == id) {
 			keys = append(keys, slices.Clone(key), append([]byte(prefixSession), e.Hash...))
 		}
-		return nil
+		return err
 	})
-	if err != nil || len(keys) == 0 {
-		return 0, err
+	for _, key := range keys {
+		err = errors.Join(err, tx.Delete(key))
 	}
-	return len(keys) / 2, s.blobs.Delete(keys...)
+	return len(keys) / 2, err
 }
 
 // makeRoom ends the oldest session of a person who has too many.

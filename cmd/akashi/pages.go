@@ -133,7 +133,7 @@ func pageError(err error) error {
 		return web.ErrErased
 	case "handle.none":
 		return web.ErrNoSecret
-	case "outbox.busy", "outbox.no-leader", "outbox.storage", "outbox.closed":
+	case "outbox.busy", "outbox.no-leader", "outbox.storage", "outbox.closed", string(custody.CodePersonLeaving):
 		return web.ErrBusy
 	case "not-final-yet":
 		return web.ErrNotFinal

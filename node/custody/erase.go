@@ -234,7 +234,7 @@ func (d *Desk) quiesce(ctx context.Context, ref Ref) (*person, error) {
 	defer p.mu.Unlock()
 	q.using--
 	if q.erasing {
-		return nil, record.Refuse(record.CodeErased, "")
+		return nil, record.Refuse(CodePersonLeaving, "")
 	}
 	q.erasing = true
 	for q.using > 0 {

@@ -164,12 +164,12 @@ func (d *Desk) handlesHeld(q *person, service string) []sign.PublicKey {
 }
 
 func (d *Desk) cancelErasure(p *erasurePlan, ref Ref) error {
+	d.erasing.remove(p) // before the person is open: its handles are not about to close
 	d.people.mu.Lock()
 	if q := d.people.byRef[ref]; q != nil { // who is on the way out stays there
 		q.erasing = false
 	}
 	d.people.mu.Unlock()
-	d.erasing.remove(p)
 	d.spend(erasureAt(p.Erasure, "a"), erasureAt(p.Erasure, "b"))
 	return d.Blobs.Delete(erasureKey(p.Erasure, "a"), erasureKey(p.Erasure, "b"))
 }

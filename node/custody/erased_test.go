@@ -1,11 +1,14 @@
 package custody
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/akashi-ledger/akashi/node/custody/adversary"
+	"github.com/akashi-ledger/akashi/node/outbox"
 )
 
 // erasedOne is what must not be found of one of many people.
@@ -113,5 +116,47 @@ func TestSixtyOfTwoHundred(t *testing.T) {
 			}
 		}
 		t.Logf("%s: %d values, %d root keys", m.id, thief.Values(), got.Roots())
+	}
+}
+
+// Whoever leaves one service stays: known, and asked to try again, while that is under
+// way and through a restart. The handles towards it go when it is final.
+func TestKnownWhileLeavingOneService(t *testing.T) {
+	w, a, _ := handedOver(t)
+	w.second(refMarker)
+	handles, err := a.Handles(ctx, refMarker)
+	noErr(t, err)
+	handles = slices.DeleteFunc(handles, func(k HandleOf) bool { return !k.Open })
+	name, err := a.Name(refMarker)
+	noErr(t, err)
+	w.set(func() { w.posted = func(outbox.Request) error { return errors.New("no leader") } })
+	if _, _, err := a.Erase(ctx, Call{}, EraseRequest{Person: refMarker, Cause: "withdrawal", Service: "a-portal"}); err == nil {
+		t.Fatal("erased without a leader")
+	}
+	still := func(when string) {
+		t.Helper()
+		if known, err := a.Known(refMarker); err != nil || !known {
+			t.Errorf("%s: known %v, %v", when, known, err)
+		}
+		for _, k := range handles {
+			if known, err := a.KnownHandle(k.Key, refMarker); err != nil || !known {
+				t.Errorf("%s: handle towards %s known %v, %v", when, k.For, known, err)
+			}
+		}
+		_, err := a.ScopesNow(ctx, refMarker, "a-card")
+		wantCode(t, err, CodePersonLeaving)
+	}
+	still("under way")
+	w.reopen(a)
+	still("after a restart")
+	w.set(func() { w.posted = nil })
+	w.duties()
+	if now, err := a.Name(refMarker); err != nil || now != name {
+		t.Errorf("another name after leaving one service: %v", err)
+	}
+	for _, k := range handles {
+		if known, err := a.KnownHandle(k.Key, refMarker); err != nil || known != (k.For != "a-portal") {
+			t.Errorf("handle towards %s known %v, %v", k.For, known, err)
+		}
 	}
 }

@@ -155,7 +155,9 @@ func (q *person) remove(what string) (c *class, undo func()) {
 }
 
 // use begins an operation on a person, who must be here and not on the way out.
-// Erasing waits until every such operation has ended.
+// Erasing waits until every such operation has ended. Refusals: person.leaving while
+// an erasure is under way, which may be of one service or be refused yet; erased where
+// nothing is left; person.unknown.
 func (d *Desk) use(ref Ref) (*person, func(), error) {
 	d.people.mu.Lock()
 	q, err := d.people.person(ref)
@@ -168,7 +170,11 @@ func (d *Desk) use(ref Ref) (*person, func(), error) {
 		d.people.mu.Unlock()
 		return q, func() { d.people.release(q) }, nil
 	}
+	leaving := q != nil && !q.empty()
 	d.people.mu.Unlock()
+	if leaving {
+		return nil, nil, record.Refuse(CodePersonLeaving, "")
+	}
 	if q != nil {
 		return nil, nil, record.Refuse(record.CodeErased, "")
 	}

@@ -231,7 +231,7 @@ func (r *races) erase(p *raced, service string) {
 	defer p.mu.Unlock()
 	v, _, err := r.w.members["a-sha"].Erase(ctx, Call{Client: "race", Key: string(p.ref) + "/" + service}, EraseRequest{Person: p.ref, Cause: "request", Service: service})
 	if err != nil {
-		if codeOf(err) != record.CodeErased && codeOf(err) != CodePersonUnknown {
+		if code := codeOf(err); code != record.CodeErased && code != CodePersonLeaving && code != CodePersonUnknown {
 			r.Errorf("erase: %v", err)
 		}
 		return

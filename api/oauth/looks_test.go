@@ -2,6 +2,7 @@ package oauth_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -75,19 +76,20 @@ func (c *coupon) entered(ctx context.Context) {
 	browsertest.Run(c.t, ctx, chromedp.SendKeys(chromedp.CSS("#code"), code.Code+kb.Enter))
 }
 
-// looked puts a page as it stands through axe-core in both languages, wants no
+// looked puts a page as it stands through axe-core in each language, wants no
 // sideways scroll, and takes its pictures.
 func looked(t *testing.T, ctx context.Context, name string, widths ...int) {
 	t.Helper()
-	for _, lang := range []string{"en", "ja"} {
-		browsertest.Run(t, ctx, chromedp.Click(chromedp.CSS(`.util a[hreflang="`+lang+`"]`)), browsertest.Seen(`html[lang="`+lang+`"] h1`))
+	for _, lang := range []struct{ name, seen string }{{"en", `html[lang="en"] body:not(.easy) h1`}, {"ja-easy", `html[lang="ja"] body.easy h1`}, {"ja", `html[lang="ja"] body:not(.easy) h1`}} {
+		link := chromedp.CSS(fmt.Sprintf(`.util a:is([href$="lang=%[1]s"], [href*="lang=%[1]s&"])`, lang.name))
+		browsertest.Run(t, ctx, chromedp.Click(link), browsertest.Seen(lang.seen))
 		if text := browsertest.TextOf(t, ctx, "body"); strings.Contains(text, "‹") {
-			t.Errorf("%s (%s): a text is missing", name, lang)
+			t.Errorf("%s (%s): a text is missing", name, lang.name)
 		}
-		browsertest.Accessible(t, ctx, name+" ("+lang+")")
-		browsertest.Narrow(t, ctx, name+" ("+lang+")")
-		if lang == "en" && len(widths) > 2 {
-			browsertest.Shot(t, ctx, name+"-en", 360, 1280)
+		browsertest.Accessible(t, ctx, name+" ("+lang.name+")")
+		browsertest.Narrow(t, ctx, name+" ("+lang.name+")")
+		if lang.name != "ja" && len(widths) > 2 {
+			browsertest.Shot(t, ctx, name+strings.TrimPrefix("-"+lang.name, "-ja"), 360, 1280)
 		}
 	}
 	browsertest.Shot(t, ctx, name, widths...)

@@ -353,7 +353,7 @@ func TestPageHeaders(t *testing.T) {
 	b := m.browser()
 	_, page := m.flow(c, "service").screen(b, "p01")
 	for _, path := range []string{"/signin", "/signin/code", "/signin/sessions", "/oauth/nothing", action.FindStringSubmatch(page)[1], "/oauth/authorize"} {
-		for _, lang := range []string{"ja", "en"} {
+		for lang, tag := range map[string]string{"ja": "ja", "en": "en", "ja-easy": "ja"} {
 			resp, body := b.get(path + "?lang=" + lang)
 			h := resp.Header
 			policy := h.Get("Content-Security-Policy")
@@ -364,7 +364,7 @@ func TestPageHeaders(t *testing.T) {
 			if strings.Contains(body, "‹") || strings.Contains(body, "style=") || strings.Contains(body, "<script>") || strings.Contains(body, "verified") || len(body) > 60_000 {
 				t.Errorf("%s in %s: a text is missing, something is inline, or it is too large (%d)", path, lang, len(body))
 			}
-			if !strings.Contains(body, `<html lang="`+lang+`"`) || strings.Count(body, "<h1") != 1 {
+			if !strings.Contains(body, `<html lang="`+tag+`"`) || h.Get("Content-Language") != tag || strings.Contains(body, "<ruby>") != (lang == "ja-easy") || strings.Count(body, "<h1") != 1 {
 				t.Errorf("%s in %s: language or headings", path, lang)
 			}
 		}

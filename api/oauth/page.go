@@ -3,7 +3,6 @@ package oauth
 import (
 	"bytes"
 	"embed"
-	"encoding/json"
 	"fmt"
 	"html/template"
 	"io/fs"
@@ -28,30 +27,19 @@ var assets embed.FS
 //go:embed catalogue.json
 var catalogueJSON []byte
 
-// catalogue holds every text of the pages, by key.
-var catalogue = func() map[string]map[web.Language]string {
-	var c map[string]map[web.Language]string
-	if err := json.Unmarshal(catalogueJSON, &c); err != nil {
-		panic("oauth: catalogue: " + err.Error())
-	}
-	return c
-}()
+// catalogue holds every text of the pages.
+var catalogue = web.MustCatalogue(web.ReadCatalogue(catalogueJSON))
 
 // language is the language of a page.
-type language string
+type language web.Language
 
 // T returns a text with {name} replaced; values come in pairs.
-func (l language) T(key string, values ...any) string { return l.text(key, values...) }
+func (l language) T(key string, values ...any) template.HTML {
+	return catalogue.Rich(web.Language(l), key, values...)
+}
 
 func (l language) text(key string, values ...any) string {
-	s, ok := catalogue[key][web.Language(l)]
-	if !ok {
-		return "‹" + key + "›" // a test fails on this
-	}
-	for i := 0; i+1 < len(values); i += 2 {
-		s = strings.ReplaceAll(s, "{"+fmt.Sprint(values[i])+"}", fmt.Sprint(values[i+1]))
-	}
-	return s
+	return catalogue.Text(web.Language(l), key, values...)
 }
 
 func (l language) Has(key string) bool              { return catalogue[key] != nil }
@@ -93,13 +81,11 @@ func (l language) period(text string) string {
 	return strings.Join(parts, " ")
 }
 
-// languages that the catalogue has. A language of other pages falls back to the
-// source.
+// Tag names the language for browsers.
+func (l language) Tag() string { return web.Language(l).Tag() }
+
 func (s *Server) language(w http.ResponseWriter, r *http.Request) language {
-	if l := web.Choose(w, r, s.cookies); l == web.English {
-		return language(l)
-	}
-	return language(web.Japanese)
+	return language(web.Choose(w, r, s.cookies))
 }
 
 // frame is what every page has.
@@ -124,6 +110,7 @@ func (f frame) In(l string) string {
 
 func (s *Server) frame(w http.ResponseWriter, r *http.Request) frame {
 	f := frame{language: s.language(w, r), Path: r.URL.Path}
+	w.Header().Set("Content-Language", f.Tag())
 	if st := s.State(); st != nil {
 		f.Member = (&names{st: st}).party(s.Member)
 	}

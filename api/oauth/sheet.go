@@ -167,7 +167,7 @@ func (d *drawing) recipients(sc *record.Scope) []web.Listed {
 		out = append(out, web.Listed{Code: "party " + id, Label: d.Name(d.names.party(id))})
 	}
 	for _, c := range sc.Categories {
-		out = append(out, web.Listed{Code: "category " + c, Label: d.say("consent.category", "c", c)})
+		out = append(out, web.Listed{Code: "category " + c, Label: d.T("consent.category", "c", c)})
 	}
 	return out
 }
@@ -176,32 +176,27 @@ func (d *drawing) recipients(sc *record.Scope) []web.Listed {
 func (d *drawing) until(expiry string) template.HTML {
 	period, err := record.ParsePeriod(expiry)
 	if expiry == "" || err != nil {
-		return d.say("consent.noEnd")
+		return d.T("consent.noEnd")
 	}
 	last := time.Unix(period.LastDay(d.today)*86400, 0).UTC().Format(time.DateOnly)
-	return d.say("consent.untilDay", "day", d.Until(last))
+	return d.T("consent.untilDay", "day", d.Until(last))
 }
 
 func (d *drawing) retention(period string) template.HTML {
 	if p := d.period(period); p != "" {
-		return d.say("consent.erasedAfter", "p", p)
+		return d.T("consent.erasedAfter", "p", p)
 	}
-	return d.say("consent.erasedOnStop")
+	return d.T("consent.erasedOnStop")
 }
 
 func (d *drawing) foreign(ground string) template.HTML {
 	switch {
 	case ground == "":
-		return d.say("foreign.none")
+		return d.T("foreign.none")
 	case d.Has("foreign." + ground):
-		return d.say("foreign." + ground)
+		return d.T("foreign." + ground)
 	}
-	return d.say("foreign.other", "g", ground)
-}
-
-// say is T as mark-up.
-func (d *drawing) say(key string, values ...any) template.HTML {
-	return template.HTML(template.HTMLEscapeString(d.T(key, values...)))
+	return d.T("foreign.other", "g", ground)
 }
 
 // storeCompared is where an authorization keeps which version its person's sheet is

@@ -18,7 +18,7 @@ type Message struct {
 	Kind     string `json:"kind"` // of the address, such as phone or email
 	To       string `json:"to"`
 	Code     string `json:"code"`
-	Language string `json:"language"` // ja or en
+	Language string `json:"language"` // ja, en or ja-easy
 	Member   string `json:"member"`
 	Minutes  int    `json:"minutes"` // how long it counts
 }

@@ -10,19 +10,12 @@ import (
 	"github.com/akashi-ledger/akashi/ledger/record"
 )
 
-// What the pages of other packages share with these: the language of a person, and
-// how names of the ledger are written.
+// What the pages of other packages share with these: how texts are kept and the
+// language of a person chosen, and how names of the ledger are written.
 
-// Choose is choose for pages that have no easy texts.
+// Choose takes ?lang= and keeps it in a cookie, which all pages of an origin share;
+// else that cookie; else Accept-Language.
 func Choose(w http.ResponseWriter, r *http.Request, c session.Cookies) Language {
-	if l := choose(w, r, c); l != Easy {
-		return l
-	}
-	return Japanese
-}
-
-// choose takes ?lang=, then the cookie, then Accept-Language.
-func choose(w http.ResponseWriter, r *http.Request, c session.Cookies) Language {
 	if l := Language(r.URL.Query().Get("lang")); known(l) {
 		c.Set(w, cookieLang, string(l), 365*24*time.Hour)
 		return l

@@ -1,13 +1,11 @@
 package web
 
 import (
-	"cmp"
 	_ "embed"
 	"encoding/json"
 	"fmt"
 	"html/template"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -27,20 +25,11 @@ const (
 
 var languages = []Language{Japanese, English}
 
-// entry is one text of the catalogue.
-type entry map[Language]string
-
 //go:embed catalogue.json
 var catalogueJSON []byte
 
-// catalogue holds every text of the pages and of their modules, by key.
-var catalogue = func() map[string]entry {
-	var c map[string]entry
-	if err := json.Unmarshal(catalogueJSON, &c); err != nil {
-		panic("web: catalogue: " + err.Error())
-	}
-	return c
-}()
+// catalogue holds every text of the pages and of their modules.
+var catalogue = MustCatalogue(ReadCatalogue(catalogueJSON))
 
 // modulePrefix begins the keys that modules use. They are served apart, so that
 // no page of the server holds the word for "verified".
@@ -61,39 +50,20 @@ func (l Language) module() []byte {
 	return []byte("export default " + string(b) + ";\n")
 }
 
-// text returns a text with {name} replaced; values come in pairs.
+// text is Text of the pages' own catalogue: what modules say is not for them.
 func (l Language) text(key string, values ...any) string {
-	e, ok := catalogue[key]
-	if !ok || strings.HasPrefix(key, modulePrefix) {
-		return "‹" + key + "›" // a test fails on this
+	if strings.HasPrefix(key, modulePrefix) {
+		return "‹" + key + "›"
 	}
-	s := e[l]
-	if l == Easy {
-		s = ruby.ReplaceAllString(cmp.Or(s, e[Japanese]), "$1")
-	}
-	return fill(s, values, func(s string) string { return s })
+	return catalogue.Text(l, key, values...)
 }
 
-// fill replaces {name} by its value; values come in pairs.
-func fill(s string, values []any, escape func(string) string) string {
-	for i := 0; i+1 < len(values); i += 2 {
-		s = strings.ReplaceAll(s, "{"+fmt.Sprint(values[i])+"}", escape(fmt.Sprint(values[i+1])))
-	}
-	return s
-}
-
-// ruby is a kanji with its reading, as easy texts have them: [漢字|かんじ].
-var ruby = regexp.MustCompile(`\[([^|\]]+)\|([^\]]+)\]`)
-
-// rich is text as mark-up, with readings above kanji. A text that is not easy yet
-// is the Japanese one.
+// rich is text as mark-up, with readings above kanji.
 func (l Language) rich(key string, values ...any) template.HTML {
-	s := catalogue[key][Easy]
-	if l != Easy || s == "" || strings.HasPrefix(key, modulePrefix) {
-		return template.HTML(template.HTMLEscapeString(l.text(key, values...)))
+	if strings.HasPrefix(key, modulePrefix) {
+		return template.HTML("‹" + template.HTMLEscapeString(key) + "›")
 	}
-	s = ruby.ReplaceAllString(template.HTMLEscapeString(s), "<ruby>$1<rp>（</rp><rt>$2</rt><rp>）</rp></ruby>")
-	return template.HTML(fill(s, values, template.HTMLEscapeString))
+	return catalogue.Rich(l, key, values...)
 }
 
 // Tag names the language for browsers.
@@ -105,7 +75,7 @@ func (l Language) Tag() string {
 }
 
 func (s *server) choose(w http.ResponseWriter, r *http.Request) Language {
-	return choose(w, r, s.cookies())
+	return Choose(w, r, s.cookies())
 }
 
 func known(l Language) bool { return l == Japanese || l == English || l == Easy }

@@ -5,34 +5,39 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unicode"
 )
 
-// Every text has both languages with the same places to fill, every key that
-// pages and modules use is there, and none is there for nothing.
-func TestCatalogue(t *testing.T) {
-	place := regexp.MustCompile(`\{\w+\}`)
-	for key, e := range catalogue {
-		ja, en := place.FindAllString(e[Japanese], -1), place.FindAllString(e[English], -1)
-		slices.Sort(ja)
-		slices.Sort(en)
-		if _, ok := e[Easy]; e[Japanese] == "" || ok && len(e) != 3 || !ok && len(e) != 2 || !slices.Equal(ja, en) {
-			t.Errorf("%s: %v", key, e)
-		}
-		if easy := place.FindAllString(e[Easy], -1); e[Easy] != "" {
-			if slices.Sort(easy); !slices.Equal(ja, easy) {
-				t.Errorf("%s: places of %v", key, e)
-			}
-			if rest := ruby.ReplaceAllString(e[Easy], ""); strings.ContainsFunc(rest, func(r rune) bool { return unicode.Is(unicode.Han, r) }) {
-				t.Errorf("%s: a kanji without its reading in %q", key, e[Easy])
-			}
-			for _, m := range ruby.FindAllStringSubmatch(e[Easy], -1) {
-				if strings.ContainsFunc(m[2], func(r rune) bool { return !unicode.Is(unicode.Hiragana, r) }) {
-					t.Errorf("%s: %q is no reading", key, m[2])
-				}
-			}
+// TestReadCatalogue: a text without one of its languages, with other places for
+// values, or with a kanji without its reading does not start a program.
+func TestReadCatalogue(t *testing.T) {
+	good := `{"a": {"ja": "{n}者", "en": "{n} members", "ja-easy": "{n}つの [会社|かいしゃ]"}, "b": {"ja": "さん", "en": ""}}`
+	c, err := ReadCatalogue([]byte(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Text(Easy, "a", "n", 3) + c.Text(Easy, "b") + c.Text(English, "a", "n", "{n}"); got != "3つの 会社さん{n} members" {
+		t.Error(got)
+	}
+	if got := c.Rich(Easy, "a", "n", "<b>"); got != "&lt;b&gt;つの <ruby>会社<rp>（</rp><rt>かいしゃ</rt><rp>）</rp></ruby>" {
+		t.Error(got)
+	}
+	if got := c.Rich(Easy, "no.such") + c.Rich(English, "a", "n", "<"); got != "‹no.such›&lt; members" {
+		t.Error(got)
+	}
+	for _, bad := range []string{
+		`[]`, `{"a": {"ja": "者"}}`, `{"a": {"en": "members"}}`, `{"a": {"ja": "", "en": "members"}}`,
+		`{"a": {"ja": "{n}者", "en": "members"}}`, `{"a": {"ja": "者", "en": "m", "fr": "m"}}`,
+		`{"a": {"ja": "{n}者", "en": "{n}", "ja-easy": "{m}つ"}}`, `{"a": {"ja": "者", "en": "m", "ja-easy": ""}}`,
+		`{"a": {"ja": "者", "en": "m", "ja-easy": "[会社|かいしゃ]の者"}}`, `{"a": {"ja": "者", "en": "m", "ja-easy": "[会社|会社]"}}`,
+	} {
+		if _, err := ReadCatalogue([]byte(bad)); err == nil {
+			t.Errorf("read %s", bad)
 		}
 	}
+}
+
+// Every key that pages and modules use is there, and none is there for nothing.
+func TestCatalogue(t *testing.T) {
 	used := map[string]bool{}
 	prefixes := []string{"state.", "mark."} // keys that end in a code
 	scan := func(name, src, prefix string, patterns ...string) {

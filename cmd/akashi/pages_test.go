@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/rand"
 	"fmt"
 	"io"
@@ -81,36 +82,38 @@ func TestPagesOfANode(t *testing.T) {
 	c.changed(r)
 	type row struct {
 		path        string
-		ja, en, any string // that the page says, in Japanese (also the easy one), English, every language
+		ja, en, any string // that the page says, in Japanese (also the easy one without a text of its own), English, every language
+		easy        string // in easy Japanese, without its readings
 	}
 	rows := []row{
-		{"/", "まちのお店", "Town shop", "/services/shop"},
-		{"/services/shop", "まちのお店", "Town shop", `action="/services/shop"`},
-		{"/services/shop/research", "市区町村", "municipality", `value="research"`},
-		{"/history", "加盟企業1", "Member 1", "/receipts/" + index},
-		{"/history?kind=given&service=shop", "氏名", "name", `href="/receipts/` + index + `"`},
-		{"/receipts", "まちのお店", "Town shop", "/receipts/" + index},
-		{"/receipts/" + index, "加盟企業1", "Member 1", "/receipts/" + index + ".akashi.json"},
-		{"/receipts/" + index + ".akashi.json", "", "", `"proof"`},
-		{"/receipts/" + index + ".html", "加盟企業1", "Member 1", "akashi/page"},
-		{"/receipts/" + index + ".pdf", "", "", "%PDF-"},
-		{"/receipts/" + index + ".svg", "", "", "<svg"},
-		{"/all", "まちのお店", "Town shop", `data-check="/all.akashi.json"`},
-		{"/all.akashi.json", "", "", `"akashi-completeness/v1"`},
-		{"/requests", "まちのお店", "Town shop", "わたしの記録をください"},
-		{"/stops", "決めました", "by you", `value="marketing"`},
-		{"/verify", "控え", "receipt", `id="file"`},
-		{"/erasures/" + erasure, "加盟企業0", "Member 0", erasure + ".akashi.json"},
-		{"/erasures/" + erasure + ".akashi.json", "", "", `"akashi-erasure/v1"`},
-		{"/.well-known/gpc.json", "", "", `"gpc": true`},
-		{"/assets/akashi.css", "", "", "--ink"},
-		{"/signin", "認証アプリ", "認証アプリ", `action="/signin/oidc"`},
-		{"/signin/code", "", "", `action="/signin/code"`},
-		{"/signin/sessions", "", "", `action="/signin/sessions"`},
-		{"/.well-known/openid-configuration", "", "", c.issuer + "/oauth/authorize"},
-		{"/.well-known/oauth-authorization-server", "", "", `"issuer"`},
-		{"/oauth/jwks", "", "", `"keys"`},
-		{"/oauth/assets/consent.css", "", "", "{"},
+		{"/", "まちのお店", "Town shop", "/services/shop", ""},
+		{"/services/shop", "まちのお店", "Town shop", `action="/services/shop"`, ""},
+		{"/services/shop/research", "市区町村", "municipality", `value="research"`, ""},
+		{"/history", "加盟企業1", "Member 1", "/receipts/" + index, ""},
+		{"/history?kind=given&service=shop", "氏名", "name", `href="/receipts/` + index + `"`, ""},
+		{"/receipts", "まちのお店", "Town shop", "/receipts/" + index, ""},
+		{"/receipts/" + index, "加盟企業1", "Member 1", "/receipts/" + index + ".akashi.json", ""},
+		{"/receipts/" + index + ".akashi.json", "", "", `"proof"`, ""},
+		{"/receipts/" + index + ".html", "加盟企業1", "Member 1", "akashi/page", ""},
+		{"/receipts/" + index + ".pdf", "", "", "%PDF-", ""},
+		{"/receipts/" + index + ".svg", "", "", "<svg", ""},
+		{"/all", "まちのお店", "Town shop", `data-check="/all.akashi.json"`, ""},
+		{"/all.akashi.json", "", "", `"akashi-completeness/v1"`, ""},
+		{"/requests", "まちのお店", "Town shop", "わたしの記録をください", ""},
+		{"/stops", "決めました", "by you", `value="marketing"`, ""},
+		{"/verify", "控え", "receipt", `id="file"`, ""},
+		{"/erasures/" + erasure, "加盟企業0", "Member 0", erasure + ".akashi.json", ""},
+		{"/erasures/" + erasure + ".akashi.json", "", "", `"akashi-erasure/v1"`, ""},
+		{"/.well-known/gpc.json", "", "", `"gpc": true`, ""},
+		{"/assets/akashi.css", "", "", "--ink", ""},
+		{"/signin", "本人の確認", "Sign in", `action="/signin/oidc"`, "認証アプリで つづける"},
+		{"/signin/code", "届いた番号", "Enter the code", `action="/signin/code"`, "とどいた 番号を 入れてください"},
+		{"/signin/sessions", "この端末", "This one", `action="/signin/sessions"`, "知らない ものは、おわらせてください"},
+		{"/signin/recover", "紙に書いてある", "Characters on the paper", `action="/signin/recover"`, "紙に ある 文字"},
+		{"/.well-known/openid-configuration", "", "", c.issuer + "/oauth/authorize", ""},
+		{"/.well-known/oauth-authorization-server", "", "", `"issuer"`, ""},
+		{"/oauth/jwks", "", "", `"keys"`, ""},
+		{"/oauth/assets/consent.css", "", "", "{", ""},
 	}
 	for _, row := range rows {
 		for _, lang := range []string{"ja", "en", "ja-easy"} {
@@ -119,20 +122,18 @@ func TestPagesOfANode(t *testing.T) {
 				path = row.path + "&lang=" + lang
 			}
 			status, h, page := r.get(path)
-			want := []string{row.any, row.ja}
-			if lang == "en" {
-				want[1] = row.en
-			}
+			want := []string{row.any, map[string]string{"ja": row.ja, "en": row.en, "ja-easy": cmp.Or(row.easy, row.ja)}[lang]}
 			if status != http.StatusOK || !containsAll(plain(page), want) {
 				t.Errorf("%s: %d, want %q\n%.3000s", path, status, want, page)
 			}
-			if strings.HasPrefix(h.Get("Content-Type"), "text/html") && h.Get("Content-Disposition") == "" && !strings.HasPrefix(row.path, "/signin") {
+			if strings.HasPrefix(h.Get("Content-Type"), "text/html") && h.Get("Content-Disposition") == "" {
 				if tag := map[string]string{"ja": "ja", "en": "en", "ja-easy": "ja"}[lang]; h.Get("Content-Language") != tag || !strings.Contains(page, `<html lang="`+tag+`"`) {
 					t.Errorf("%s is in %q", path, h.Get("Content-Language"))
 				}
 			}
 		}
 	}
+	r.speaks(map[string]string{"/": "ja-easy", "/signin/sessions": "en", "/signin": "ja-easy", "/history": "ja"})
 	for _, pattern := range append(web.Paths(), oauth.Patterns()...) {
 		at := strings.TrimSuffix(pattern, "{$}")
 		elsewhere := []string{"/enter", "/leave", "/consents/"} // changes: see changed
@@ -146,6 +147,22 @@ func TestPagesOfANode(t *testing.T) {
 	for _, path := range []string{"/history", "/receipts", "/all", "/requests", "/stops", "/services/shop", "/receipts/" + index} {
 		if status, _, page := r.get(path + "?lang=ja"); status != http.StatusUnauthorized || strings.Contains(page, "まちのお店") || !strings.Contains(page, "/signin?next=") {
 			t.Errorf("%s after leaving: %d\n%s", path, status, page)
+		}
+	}
+}
+
+// speaks chooses a language on some pages: it holds on those of the portal and of
+// signing in.
+func (r *reader) speaks(chosen map[string]string) {
+	r.c.t.Helper()
+	for at, lang := range chosen {
+		r.get(at + "?lang=" + lang)
+		for _, path := range []string{"/", "/requests", "/signin", "/signin/sessions", "/oauth/authorize?client_id=nobody", at} {
+			_, _, page := r.get(path)
+			want := map[string]string{"ja": `<html lang="ja"`, "en": `<html lang="en"`, "ja-easy": `<body class="easy">`}[lang]
+			if !strings.Contains(page, want) || strings.Contains(page, `class="easy"`) != (lang == "ja-easy") {
+				r.c.t.Errorf("%s after %s on %s:\n%.500s", path, lang, at, page)
+			}
 		}
 	}
 }

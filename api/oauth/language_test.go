@@ -1,0 +1,95 @@
+package oauth_test
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"html"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// inLanguage follows a page's own link to another language.
+func (b *browser) inLanguage(page, lang string) (*http.Response, string) {
+	b.m.t.Helper()
+	link := regexp.MustCompile(`<a href="([^"]*[?&](?:amp;)?lang=` + lang + `(?:&[^"]*)?)"`).FindStringSubmatch(page)
+	if link == nil {
+		b.m.t.Fatalf("no link to %s\n%s", lang, page)
+	}
+	resp, body := b.get(html.UnescapeString(link[1]))
+	if resp.StatusCode != 200 || strings.Contains(body, "‹") {
+		b.m.t.Fatalf("%s: %s\n%s", link[1], resp.Status, body)
+	}
+	return resp, body
+}
+
+// TestLanguageOfAConsent: a person changes the language on every page of the way; the
+// way goes on, and what is sealed is the language that the answered screen had.
+func TestLanguageOfAConsent(t *testing.T) {
+	m := newSite(t)
+	f := m.flow(m.client(nil))
+	b := m.browser()
+	resp, _ := b.get("/oauth/authorize?" + f.query().Encode())
+	_, page := b.get(resp.Header.Get("Location"))
+	_, page = b.inLanguage(page, "en")
+	resp, page = b.inLanguage(page, "ja-easy")
+	if !strings.Contains(page, `<body class="easy">`) || !strings.Contains(page, `<html lang="ja">`) || resp.Header.Get("Content-Language") != "ja" ||
+		!strings.Contains(page, "<ruby>番号<rp>（</rp><rt>ばんごう</rt><rp>）</rp></ruby>を おくる") {
+		t.Errorf("not in easy Japanese:\n%s", page)
+	}
+	form := fields(page)
+	form.Set("address", "090000001")
+	resp, _ = b.post("/signin", form)
+	code := <-m.codes
+	if code.Language != "ja-easy" {
+		t.Errorf("the code is sent in %q", code.Language)
+	}
+	_, page = b.get(resp.Header.Get("Location"))
+	_, page = b.inLanguage(page, "en")
+	form = fields(page)
+	form.Set("code", code.Code)
+	resp, page = b.post("/signin/code", form)
+	if resp.StatusCode != http.StatusSeeOther {
+		t.Fatalf("%s\n%s", resp.Status, page)
+	}
+	_, page = b.get(resp.Header.Get("Location"))
+	number := regexp.MustCompile(`</span>([0-9]{4})</p>`)
+	english, here, asked := fields(page), action.FindStringSubmatch(page)[1], number.FindStringSubmatch(page)
+	_, page = b.inLanguage(page, "ja-easy")
+	easy := fields(page)
+	if easy.Get("form") != english.Get("form") || action.FindStringSubmatch(page)[1] != here || asked == nil || number.FindString(page) != asked[0] {
+		t.Errorf("another authorization after another language")
+	}
+	if easy.Get("screen") == english.Get("screen") || !strings.Contains(page, "いいよ。はじめる") || strings.Contains(page, "checked") {
+		t.Errorf("the screen in easy Japanese:\n%s", page)
+	}
+	answer := func(form url.Values) url.Values {
+		form.Set("act", "give")
+		form["purpose"] = []string{"service"}
+		return form
+	}
+	if resp, page := b.post(here, answer(english)); resp.StatusCode != http.StatusConflict || !strings.Contains(page, easy.Get("screen")) {
+		t.Errorf("the English screen was answered after another was shown: %s", resp.Status)
+	}
+	if n := len(m.events("p01")); n != 0 {
+		t.Errorf("%d events before anything was agreed to", n)
+	}
+	resp, page = b.post(here, answer(easy))
+	f.code(t, resp, page)
+	shown, err := hex.DecodeString(easy.Get("screen"))
+	fatal(t, err)
+	sealed := 0
+	for _, e := range m.events("p01") {
+		if e.Kind == "consent" {
+			sealed++
+			if e.Opening["language"] != "ja-easy" || e.Opening["button"] != "いいよ。はじめる" || e.Opening["screen"] != base64.StdEncoding.EncodeToString(shown) {
+				t.Errorf("sealed %v %v %v, shown %s", e.Opening["language"], e.Opening["button"], e.Opening["screen"], easy.Get("screen"))
+			}
+		}
+	}
+	if sealed != 1 {
+		t.Errorf("%d consents", sealed)
+	}
+}

@@ -15,11 +15,20 @@ import (
 )
 
 // Copies hears of what is put into the vault, so that custodians are sent it
-// (node/escrow).
+// (node/escrow), and of what went from there without a tombstone.
 type Copies interface {
 	// Changed returns at once.
 	Changed(ids ...string)
 }
+
+// tellPiecesGone says which plans are done: their copies have no tombstone to die with.
+func (d *Desk) tellPiecesGone(ids []string) {
+	if pieces := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !isPiece(id) }); d.Copies != nil && len(pieces) > 0 {
+		d.Copies.Changed(pieces...)
+	}
+}
+
+func isPiece(id string) bool { return strings.HasPrefix(id, "t/") }
 
 func (d *Desk) tellCopies(entries []vault.Entry) {
 	var ids []string
@@ -85,6 +94,9 @@ func (d *Desk) handleNumbers(st *store.State, handles []sign.PublicKey) ([]recor
 func (d *Desk) NumberOf(id string, value []byte) (n seal.Number, copied bool) {
 	if !isCopied(id) {
 		return n, false
+	}
+	if isPiece(id) {
+		return n, true
 	}
 	kind, rest, _ := strings.Cut(id, "/")
 	ref, what, _ := strings.Cut(rest, "/")
@@ -181,8 +193,9 @@ func counterpart(id string, value []byte) (e vault.Entry, err error) {
 }
 
 // AfterLoss goes on with the erasures by parties of this node that an earlier one
-// began and did not attest. What they destroy did not come back; who else was to be
-// told of them, and which handles were to be closed, went with the earlier node.
+// began and did not attest, where the plan did not come back (adoptPlans). What they
+// destroy did not come back either; who else was to be told of them, and which handles
+// were to be closed, went with the earlier node.
 func (d *Desk) AfterLoss() error {
 	st, err := d.state()
 	if err != nil {

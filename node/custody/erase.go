@@ -21,7 +21,8 @@ import (
 //     operation, those under way have ended
 //  2. classes a and b in the vault              destroyed at New
 //  3. plan stored: reference and record under   New goes on with 4
-//     a; holders, handles and times under b
+//     a; holders, handles and times under b,
+//     these in the vault, too (erase_copy.go)
 //  4. erasure record final                      New asks the outbox again, which answers
 //  5. mark of the reference; record classes     New goes on with 4
 //     under entries without a reference
@@ -111,6 +112,9 @@ func (d *Desk) loadErasures() error {
 			}
 		}
 	}
+	if err := d.adoptPlans(); err != nil {
+		return err
+	}
 	for _, at := range d.found {
 		if !strings.HasPrefix(at, "e/") {
 			continue
@@ -147,6 +151,9 @@ func (d *Desk) openStep(id record.ID, step string, into any) (bool, error) {
 func (d *Desk) sealSteps(id record.ID, plans map[string]any, more ...store.KV) error {
 	var entries []vault.Entry
 	var files []store.KV
+	if p, ok := plans["b"].(*erasurePlan); ok {
+		entries = p.pieces()
+	}
 	for _, step := range []string{"a", "b"} {
 		if _, ok := plans[step]; !ok {
 			continue
@@ -307,7 +314,10 @@ func (d *Desk) planErasure(ctx context.Context, c Call, issuer string, body [32]
 	}
 	err = d.sealSteps(id, map[string]any{"a": &erasureStart{Ref: string(q.ref), Leaf: leaf, Service: only}, "b": plan}, more...)
 	if err == nil {
-		d.erasing.add(plan)
+		job := d.erasing.add(plan)
+		for _, e := range plan.pieces() {
+			job.pieces = append(job.pieces, e.ID)
+		}
 	}
 	return id, err
 }

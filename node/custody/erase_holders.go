@@ -148,9 +148,9 @@ func further(e *rules.Erasure, late []passedTo, holder string) []string {
 }
 
 // tell names the handles to holders elsewhere, once each, also to those who have
-// attested: they may not have heard of all handles. It reports whether all have
-// answered.
-func (d *Desk) tell(ctx context.Context, st *store.State, job *erasureJob, late []passedTo) bool {
+// attested: they may not have heard of all handles; and again after a while, until they
+// have attested. It reports whether all have.
+func (d *Desk) tell(ctx context.Context, st *store.State, e *rules.Erasure, job *erasureJob, late []passedTo) bool {
 	tell := slices.Clone(job.plan.Tell)
 	for _, l := range late {
 		if !d.mine(l.to) {
@@ -159,7 +159,9 @@ func (d *Desk) tell(ctx context.Context, st *store.State, job *erasureJob, late 
 	}
 	all := true
 	for _, t := range tell {
-		if job.told[t.Holder] {
+		pending := slices.Contains(e.Pending, t.Holder)
+		all = all && !pending
+		if at, told := job.told[t.Holder]; told && (!pending || d.Wall().Sub(at) < tellAgain) {
 			continue
 		}
 		host, err := d.hostOf(st, t.Holder)
@@ -173,7 +175,7 @@ func (d *Desk) tell(ctx context.Context, st *store.State, job *erasureJob, late 
 			d.Log.Info("a holder has not heard of an erasure yet", "holder", t.Holder, "err", safe(err))
 			continue
 		}
-		job.told[t.Holder] = true
+		job.told[t.Holder] = d.Wall()
 	}
 	return all
 }

@@ -3,6 +3,7 @@ package custody
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/record"
@@ -18,9 +19,12 @@ type erasures struct {
 type erasureJob struct {
 	id    record.ID
 	plan  *erasurePlan              // changed under the erasure's lock and erasures.mu
-	told  map[string]bool           // holders that have answered
+	told  map[string]time.Time      // holders that have answered, and when last
 	later map[sign.PublicKey]uint64 // closings that were missed: when they are due instead
 	ended map[sign.PublicKey]bool   // handles that are closed, with nothing open under them
+
+	pieces  []string  // vault entries with the plan's copy
+	adopted time.Time // when the plan was found in such a copy only; zero: it was not
 }
 
 func (e *erasures) add(p *erasurePlan) *erasureJob {
@@ -30,7 +34,7 @@ func (e *erasures) add(p *erasurePlan) *erasureJob {
 		e.jobs, e.handles = map[record.ID]*erasureJob{}, map[sign.PublicKey]bool{}
 	}
 	if e.jobs[p.Erasure] == nil {
-		e.jobs[p.Erasure] = &erasureJob{id: p.Erasure, plan: p, told: map[string]bool{}, later: map[sign.PublicKey]uint64{}, ended: map[sign.PublicKey]bool{}}
+		e.jobs[p.Erasure] = &erasureJob{id: p.Erasure, plan: p, told: map[string]time.Time{}, later: map[sign.PublicKey]uint64{}, ended: map[sign.PublicKey]bool{}}
 	}
 	for _, c := range p.Close {
 		e.handles[c.Handle] = true

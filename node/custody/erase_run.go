@@ -32,6 +32,9 @@ func (d *Desk) runErasure(ctx context.Context, id record.ID) error {
 			return err
 		}
 	}
+	if _, e, err := d.erasureNow(id); err != nil || e == nil {
+		return orElse(err, d.neverRecorded(job))
+	}
 	if len(job.plan.Told) > 0 {
 		if err := d.shredTold(ctx, job); err != nil {
 			return err
@@ -45,12 +48,11 @@ func (d *Desk) runErasure(ctx context.Context, id record.ID) error {
 	if err != nil || !done || !closed {
 		return err
 	}
-	d.erasing.remove(job.plan)
-	d.spend(erasureAt(id, "a"), erasureAt(id, "b"))
-	return d.Blobs.Delete(erasureKey(id, "a"), erasureKey(id, "b"))
+	return d.endErasure(job)
 }
 
-// attestAndTell does steps 7 and 8. It reports whether nobody is left to be told.
+// attestAndTell does steps 7 and 8. It reports whether everybody has attested who is of
+// this node or was to be told by it.
 func (d *Desk) attestAndTell(ctx context.Context, job *erasureJob) (bool, error) {
 	st, e, err := d.erasureNow(job.plan.Erasure)
 	if err != nil || e == nil {
@@ -66,7 +68,7 @@ func (d *Desk) attestAndTell(ctx context.Context, job *erasureJob) (bool, error)
 	if st, e, err = d.erasureNow(job.plan.Erasure); err != nil || e == nil {
 		return false, err
 	}
-	told := d.tell(ctx, st, job, late)
+	told := d.tell(ctx, st, e, job, late)
 	own := d.ownHolders(e)
 	if slices.Equal(own, job.plan.Own) {
 		return told && !slices.ContainsFunc(own, func(id string) bool { return slices.Contains(e.Pending, id) }), nil
@@ -93,7 +95,7 @@ func (d *Desk) begunErasure(ctx context.Context, job *erasureJob, start *erasure
 	_, _, err = d.postOwn(ctx, "erase/"+hex.EncodeToString(id[:]), rec, true)
 	if err != nil {
 		if codeOf(err) != "" {
-			return errors.Join(err, d.cancelErasure(job.plan, Ref(start.Ref)))
+			return errors.Join(err, d.cancelErasure(job, Ref(start.Ref)))
 		}
 		return err
 	}
@@ -163,15 +165,14 @@ func (d *Desk) handlesHeld(q *person, service string) []sign.PublicKey {
 	return out
 }
 
-func (d *Desk) cancelErasure(p *erasurePlan, ref Ref) error {
-	d.erasing.remove(p) // before the person is open: its handles are not about to close
+func (d *Desk) cancelErasure(job *erasureJob, ref Ref) error {
+	d.erasing.remove(job.plan) // before the person is open: its handles are not about to close
 	d.people.mu.Lock()
 	if q := d.people.byRef[ref]; q != nil { // who is on the way out stays there
 		q.erasing = false
 	}
 	d.people.mu.Unlock()
-	d.spend(erasureAt(p.Erasure, "a"), erasureAt(p.Erasure, "b"))
-	return d.Blobs.Delete(erasureKey(p.Erasure, "a"), erasureKey(p.Erasure, "b"))
+	return d.endErasure(job)
 }
 
 // orphanRecords keeps a person's record classes under entries that name no person.
@@ -227,6 +228,7 @@ func (d *Desk) shred(ids ...string) error {
 		return err
 	}
 	d.people.drop(r.empty)
+	d.tellPiecesGone(ids)
 	var keys [][]byte
 	for _, id := range r.gone {
 		keys = append(keys, blobKey(kindKey, id[:]), blobKey(kindSheet, id[:]))

@@ -31,6 +31,7 @@ import (
 //	z/CLASS/2026-12      record class of somebody who was erased
 //	w/INTENT/one, …/box  one-time key of a parcel, class of its openings
 //	e/ERASURE/a, …/b     classes of an erasure under way
+//	t/ERASURE/I/N        its plan, for who goes on after a loss (erase_copy.go)
 //	s/SENSOR/…           class of a sensor's readings (sensor_keep.go)
 const macEntry = "desk/mac"
 
@@ -207,7 +208,7 @@ func (d *Desk) loadPeople() error {
 		err := d.Vault.EachIn(bucket, func(id string, value []byte) error {
 			kind, rest, _ := strings.Cut(id, "/")
 			switch ref, what, _ := strings.Cut(rest, "/"); kind {
-			case "w", "e":
+			case "w", "e", "t":
 				d.found = append(d.found, id)
 			case "l", "h":
 				ways++

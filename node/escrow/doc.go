@@ -23,6 +23,6 @@
 // # What it does not do
 //
 // It does not copy what lives for one hand-over (one-time keys, openings of a parcel
-// that waits) or the plans of erasures under way: neither outlives the node's loss.
+// that waits): that does not outlive the node's loss.
 // It does not wait: who makes a key is answered before the key is copied.
 package escrow

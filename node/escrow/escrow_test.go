@@ -296,3 +296,22 @@ func TestLyingKeeper(t *testing.T) {
 		w.change = nil
 	}
 }
+
+// TestGoneWithoutTombstone: what no erasure names goes at the custodian as soon as it
+// has gone from the vault.
+func TestGoneWithoutTombstone(t *testing.T) {
+	w := newWorld(t)
+	w.put(0, "t/plan", "desk/mac")
+	w.begin()
+	w.duties()
+	if w.kept() != "00" {
+		t.Fatalf("copies %q", w.kept())
+	}
+	_, err := w.own.Shred("t/plan")
+	noErr(t, err)
+	w.sender.Changed("t/plan")
+	w.duties()
+	if back, f, err := w.fetched(); err != nil || back != "desk/mac" || f.Entries != 1 || !w.sender.Status()[0].Complete {
+		t.Errorf("fetched %q, %+v, %v", back, f, err)
+	}
+}

@@ -73,7 +73,8 @@ func NewSender(c SenderConfig) (*Sender, error) {
 	return &Sender{SenderConfig: c, queues: map[string]*queue{}}, nil
 }
 
-// Changed hears of entries that were put into the vault. It returns at once.
+// Changed hears of entries that were put into the vault, or went from there without a
+// tombstone. It returns at once.
 func (s *Sender) Changed(ids ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -255,6 +256,7 @@ func (s *Sender) some(q *queue) map[string]time.Time {
 // sendSome sends these entries, or as many as fit one parcel.
 func (s *Sender) sendSome(ctx context.Context, custodian string, q *queue, taken map[string]time.Time) error {
 	var copies []sealedCopy
+	var gone []Label
 	size := 0
 	for id := range taken {
 		if size > maxBatchBytes {
@@ -262,7 +264,8 @@ func (s *Sender) sendSome(ctx context.Context, custodian string, q *queue, taken
 			continue
 		}
 		value, err := s.Vault.Get(id)
-		if errors.Is(err, vault.ErrNotFound) { // shredded meanwhile
+		if errors.Is(err, vault.ErrNotFound) { // shredded; copies with a number die by its tombstone
+			gone = append(gone, Label{Copy: s.Key.name(id)})
 			continue
 		}
 		if err != nil {
@@ -284,6 +287,9 @@ func (s *Sender) sendSome(ctx context.Context, custodian string, q *queue, taken
 		if err := s.put(ctx, custodian, copies); err != nil {
 			return err
 		}
+	}
+	if err := s.drop(ctx, custodian, gone); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -373,15 +379,24 @@ func (s *Sender) compareWith(ctx context.Context, custodian string, q *queue) er
 	}
 	q.most = len(q.waiting) + maxWaiting
 	s.mu.Unlock()
-	var gone []byte
+	var gone []Label
 	for i, l := range theirs {
 		if !seen[i] {
-			b := l.bytes()
-			gone = append(gone, b[:]...)
+			gone = append(gone, l)
 		}
 	}
-	for part := range slices.Chunk(gone, maxCopies*labelBytes) {
-		if err := s.ask(ctx, custodian, callDrop, &dropRequest{Labels: part}, nil); err != nil {
+	return s.drop(ctx, custodian, gone)
+}
+
+// drop has a custodian destroy copies.
+func (s *Sender) drop(ctx context.Context, custodian string, gone []Label) error {
+	for part := range slices.Chunk(gone, maxCopies) {
+		var labels []byte
+		for _, l := range part {
+			b := l.bytes()
+			labels = append(labels, b[:]...)
+		}
+		if err := s.ask(ctx, custodian, callDrop, &dropRequest{Labels: labels}, nil); err != nil {
 			return err
 		}
 	}

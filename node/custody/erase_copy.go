@@ -1,0 +1,135 @@
+package custody
+
+import (
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/akashi-ledger/akashi/crypto/canon"
+	"github.com/akashi-ledger/akashi/crypto/vault"
+	"github.com/akashi-ledger/akashi/ledger/record"
+)
+
+// An erasure outlives the machine that began it. Its issuer's plan — who must be told,
+// under which handles, and which of these are to be closed — is in the vault, too, and
+// so at the custodians (node/escrow):
+//
+//	t/ERASURE/I/N  piece I of the N pieces of the plan (erasurePlan, canonical CBOR)
+//
+// A desk that finds pieces without the plan goes on from them: its disk was lost, or it
+// stopped while it made the plan, or when nothing was left to do, which does no harm
+// twice. It begins nothing: an erasure that is not in the ledger by the time at which
+// what was posted before has failed never will be.
+//
+// The pieces die when the plan is done, here and at the custodians. Until then they say
+// which handles belonged together, and nobody's name.
+
+// goneUnlessRecorded is how long a desk waits for the record of an erasure of which it
+// found the plan only.
+const goneUnlessRecorded = 2 * record.MaxNotAfter
+
+func pieceID(id record.ID, i, n int) string { return fmt.Sprintf("t/%x/%d/%d", id[:], i, n) }
+
+// pieces returns the vault entries of a plan; none where there is nobody to tell and
+// nothing to close.
+func (p *erasurePlan) pieces() (out []vault.Entry) {
+	if len(p.Tell)+len(p.Close) == 0 {
+		return nil
+	}
+	parts := slices.Collect(slices.Chunk(canon.Must(p), vault.MaxValueBytes))
+	for i, part := range parts {
+		out = append(out, vault.Entry{ID: pieceID(p.Erasure, i, len(parts)), Value: slices.Clone(part), Reserve: true})
+	}
+	return out
+}
+
+// foundPieces returns the vault entries of copied plans that New found, by erasure.
+func (d *Desk) foundPieces() (map[record.ID][]string, error) {
+	found := map[record.ID][]string{}
+	for _, at := range d.found {
+		rest, is := strings.CutPrefix(at, "t/")
+		if !is {
+			continue
+		}
+		id, err := parseID(rest[:min(len(rest), 2*len(record.ID{}))])
+		if err != nil {
+			return nil, fmt.Errorf("a plan's entry: %w", err)
+		}
+		found[id] = append(found[id], at)
+	}
+	return found, nil
+}
+
+// adoptPlans goes on with plans of which nothing but the copies is left. Copies that
+// are not whole are of no use.
+func (d *Desk) adoptPlans() error {
+	found, err := d.foundPieces()
+	if err != nil {
+		return err
+	}
+	for id, at := range found {
+		if job := d.erasing.job(id); job != nil {
+			job.pieces = at
+			continue
+		}
+		p, err := d.joined(id, at)
+		if err != nil {
+			return err
+		}
+		if p == nil {
+			d.Log.Warn("the copy of an erasure's plan is not whole", "erasure", hex.EncodeToString(id[:]))
+			d.spend(at...)
+			continue
+		}
+		if err := d.sealSteps(id, map[string]any{"b": p}); err != nil {
+			return err
+		}
+		job := d.erasing.add(p)
+		job.pieces, job.adopted = at, d.Wall()
+	}
+	return nil
+}
+
+// joined puts a plan's pieces together, nil where some are missing.
+func (d *Desk) joined(id record.ID, at []string) (*erasurePlan, error) {
+	var b []byte
+	for i := range at {
+		piece := pieceID(id, i, len(at))
+		if !slices.Contains(at, piece) {
+			return nil, nil
+		}
+		part, err := d.Vault.Get(piece)
+		if err != nil {
+			return nil, err
+		}
+		b = append(b, part...)
+	}
+	p := new(erasurePlan)
+	if canon.UnmarshalMax(b, maxBlobBytes, p) != nil || p.Erasure != id {
+		return nil, nil
+	}
+	return p, nil
+}
+
+// neverRecorded gives up a plan that was found without its erasure, when the record
+// cannot come any more.
+func (d *Desk) neverRecorded(job *erasureJob) error {
+	if job.adopted.IsZero() || d.Wall().Sub(job.adopted) < goneUnlessRecorded {
+		return nil
+	}
+	return d.endErasure(job)
+}
+
+// endErasure forgets a plan of which nothing is left to do.
+func (d *Desk) endErasure(job *erasureJob) error {
+	id := job.plan.Erasure
+	d.erasing.remove(job.plan)
+	d.spend(append(job.pieces, erasureAt(id, "a"), erasureAt(id, "b"))...)
+	return d.Blobs.Delete(erasureKey(id, "a"), erasureKey(id, "b"))
+}
+
+// tellAgain is how long who has heard of an erasure and not attested is left alone: it
+// may have lost its disk in between, and come back with what it was to destroy.
+const tellAgain = time.Hour

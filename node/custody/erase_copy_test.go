@@ -1,0 +1,181 @@
+package custody
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/crypto/vault"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/ledger/rules"
+	"github.com/akashi-ledger/akashi/node/outbox"
+	"github.com/akashi-ledger/akashi/node/store"
+)
+
+// copiesOf returns what custodians would have of a member's vault now.
+func copiesOf(t *testing.T, m *member) []vault.Entry {
+	return slices.DeleteFunc(vaultEntries(t, m), func(e vault.Entry) bool {
+		_, copied := m.NumberOf(e.ID, e.Value)
+		return !copied
+	})
+}
+
+// replace gives a member another disk, with what custodians have that has no
+// tombstone.
+func (w *world) replace(m *member, copies []vault.Entry) {
+	w.t.Helper()
+	var alive []vault.Entry
+	for _, e := range copies {
+		n, _ := m.NumberOf(e.ID, e.Value)
+		tomb, err := rules.Load[rules.Tombstone](w.state(), rules.KeyTombstone(record.KeyNumber(n)))
+		noErr(w.t, err)
+		if tomb == nil {
+			e.Reserve = true
+			alive = append(alive, e)
+		}
+	}
+	w.close(m)
+	noErr(w.t, os.RemoveAll(m.dir))
+	noErr(w.t, os.MkdirAll(m.dir, 0o700))
+	blobs, err := store.OpenBlobs(filepath.Join(m.dir, "blobs"), slog.New(slog.DiscardHandler), store.WithoutSync(), store.WithMinFree(0))
+	noErr(w.t, err)
+	slot, err := vault.OpenFileSlot(filepath.Join(m.dir, "slot"))
+	noErr(w.t, err)
+	v, err := vault.Open(slot, vaultBlobs{blobs}, vault.Options{})
+	noErr(w.t, err)
+	noErr(w.t, v.Put(alive...))
+	noErr(w.t, Mend(v))
+	noErr(w.t, errors.Join(v.Close(), blobs.Close()))
+	w.open(m)
+	noErr(w.t, m.AfterLoss())
+}
+
+// openHandle returns the handle of the person that is in the ledger.
+func openHandle(t *testing.T, m *member) sign.PublicKey {
+	t.Helper()
+	all, err := m.Handles(ctx, refMarker)
+	noErr(t, err)
+	i := slices.IndexFunc(all, func(h HandleOf) bool { return h.Open })
+	if i < 0 {
+		t.Fatal("no open handle")
+	}
+	return all[i].Key
+}
+
+// TestEraseOutlivesItsIssuer: the issuer of an erasure loses its disk before a
+// recipient that was down has heard of it. The plan comes back from a custodian, and
+// the certificate gets complete; the handles are closed.
+func TestEraseOutlivesItsIssuer(t *testing.T) {
+	w, a, b := handedOver(t)
+	key := openHandle(t, a)
+	w.set(func() { w.refuse = func(to, what string) error { return errors.New("down") } })
+	view, _, err := a.Erase(ctx, Call{}, EraseRequest{Person: refMarker, Cause: "request"})
+	noErr(t, err)
+	if !slices.Equal(view.Pending, []string{"b-sha"}) {
+		t.Fatalf("%+v", view)
+	}
+	copies := copiesOf(t, a)
+	if !slices.ContainsFunc(copies, func(e vault.Entry) bool { return isPiece(e.ID) }) {
+		t.Fatal("custodians get no copy of the plan")
+	}
+	for _, e := range copies {
+		for _, m := range markers {
+			if isPiece(e.ID) && strings.Contains(string(e.Value), m) {
+				t.Error("the copy of a plan names the person")
+			}
+		}
+	}
+	w.replace(a, copies)
+	w.set(func() { w.refuse = nil })
+	w.duties()
+	view, err = a.Erasure(ctx, view.ID)
+	noErr(t, err)
+	if len(view.Pending) != 0 || len(view.Done) != 2 || b.People(ctx) != 0 {
+		t.Errorf("%+v, %d people at b-sha", view, b.People(ctx))
+	}
+	for range 3 { // missed, delayed anew, closed
+		w.pass(40 * time.Minute)
+		w.duties()
+	}
+	if h, err := rules.HandleState(w.state(), key); err != nil || h.Closed == 0 {
+		t.Errorf("the handle is not closed: %+v, %v", h, err)
+	}
+	a.shredSpent()
+	if ids, err := a.vault.List("t/"); err != nil || len(ids) != 0 || len(a.erasing.all()) != 0 {
+		t.Errorf("%d pieces and %d plans are left, %v", len(ids), len(a.erasing.all()), err)
+	}
+}
+
+// TestPlansWithoutErasure: a plan whose erasure never got into the ledger closes no
+// handle, and goes when its record cannot come any more; one that is not whole goes at
+// once.
+func TestPlansWithoutErasure(t *testing.T) {
+	w, a, b := handedOver(t)
+	key := openHandle(t, a)
+	p := &erasurePlan{Erasure: newID(), Own: []string{"a-sha"}, Tell: []holderTold{{Holder: "b-sha", Handles: []sign.PublicKey{key}}},
+		Close: []handleClosing{{Handle: key, Issuer: "a-sha"}}, ByIssuer: true}
+	half := pieceID(newID(), 0, 2)
+	noErr(t, a.vault.Put(append(p.pieces(), vault.Entry{ID: half, Value: []byte("half")})...))
+	w.reopen(a)
+	pieces := func() int {
+		a.shredSpent()
+		ids, err := a.vault.List("t/")
+		noErr(t, err)
+		return len(ids)
+	}
+	for _, later := range []time.Duration{0, 50 * time.Minute} {
+		w.pass(later)
+		w.duties()
+		h, err := rules.HandleState(w.state(), key)
+		noErr(t, err)
+		if pieces() != 1 || h.Closed != 0 || b.People(ctx) != 1 {
+			t.Fatalf("after %v: %d pieces, %d people at b-sha, handle %+v", later, pieces(), b.People(ctx), h)
+		}
+	}
+	w.pass(20 * time.Minute)
+	w.duties()
+	if pieces() != 0 || len(a.erasing.all()) != 0 {
+		t.Errorf("%d pieces, %d plans are left", pieces(), len(a.erasing.all()))
+	}
+	_, err := a.Disclose(ctx, refMarker)
+	noErr(t, err)
+}
+
+// TestTellAgain: a recipient that heard of an erasure and lost its disk before it
+// attested comes back with what it was to destroy, and is told again.
+func TestTellAgain(t *testing.T) {
+	w, a, b := handedOver(t)
+	copies := copiesOf(t, b)
+	lost := false
+	w.set(func() {
+		w.posted = func(r outbox.Request) error {
+			if r.Issuer == "b-sha" && !lost {
+				return errors.New("the machine is on fire")
+			}
+			return nil
+		}
+	})
+	view, _, err := a.Erase(ctx, Call{}, EraseRequest{Person: refMarker, Cause: "request"})
+	noErr(t, err)
+	w.duties()
+	lost = true
+	w.replace(b, copies)
+	if b.People(ctx) != 1 {
+		t.Fatalf("%d people came back at b-sha", b.People(ctx))
+	}
+	w.duties()
+	if v, err := a.Erasure(ctx, view.ID); err != nil || len(v.Pending) != 1 {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	w.pass(tellAgain)
+	w.duties()
+	if v, err := a.Erasure(ctx, view.ID); err != nil || len(v.Pending) != 0 || b.People(ctx) != 0 {
+		t.Errorf("%+v, %v, %d people at b-sha", v, err, b.People(ctx))
+	}
+}

@@ -45,23 +45,11 @@ func (l language) text(key string, values ...any) string {
 func (l language) Has(key string) bool              { return catalogue[key] != nil }
 func (l language) Name(t record.Text) template.HTML { return web.Language(l).Name(t) }
 
-// Plain writes a name where there is no markup.
-func (l language) Plain(t record.Text) string {
-	if l == language(web.English) && t.En != "" {
-		return t.En
-	}
-	return t.Ja
-}
-
+func (l language) Plain(t record.Text) string           { return web.Language(l).Plain(t) }
+func (l language) Initial(t record.Text) string         { return web.Language(l).Initial(t) }
 func (l language) Names(ts []record.Text) template.HTML { return web.Language(l).Names(ts) }
 func (l language) Until(day string) string              { return web.Language(l).Until(day) }
 func (l language) Clock(t time.Time) string             { return web.Language(l).Clock(t.UnixMilli()) }
-func (l language) Initial(t record.Text) (first string) {
-	for _, r := range t.Ja {
-		return string(r)
-	}
-	return "・"
-}
 
 // period writes an ISO 8601 duration in words, "" for none.
 func (l language) period(text string) string {

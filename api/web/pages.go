@@ -83,7 +83,8 @@ func (p *page) State(state string) template.HTML {
 }
 
 func (p *page) Of(t record.Text) template.HTML       { return p.Lang.of(t) }
-func (p *page) Plain(t record.Text) string           { return p.Lang.plain(t) }
+func (p *page) Plain(t record.Text) string           { return p.Lang.Plain(t) }
+func (p *page) Initial(t record.Text) string         { return p.Lang.Initial(t) }
 func (p *page) Names(ts []record.Text) template.HTML { return p.Lang.list(ts) }
 func (p *page) Visible(s string) template.HTML       { return visible(s) }
 func (p *page) Clock(ms int64) string                { return p.Lang.clock(ms) }
@@ -133,16 +134,6 @@ func (p *page) Comma(n uint64) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
-}
-
-// Initial is the first character of a name, for its tile.
-func (p *page) Initial(t record.Text) string {
-	for _, r := range p.Lang.plain(t) {
-		if unicode.IsLetter(r) || unicode.IsDigit(r) {
-			return string(unicode.ToUpper(r))
-		}
-	}
-	return "・"
 }
 
 // Signed counts the members whose signature stands under the checkpoint.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/akashi-ledger/akashi/api/session"
 	"github.com/akashi-ledger/akashi/ledger/record"
@@ -37,6 +38,19 @@ func Choose(w http.ResponseWriter, r *http.Request, c session.Cookies) Language 
 // Name writes a name of the ledger in this language, else in Japanese and marked as
 // such, with characters shown that have no shape of their own.
 func (l Language) Name(t record.Text) template.HTML { return l.of(t) }
+
+// Plain writes a name where there is no mark-up, as in options and attributes.
+func (l Language) Plain(t record.Text) string { return numbered(l.plain(t)) }
+
+// Initial is the first character of a name, for its tile.
+func (l Language) Initial(t record.Text) string {
+	for _, r := range l.plain(t) {
+		if unicode.IsLetter(r) && !hidden(r) || unicode.IsDigit(r) {
+			return string(unicode.ToUpper(r))
+		}
+	}
+	return "・"
+}
 
 // Names writes a list of names.
 func (l Language) Names(ts []record.Text) template.HTML { return l.list(ts) }

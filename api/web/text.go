@@ -109,7 +109,7 @@ func (l Language) separator() string {
 	return "、"
 }
 
-// plain is of for attributes.
+// plain is the name itself, for what is not read on a page as it is.
 func (l Language) plain(t record.Text) string {
 	if l == English && t.En != "" {
 		return t.En
@@ -133,6 +133,22 @@ func visible(s string) template.HTML {
 	}
 	b.WriteString(template.HTMLEscapeString(s[from:]))
 	return template.HTML(b.String())
+}
+
+// numbered shows the same characters where there is no mark-up.
+func numbered(s string) string {
+	if !strings.ContainsFunc(s, hidden) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if hidden(r) {
+			fmt.Fprintf(&b, "[U+%04X]", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 func hidden(r rune) bool {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/akashi-ledger/akashi/ledger/record"
 )
 
 // TestReadCatalogue: a text without one of its languages, with other places for
@@ -101,5 +103,21 @@ func TestCatalogue(t *testing.T) {
 	}
 	if got := Japanese.text("no.such"); got != "‹no.such›" {
 		t.Errorf("a missing text shows as %q", got)
+	}
+}
+
+// TestPlain: where no mark-up can show what has no shape, its number stands in the text.
+func TestPlain(t *testing.T) {
+	for name, want := range map[string][2]string{
+		"髙橋﨑商店":          {"髙橋﨑商店", "髙"},
+		"\u202e\u200b銀行": {"[U+202E][U+200B]銀行", "銀"},
+		"か\u3099":        {"か\u3099", "か"},
+		"\u3164":         {"[U+3164]", "・"}, // a letter, to Unicode
+		"minato":         {"minato", "M"},
+	} {
+		text := record.Text{Ja: name}
+		if got := [2]string{English.Plain(text), Japanese.Initial(text)}; got != want {
+			t.Errorf("%+q: %+q, want %+q", name, got, want)
+		}
 	}
 }

@@ -88,12 +88,10 @@ func (s *Server) endAccess(w http.ResponseWriter, r *http.Request) {
 	}
 	for _, a := range list {
 		if bytes.Equal(id, hashed("g", a.grant.ID)) {
-			if err = s.storage.revoke(r.Context(), a.grant); err == nil {
-				err = s.tell(a.grant, nil)
-			}
+			err = s.endGrant(r.Context(), a.grant)
 		}
 	}
-	if err != nil && !errors.Is(err, errDead) {
+	if err != nil {
 		s.cannot(w, r, err)
 		return
 	}

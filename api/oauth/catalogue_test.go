@@ -23,7 +23,7 @@ func TestCatalogue(t *testing.T) {
 	for _, key := range []string{"title", "give", "category", "noEnd", "untilDay", "erasedAfter", "erasedOnStop"} {
 		used["consent."+key] = true
 	}
-	for _, key := range []string{"signin.title", "code.title", "sessions.title", "introduce.title", "paper.title", "recover.title"} {
+	for _, key := range []string{"signin.title", "code.title", "sessions.title", "introduce.title", "connect.title", "paper.title", "recover.title"} {
 		used[key] = true
 	}
 	key := regexp.MustCompile(`\.T "([a-zA-Z.0-9]+)"`)

@@ -1,30 +1,149 @@
 package oauth
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/akashi-ledger/akashi/api/session"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node/custody"
+	"github.com/luikyv/go-oidc/pkg/goidc"
 )
 
-// connect makes an account elsewhere one by which the person of this session signs in
-// here from now on. On both sides more than a code was shown just now: else whoever
-// reads a person's messages once, or finds a browser open, could sign in as them for
-// ever.
-func (s *Server) connect(w http.ResponseWriter, r *http.Request, kind, value string, by *told) {
-	who, err := s.Sessions.Lookup(s.cookies.Read(r, session.CookieSession))
+// Connecting an account elsewhere with one here takes two words of the person: there,
+// that they may be named to this member (introduce), and here, on a page that names both
+// accounts. Between the two it is a ceremony of this session, and nothing is connected.
+
+const pathConnect = "/signin/connect"
+
+// connecting is what the other side has said and the person has not confirmed.
+type connecting struct {
+	With     string         `json:"with,omitempty"` // member, "" for the identity provider
+	Value    string         `json:"value"`          // of the lookup
+	Strength session.Method `json:"strength"`
+	At       time.Time      `json:"at"`
+}
+
+func connectSecret(token string) string { return token + "/connect" }
+
+// connectPage is what the template connect.html gets.
+type connectPage struct {
+	frame
+	Problem string // none: see frame.html
+	Form    string
+	Here    string // account at this member, as its person knows it
+	To      record.Text
+	At      string // host of the other side's pages
+	Number  string // of the account there
+}
+
+// accountNumber tells accounts at one member apart for their person: both members show
+// it for the same name. It says no more than that name does.
+func accountNumber(member, sub string) string {
+	sum := sha256.Sum256([]byte("akashi account number\x00" + member + "/" + sub))
+	return session.MatchNumber(sum[:])
+}
+
+// numberOf is the accountNumber of a lookup's value (lookupMember).
+func numberOf(value string) string {
+	member, sub, _ := strings.Cut(value, "/")
+	return accountNumber(member, sub)
+}
+
+// mayConnect reports whether more than a code was shown on both sides just now: else
+// whoever reads a person's messages once, or finds a browser open, could sign in as them
+// for ever.
+func (s *Server) mayConnect(who *session.Session, c *connecting) bool {
+	now := s.Now()
+	return who.Fresh(now) && c.Strength != session.Code && now.Sub(c.At) <= session.Recent
+}
+
+// beginConnecting keeps what the other side has said, and asks the person.
+func (s *Server) beginConnecting(w http.ResponseWriter, r *http.Request, a *asking, by *told) {
+	token := s.cookies.Read(r, session.CookieSession)
+	who, err := s.Sessions.Lookup(token)
 	if err != nil {
 		s.problem(w, r, http.StatusUnauthorized, "error.session")
 		return
 	}
-	if !who.Fresh(s.Now()) || by.strength == session.Code || s.Now().Sub(by.at) > session.Recent {
+	c := &connecting{With: a.With, Value: by.name, Strength: by.strength, At: by.at}
+	if !s.mayConnect(who, c) {
 		s.problem(w, r, http.StatusForbidden, "error.connect")
 		return
 	}
-	err = s.Desk.AddLookup(r.Context(), custody.Ref(who.Person), kind, value)
+	if err := s.saveCeremony(connectSecret(token), c); err != nil {
+		s.cannot(w, r, err)
+		return
+	}
+	http.Redirect(w, r, pathConnect, http.StatusSeeOther)
+}
+
+// askConnect names both accounts.
+func (s *Server) askConnect(w http.ResponseWriter, r *http.Request) {
+	token := s.cookies.Read(r, session.CookieSession)
+	who, err := s.Sessions.Lookup(token)
+	if err != nil {
+		s.problem(w, r, http.StatusUnauthorized, "error.session")
+		return
+	}
+	c := new(connecting)
+	err = s.storage.load(hashed("y", connectSecret(token)), c)
+	if errors.Is(err, goidc.ErrNotFound) {
+		http.Redirect(w, r, "/signin/sessions", http.StatusSeeOther)
+		return
+	}
+	p := connectPage{frame: s.frame(w, r), Form: session.FormToken(token), Number: numberOf(c.Value)}
+	up := s.upstream(c.With)
+	if err == nil && up == nil {
+		s.problem(w, r, http.StatusForbidden, "error.connect")
+		return
+	}
+	if err == nil {
+		p.Here, err = s.Desk.Hint(custody.Ref(who.Person))
+	}
+	if err != nil {
+		s.cannot(w, r, err)
+		return
+	}
+	p.To = record.Text{Ja: up.Name, En: up.Name}
+	if to, err := url.Parse(up.Issuer); err == nil {
+		p.At = to.Host
+	}
+	if c.With != "" {
+		p.To = (&names{st: s.State()}).party(c.With)
+	}
+	p.Title = p.text("connect.title")
+	s.show(w, http.StatusOK, "connect", p)
+}
+
+// connect makes an account elsewhere one by which the person of this session signs in
+// here from now on, once for each time that the other side said who they are.
+func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
+	who, ok := s.posted(w, r)
+	if !ok {
+		return
+	}
+	c := new(connecting)
+	err := s.takeCeremony(connectSecret(s.cookies.Read(r, session.CookieSession)), c)
+	if err == nil && r.PostForm.Get("act") != "connect" {
+		http.Redirect(w, r, "/signin/sessions", http.StatusSeeOther)
+		return
+	}
+	up := s.upstream(c.With)
+	if errors.Is(err, errCeremony) || err == nil && (up == nil || !s.mayConnect(who, c)) {
+		s.problem(w, r, http.StatusForbidden, "error.connect")
+		return
+	}
+	if err == nil {
+		err = s.Desk.AddLookup(r.Context(), custody.Ref(who.Person), up.Lookup, c.Value)
+	}
 	if codeOf(err) == record.CodeDuplicate {
 		s.problem(w, r, http.StatusForbidden, "error.connect")
 		return
@@ -36,18 +155,103 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request, kind, value str
 	http.Redirect(w, r, "/signin/sessions", http.StatusSeeOther)
 }
 
-// connections tells the members that a person is connected with from the others.
-func (s *Server) connections(person string) (known, others []Member, err error) {
+// A connection is an account at another member by which a person signs in here.
+type connection struct {
+	ID     string // names it in the form
+	Name   record.Text
+	Number string
+
+	value string // of the lookup
+}
+
+// connections returns a person's connections, and the members that there are to
+// connect with.
+func (s *Server) connections(person string) (known []connection, others []Member, err error) {
 	values, err := s.Desk.Lookups(custody.Ref(person), lookupMember)
 	if codeOf(err) == record.CodeErased || codeOf(err) == custody.CodePersonUnknown {
 		return nil, nil, nil // nothing is left to connect
 	}
+	words := &names{st: s.State()}
+	for _, v := range values { // also those at who is no member any more
+		member, _, _ := strings.Cut(v, "/")
+		known = append(known, connection{ID: hex.EncodeToString(hashed("l", v)), Name: words.party(member), Number: numberOf(v), value: v})
+	}
 	for _, m := range s.Members() {
-		if slices.ContainsFunc(values, func(v string) bool { return strings.HasPrefix(v, m.ID+"/") }) {
-			known = append(known, m)
-		} else {
+		if !slices.ContainsFunc(values, func(v string) bool { return strings.HasPrefix(v, m.ID+"/") }) {
 			others = append(others, m)
 		}
 	}
 	return known, others, err
+}
+
+// disconnect ends a connection with all that came by it. Whoever is signed in may: it
+// takes trust away and gives none, and can be made again.
+func (s *Server) disconnect(w http.ResponseWriter, r *http.Request) {
+	who, ok := s.posted(w, r)
+	if !ok {
+		return
+	}
+	known, _, err := s.connections(who.Person)
+	for _, c := range known {
+		if err == nil && c.ID == r.PostForm.Get("id") {
+			err = s.endConnection(r.Context(), who.Person, c.value)
+		}
+	}
+	if err != nil {
+		s.cannot(w, r, err)
+		return
+	}
+	http.Redirect(w, r, "/signin/sessions", http.StatusSeeOther)
+}
+
+// endConnection ends what came by a connection before the connection itself, so that
+// after a crash it is still listed and can be ended again; and once more after it, for
+// who came in between.
+func (s *Server) endConnection(ctx context.Context, person, value string) error {
+	by := lookupMember + "/" + value
+	if err := s.endBy(ctx, person, by); err != nil {
+		return err
+	}
+	if err := s.Desk.RemoveLookup(ctx, custody.Ref(person), lookupMember, value); err != nil {
+		return err
+	}
+	return s.endBy(ctx, person, by)
+}
+
+// endBy ends the sessions of a person in which an account elsewhere said who they are,
+// and what apps were given in these. The sessions first: they make grants.
+func (s *Server) endBy(ctx context.Context, person, by string) error {
+	if _, err := s.Sessions.RevokeBy(person, by); err != nil {
+		return err
+	}
+	list, err := s.accesses(ctx, person)
+	if err != nil {
+		return err
+	}
+	for _, a := range list {
+		if cameBy(a.grant, by) {
+			if err := s.endGrant(ctx, a.grant); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// cameBy reports whether a grant was given in a session by an account elsewhere.
+func cameBy(g *goidc.Grant, by string) bool {
+	list, _ := g.Store[storeBy].([]any) // it was JSON
+	return slices.Contains(list, any(by))
+}
+
+// endGrant ends one grant and tells its client. One that has ended is no error.
+func (s *Server) endGrant(ctx context.Context, g *goidc.Grant) error {
+	err := s.storage.revoke(ctx, g)
+	if err == nil {
+		err = s.tell(g, nil)
+	}
+	if errors.Is(err, errDead) {
+		return nil
+	}
+	return err
 }

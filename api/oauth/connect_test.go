@@ -57,6 +57,15 @@ func TestConnectingIsFresh(t *testing.T) {
 		}
 		resp, _ = b.get(to.String())
 		resp, page = b.get(resp.Header.Get("Location"))
+		if x.status == http.StatusSeeOther {
+			if at := resp.Header.Get("Location"); at != "/signin/connect" {
+				t.Fatalf("%s: %s to %q\n%.300s", name, resp.Status, at, page)
+			}
+			if _, found, err := m.n.Desk().Find(t.Context(), "oidc", sub); err != nil || found {
+				t.Fatalf("%s: connected before the person said so, %v", name, err)
+			}
+			resp, page = b.post("/signin/connect", url.Values{"form": form["form"], "act": {"connect"}})
+		}
 		_, found, err := m.n.Desk().Find(t.Context(), "oidc", sub)
 		if err != nil || resp.StatusCode != x.status || found != (x.status == http.StatusSeeOther) {
 			t.Errorf("%s: %s, connected %v, %v\n%.300s", name, resp.Status, found, err, page)

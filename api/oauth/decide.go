@@ -222,6 +222,7 @@ func (s *Server) grantTo(as *goidc.AuthnSession, a *ask, who *session.Session, s
 	}
 	as.Store[storeService], as.Store[storeHandle], as.Store[storeSubject] = a.Service, handle, sub
 	as.Store[storeSince], as.Store[storeMethods] = who.Last().Unix(), methods(who)
+	as.Store[storeBy] = who.By()
 	return goidc.StatusSuccess, nil
 }
 

@@ -179,6 +179,7 @@ const (
 	storeHandle  = "handle" // hex
 	storeSubject = "sub"    // kept, because a client is told of an erasure by it
 	storeSince   = "auth_time"
+	storeBy      = "by" // accounts elsewhere that said who the person is
 	storeMethods = "amr"
 )
 

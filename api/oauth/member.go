@@ -10,6 +10,7 @@ import (
 	"github.com/akashi-ledger/akashi/api/rest"
 	"github.com/akashi-ledger/akashi/api/session"
 	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/node/custody"
 	"github.com/luikyv/go-oidc/pkg/goidc"
 )
 
@@ -52,6 +53,8 @@ type introducePage struct {
 	Form    string
 	To      record.Text
 	At      string // host of the other member's pages
+	Account string // whose account here it is, as they know it
+	Number  string // of the account, which the other member shows when connecting
 }
 
 // introduce tells another member's node who somebody is, where they say so.
@@ -67,8 +70,13 @@ func (s *Server) introduce(w http.ResponseWriter, r *http.Request, as *goidc.Aut
 		return goidc.StatusFailure, goidc.NewError("consent_required", "the person has to decide")
 	}
 	if r.Method != http.MethodPost || r.PathValue("callback") == "" {
+		p, err := s.introducing(w, r, who, k)
+		if err != nil {
+			return s.cannot(w, r, err)
+		}
+		p.Form = session.FormToken(token)
 		to, _ := url.Parse(k.RedirectURIs[0])
-		p := introducePage{frame: s.frame(w, r), Form: session.FormToken(token), To: k.Name, At: to.Host}
+		p.At = to.Host
 		p.Title, p.Path = p.text("introduce.title"), pathAuthorize+"/"+as.ID
 		w.Header().Set("Content-Security-Policy", policy(to.Scheme+"://"+to.Host))
 		s.show(w, http.StatusOK, "introduce", p)
@@ -87,6 +95,19 @@ func (s *Server) introduce(w http.ResponseWriter, r *http.Request, as *goidc.Aut
 	}
 	as.Store[storeSince], as.Store[storeMethods] = vouched(who, s.Now())
 	return goidc.StatusSuccess, nil
+}
+
+// introducing names the account that another member is to be told of.
+func (s *Server) introducing(w http.ResponseWriter, r *http.Request, who *session.Session, k *client) (*introducePage, error) {
+	account, err := s.Desk.Hint(custody.Ref(who.Person))
+	if err != nil {
+		return nil, err
+	}
+	sub, err := s.subjectOf(who.Person, k.Party)
+	if codeOf(err) == custody.CodePersonLeaving {
+		err = errLeaving
+	}
+	return &introducePage{frame: s.frame(w, r), To: k.Name, Account: account, Number: accountNumber(s.Member, sub)}, err
 }
 
 // vouched is what another member is told of how and when somebody has shown who they

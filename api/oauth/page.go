@@ -109,7 +109,7 @@ type pages map[string]*template.Template
 
 func parsePages() (pages, error) {
 	out := pages{}
-	for _, name := range []string{"consent", "signin", "code", "sessions", "introduce", "paper", "recover", "problem"} {
+	for _, name := range []string{"consent", "signin", "code", "sessions", "introduce", "connect", "paper", "recover", "problem"} {
 		t, err := template.ParseFS(templates, "templates/frame.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("oauth: templates: %w", err)

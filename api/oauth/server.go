@@ -39,6 +39,8 @@ type Desk interface {
 	KnownHandle(k sign.PublicKey, ref custody.Ref) (bool, error)
 	Lookups(ref custody.Ref, kind string) ([]string, error)
 	AddLookup(ctx context.Context, ref custody.Ref, kind, value string) error
+	RemoveLookup(ctx context.Context, ref custody.Ref, kind, value string) error
+	Hint(ref custody.Ref) (string, error)
 	OnGone(tell func(custody.Gone))
 }
 
@@ -175,6 +177,9 @@ func (s *Server) route() {
 	page("POST "+pathUpstream, s.upstreamBegin)
 	page("GET "+pathUpstream+"/callback", s.upstreamEnd)
 	page("GET "+pathUpstream+"/callback/{member}", s.upstreamEnd)
+	page("GET "+pathConnect, s.askConnect)
+	page("POST "+pathConnect, s.connect)
+	page("POST /signin/disconnect", s.disconnect)
 	page("POST /signin/passkey/begin", s.passkeyBegin)
 	page("POST /signin/passkey/end", s.passkeyEnd)
 	page("POST /signin/passkey/remove", s.endPasskey)

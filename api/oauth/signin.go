@@ -194,8 +194,8 @@ type sessionsPage struct {
 	Passkeys bool
 	Keys     []shownPasskey
 	Apps     []shownAccess
-	Members  []Member  // to connect with
-	Known    []Member  // that this person is connected with
+	Members  []Member // to connect with
+	Known    []connection
 	Paper    time.Time // when the paper was made that counts, zero for none
 	MayPrint bool      // more than a code or a paper was shown just now
 }

@@ -233,7 +233,7 @@ func (s *Server) upstreamEnd(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if a.Connect {
-		s.connect(w, r, up.Lookup, by.name, by)
+		s.beginConnecting(w, r, a, by)
 		return
 	}
 	ref, found, err := s.Desk.Find(r.Context(), up.Lookup, by.name)
@@ -242,7 +242,7 @@ func (s *Server) upstreamEnd(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err == nil {
-		err = s.beginBy(w, r, string(ref), session.Proof{Method: by.strength, At: by.at})
+		err = s.beginBy(w, r, string(ref), session.Proof{Method: by.strength, At: by.at, By: up.Lookup + "/" + by.name})
 	}
 	if err != nil {
 		s.cannot(w, r, err)

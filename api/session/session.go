@@ -81,6 +81,7 @@ type Session struct {
 type Proof struct {
 	Method Method    `json:"method"`
 	At     time.Time `json:"at"`
+	By     string    `json:"by,omitempty"` // the account elsewhere that gave it, as KIND/VALUE of its lookup
 }
 
 // Strong reports whether a strong method was shown within a time.
@@ -159,11 +160,21 @@ func New(b Blobs, key [32]byte, idle time.Duration, now func() time.Time) (*Stor
 	return &Store{blobs: b, key: key, idle: idle, now: now}, nil
 }
 
+// By returns the accounts elsewhere by which the session's proofs came.
+func (s *Session) By() (out []string) {
+	for _, p := range s.Methods {
+		if p.By != "" && !slices.Contains(out, p.By) {
+			out = append(out, p.By)
+		}
+	}
+	return out
+}
+
 // Start begins a session of a person who has shown who they are, and returns the
 // token for the browser's cookie. agent describes the browser for the person's
 // own list.
 func (s *Store) Start(person string, m Method, agent string) (token string, _ *Session, err error) {
-	return s.StartBy(person, Proof{m, s.now()}, agent)
+	return s.StartBy(person, Proof{Method: m, At: s.now()}, agent)
 }
 
 // StartBy is Start by a proof that was given elsewhere, when it says.
@@ -184,7 +195,7 @@ func (s *Store) StartBy(person string, p Proof, agent string) (token string, _ *
 // Add says that the person of a session has shown who they are once more. The
 // session gets a new token; the old one ends. ErrUnknown says that it ended meanwhile.
 func (s *Store) Add(token string, m Method) (string, *Session, error) {
-	return s.AddBy(token, Proof{m, s.now()})
+	return s.AddBy(token, Proof{Method: m, At: s.now()})
 }
 
 // AddBy is Add by a proof that was given elsewhere, when it says.
@@ -365,20 +376,29 @@ func (s *Store) End(token string) error {
 // Revoke ends a person's session by its id, all of them where id is "". It
 // returns how many ended.
 func (s *Store) Revoke(person, id string) (int, error) {
-	n := 0
-	err := s.blobs.Update(func(tx *store.BlobTx) (err error) {
-		n, err = s.revoke(tx, person, id)
+	return s.revokeIf(person, func(v *Session) bool { return id == "" || v.ID == id })
+}
+
+// RevokeBy ends those of a person's sessions in which an account elsewhere said who
+// they are (Proof.By). It returns how many ended.
+func (s *Store) RevokeBy(person, by string) (int, error) {
+	return s.revokeIf(person, func(v *Session) bool { return slices.Contains(v.By(), by) })
+}
+
+func (s *Store) revokeIf(person string, is func(*Session) bool) (n int, err error) {
+	err = s.blobs.Update(func(tx *store.BlobTx) (err error) {
+		n, err = s.revoke(tx, person, is)
 		return err
 	})
 	return n, err
 }
 
-func (s *Store) revoke(tx *store.BlobTx, person, id string) (n int, err error) {
+func (s *Store) revoke(tx *store.BlobTx, person string, is func(*Session) bool) (n int, err error) {
 	var keys [][]byte
 	err = tx.Scan(s.indexKey(person, ""), func(key, value []byte) error {
 		var e indexed
 		err := openJSON(s.key, value, &e)
-		if err == nil && (id == "" || e.Session.ID == id) {
+		if err == nil && is(&e.Session) {
 			keys = append(keys, slices.Clone(key), append([]byte(prefixSession), e.Hash...))
 		}
 		return err

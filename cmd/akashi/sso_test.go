@@ -43,7 +43,15 @@ func TestSignInAcrossMembers(t *testing.T) {
 	if !strings.Contains(screen, "加盟企業1に、あなたであることを伝えますか") || strings.Contains(screen, "髙橋") {
 		t.Fatalf("member 0 asks\n%s", screen)
 	}
-	if page := at0.answer(screen, url.Values{"act": {"tell"}}); !strings.Contains(page, "加盟企業0とつながっています") {
+	number := compared.FindString(screen)
+	screen = at0.answer(screen, url.Values{"act": {"tell"}})
+	if number == "" || compared.FindString(screen) != number || !strings.Contains(screen, "この2つのアカウントをつなぎますか") || !strings.Contains(screen, ">y1<") {
+		t.Fatalf("member 1 does not name both accounts, one as %q\n%s", number, screen)
+	}
+	if page := r.get("/signin/sessions"); strings.Contains(page, "とつながっています") {
+		t.Fatalf("connected before she said so\n%s", page)
+	}
+	if page := r.send(screen, "/signin/connect", url.Values{"act": {"connect"}}); !strings.Contains(page, "加盟企業0とつながっています") || compared.FindString(page) != number {
 		t.Fatalf("connected\n%s", page)
 	}
 	r.form("/signin/sessions", "/signin/sessions", url.Values{"id": {"all"}})
@@ -60,6 +68,18 @@ func TestSignInAcrossMembers(t *testing.T) {
 	}
 	if !strings.Contains(page, `value="erase" disabled`) {
 		t.Error("a link at member 0 counts as a strong proof at member 1")
+	}
+
+	page = r.get("/signin/sessions")
+	id := connected.FindStringSubmatch(page)
+	if id == nil {
+		t.Fatalf("no connection to end\n%s", page)
+	}
+	if page := r.send(page, "/signin/disconnect", url.Values{"id": {id[1]}}); strings.Contains(page, `action="/signin/disconnect"`) || strings.Contains(page, `action="/leave"`) || !strings.Contains(page, `action="/signin/recover"`) && !strings.Contains(page, `href="/signin/recover"`) {
+		t.Errorf("disconnected by a session that came by it\n%s", page)
+	}
+	if page := at0.answer(r.form("/signin", "/signin/oidc", url.Values{"with": {"member-0"}}), url.Values{"act": {"tell"}}); !strings.Contains(page, "登録が見つかりません") {
+		t.Errorf("disconnected, and known\n%s", page)
 	}
 
 	c.person("ren", "09000000002") // whom member 1 does not know
@@ -118,6 +138,12 @@ func (p *pages) send(page, to string, form url.Values) string {
 	_, _, page = (&reader{p.c, p.http}).do(req)
 	return page
 }
+
+// connected is a connection in the list, compared the number of one.
+var (
+	connected = regexp.MustCompile(`action="/signin/disconnect">.*?name="id" value="([0-9A-Za-z/]+)"`)
+	compared  = regexp.MustCompile(`<b class="mono">[0-9]{4}</b>`)
+)
 
 // waits is an authorization that waits for somebody to sign in.
 var waits = regexp.MustCompile(`/oauth/authorize/[A-Za-z0-9_-]+`)

@@ -1,0 +1,165 @@
+package oauth_test
+
+import (
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/akashi-ledger/akashi/api/oauth/idptest"
+	"github.com/akashi-ledger/akashi/api/session"
+)
+
+// comesBack takes a browser to the provider and back, for connecting, as far as the
+// page that asks.
+func (b *browser) comesBack() (*http.Response, string) {
+	b.m.t.Helper()
+	_, page := b.get("/signin/sessions")
+	resp, _ := b.post("/signin/oidc", url.Values{"form": fields(page)["form"], "connect": {"1"}})
+	resp, _ = b.get(resp.Header.Get("Location"))
+	return b.get(resp.Header.Get("Location"))
+}
+
+// TestConnectIsAsked: what came back from the other side connects nothing by itself,
+// and counts once, in the session that began it, by a form of its page.
+func TestConnectIsAsked(t *testing.T) {
+	idp := idptest.New(t)
+	m := newSiteWith(t, "127.0.0.1", idp)
+	m.person("p02")
+	found := func(sub string) bool {
+		ref, is, err := m.n.Desk().Find(t.Context(), "oidc", sub)
+		fatal(t, err)
+		if is && ref != "p01" {
+			t.Errorf("%s finds %s", sub, ref)
+		}
+		return is
+	}
+	asked := func(sub string) (*browser, url.Values) {
+		idp.Is(sub, authTime(time.Minute))
+		b := m.shown("p01", session.Passkey, time.Minute)
+		if resp, page := b.comesBack(); resp.Header.Get("Location") != "/signin/connect" {
+			t.Fatalf("%s\n%s", resp.Status, page)
+		}
+		resp, page := b.get("/signin/connect")
+		if resp.StatusCode != 200 || !strings.Contains(page, "•••001") || !strings.Contains(page, "認証アプリ") || !strings.Contains(page, "この2つのアカウント") {
+			t.Fatalf("the page does not name both accounts: %s\n%s", resp.Status, page)
+		}
+		return b, url.Values{"form": fields(page)["form"], "act": {"connect"}}
+	}
+
+	b, form := asked("no-token")
+	if resp, _ := b.post("/signin/connect", url.Values{"act": {"connect"}}); resp.StatusCode != http.StatusForbidden || found("no-token") {
+		t.Errorf("without the form's token: %s", resp.Status)
+	}
+	req, err := http.NewRequest("POST", m.url+"/signin/connect", strings.NewReader(form.Encode()))
+	fatal(t, err)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Sec-Fetch-Site", "cross-site")
+	if resp, _ := do(t, b.c, req); resp.StatusCode != http.StatusForbidden || found("no-token") {
+		t.Errorf("from another site: %s", resp.Status)
+	}
+	b.get("/signin/connect?" + form.Encode())
+	if found("no-token") {
+		t.Error("a link connects")
+	}
+
+	_, form = asked("other-person")
+	other := m.shown("p02", session.Passkey, time.Minute)
+	if resp, _ := other.post("/signin/connect", form); resp.StatusCode != http.StatusForbidden || found("other-person") {
+		t.Errorf("the form in another person's session: %s", resp.Status)
+	}
+	_, page := other.get("/signin/sessions")
+	if resp, _ := other.post("/signin/connect", url.Values{"form": fields(page)["form"], "act": {"connect"}}); resp.StatusCode != http.StatusForbidden || found("other-person") {
+		t.Errorf("another person's own form: %s", resp.Status)
+	}
+
+	b, form = asked("not-me")
+	form.Set("act", "no")
+	b.post("/signin/connect", form)
+	form.Set("act", "connect")
+	if resp, _ := b.post("/signin/connect", form); resp.StatusCode != http.StatusForbidden || found("not-me") {
+		t.Errorf("after a no: %s", resp.Status)
+	}
+
+	b, form = asked("me")
+	if resp, page := b.post("/signin/connect", form); resp.StatusCode != http.StatusSeeOther || !found("me") {
+		t.Fatalf("%s\n%s", resp.Status, page)
+	}
+	fatal(t, m.n.Desk().RemoveLookup(t.Context(), "p01", "oidc", "me"))
+	if resp, _ := b.post("/signin/connect", form); resp.StatusCode != http.StatusForbidden || found("me") {
+		t.Errorf("a replay: %s", resp.Status)
+	}
+}
+
+var connectionID = regexp.MustCompile(`action="/signin/disconnect">.*?name="id" value="([0-9a-f]+)"`)
+
+// TestDisconnect: a connection is listed, and undone with what came by it and nothing
+// else; nobody else undoes it.
+func TestDisconnect(t *testing.T) {
+	m := newSite(t)
+	m.person("p02")
+	desk := m.n.Desk()
+	fatal(t, desk.AddLookup(t.Context(), "p01", "member", "b-sha/sub-1"))
+	by := func(ref, account string) *browser {
+		t.Helper()
+		b := m.shown(ref, session.Passkey, 0)
+		at, err := url.Parse(m.url)
+		fatal(t, err)
+		token, _, err := m.sessions.StartBy(ref, session.Proof{Method: session.Upstream, At: time.Now(), By: account}, "Firefox")
+		fatal(t, err)
+		b.c.Jar.SetCookies(at, []*http.Cookie{{Name: session.CookieSession, Value: token}})
+		return b
+	}
+	came, own := by("p01", "member/b-sha/sub-1"), m.shown("p01", session.Passkey, 0)
+	k := m.client(nil)
+	grant := func(b *browser) tokens {
+		t.Helper()
+		f := m.flow(k, "service")
+		f.detail["required"] = []string{"service"}
+		resp, body := f.decide(b, "p01", give())
+		return m.token(k, f.exchange(f.code(t, resp, body)))
+	}
+	theirs, mine := grant(came), grant(own)
+
+	_, page := own.get("/signin/sessions")
+	id := connectionID.FindStringSubmatch(page)
+	if id == nil || !strings.Contains(page, "b-shaとつながっています") {
+		t.Fatalf("not listed\n%s", page)
+	}
+	known := func() bool {
+		_, is, err := desk.Find(t.Context(), "member", "b-sha/sub-1")
+		fatal(t, err)
+		return is
+	}
+	if resp, _ := own.post("/signin/disconnect", url.Values{"id": {id[1]}}); resp.StatusCode != http.StatusForbidden || !known() {
+		t.Errorf("without the form's token: %s", resp.Status)
+	}
+	if resp, _ := m.browser().post("/signin/disconnect", url.Values{"id": {id[1]}, "form": fields(page)["form"]}); resp.StatusCode != http.StatusUnauthorized || !known() {
+		t.Errorf("without a session: %s", resp.Status)
+	}
+	other := m.shown("p02", session.Passkey, 0)
+	_, hers := other.get("/signin/sessions")
+	if other.post("/signin/disconnect", url.Values{"id": {id[1]}, "form": fields(hers)["form"]}); !known() {
+		t.Error("another person's session ended it")
+	}
+
+	for range 2 { // a repeated form is no error, and ends no more
+		if resp, page := own.post("/signin/disconnect", url.Values{"id": {id[1]}, "form": fields(page)["form"]}); resp.StatusCode != http.StatusSeeOther || known() {
+			t.Fatalf("%s\n%s", resp.Status, page)
+		}
+	}
+	if resp, _ := came.get("/signin/sessions"); resp.StatusCode != http.StatusSeeOther {
+		t.Errorf("the session that came by it goes on: %s", resp.Status)
+	}
+	if resp, _ := own.get("/signin/sessions"); resp.StatusCode != http.StatusOK {
+		t.Errorf("the person's own session: %s", resp.Status)
+	}
+	if got := m.token(k, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {theirs.Refresh}}); got.status == 200 {
+		t.Error("a grant of a session that came by it goes on")
+	}
+	if got := m.token(k, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {mine.Refresh}}); got.status != 200 {
+		t.Errorf("the person's own grant ended: %+v", got)
+	}
+}

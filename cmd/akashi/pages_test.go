@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/akashi-ledger/akashi/api/oauth"
+	"github.com/akashi-ledger/akashi/api/rest"
 	"github.com/akashi-ledger/akashi/api/web"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node/custody"
@@ -102,7 +104,7 @@ func TestPagesOfANode(t *testing.T) {
 		{"/requests", "まちのお店", "Town shop", "わたしの記録をください", ""},
 		{"/stops", "決めました", "by you", `value="marketing"`, ""},
 		{"/verify", "控え", "receipt", `id="file"`, ""},
-		{"/erasures/" + erasure, "加盟企業0", "Member 0", erasure + ".akashi.json", ""},
+		{"/erasures/" + erasure, "加盟企業2（加盟企業0の鍵の写し）", "Member 2 (copies of the keys of Member 0)", erasure + ".akashi.json", ""},
 		{"/erasures/" + erasure + ".akashi.json", "", "", `"akashi-erasure/v1"`, ""},
 		{"/.well-known/gpc.json", "", "", `"gpc": true`, ""},
 		{"/assets/akashi.css", "", "", "--ink", ""},
@@ -187,9 +189,22 @@ func (c *town) lived() (index, erasure string) {
 		}
 	}
 	c.person("ren", "09000000002")
+	c.until("a custodian", c.guarded)
 	gone, err := c.app(0).Erase(ctx, "ren", "request")
 	c.must(err)
 	return index, gone.Erasure.ID
+}
+
+// guarded reports whether a custodian has agreed to keep copies of member 0's keys: an
+// erasure from then on waits for it, too.
+func (c *town) guarded() bool {
+	req, err := http.NewRequestWithContext(c.t.Context(), http.MethodGet, c.issuer+"/v1/custodians", nil)
+	c.must(err)
+	req.Header.Set("Authorization", "Bearer "+c.tokens["admin"])
+	_, b := c.do(req)
+	var v rest.CustodiansView
+	c.must(json.Unmarshal(b, &v))
+	return len(v.Custodians) == 1 && v.Custodians[0].Class != ""
 }
 
 // changed makes every change that a page offers short of erasing.

@@ -256,17 +256,35 @@ func showFindings(s *screen, v *receipt.Verdict) {
 	case v.Evidence != nil:
 		s.pairs(pair{"  → ", "だれの誤りかは、これだけでは分かりません", "this alone names nobody"})
 	case v.Erasure != nil:
-		x := v.Erasure
-		s.wrapped("  → ", fmt.Sprintf("erasure %s (%s) by %s, %s: %s", x.ID, x.Cause, x.Issuer, moment(x.TimeMs, v.StoryTime), counted(x.Numbers, "key", "keys")))
-		for _, h := range x.Done {
-			s.line("    %s  %s", cell(h.Name.Ja, 28), moment(h.TimeMs, v.StoryTime))
-		}
-		for _, h := range x.Pending {
-			s.line("    %s  %s", cell(h.Name.Ja, 28), s.paint(yellow, "まだ答えていません  not answered yet"))
-		}
+		showErasure(s, v.Erasure, v.StoryTime)
 	}
 	for _, h := range v.Handles {
 		showHandle(s, &h)
+	}
+}
+
+// showErasure prints what became of each holder's keys, and of each copy at a
+// custodian.
+func showErasure(s *screen, x *receipt.Erased, story bool) {
+	s.wrapped("  → ", fmt.Sprintf("erasure %s (%s) by %s, %s: %s", x.ID, x.Cause, x.Issuer, moment(x.TimeMs, story), counted(x.Numbers, "key", "keys")))
+	waits := s.paint(yellow, "まだ答えていません  not answered yet")
+	for _, h := range x.Done {
+		s.line("    %s  %s", cell(h.Name.Ja, 36), moment(h.TimeMs, story))
+	}
+	for _, h := range x.Pending {
+		s.line("    %s  %s", cell(h.Name.Ja, 36), waits)
+	}
+	for _, c := range x.Copies {
+		said := waits
+		switch {
+		case c.TimeMs != 0:
+			said = moment(c.TimeMs, story)
+		case c.Lost == record.LostStolen:
+			said = s.paint(red, "盗まれた写し  copies stolen")
+		case c.Lost != "":
+			said = s.paint(yellow, "失われた写し  copies destroyed, not attested")
+		}
+		s.line("    %s  %s", cell(c.Name.Ja+"（"+c.MemberName.Ja+"の鍵の写し）", 36), said)
 	}
 }
 

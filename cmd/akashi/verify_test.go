@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/akashi-ledger/akashi/ledger/receipt"
+	"github.com/akashi-ledger/akashi/ledger/record"
 )
 
 // TestVerifyNamesThePart changes single bytes of a good receipt; each must be
@@ -116,5 +119,24 @@ func TestVerifyNamesTheService(t *testing.T) {
 	}
 	if named < 50 {
 		t.Errorf("%d refusals name a service", named)
+	}
+}
+
+// TestVerifyListsCopies: who kept copies stands beside the holders, whatever became of
+// the copies.
+func TestVerifyListsCopies(t *testing.T) {
+	copies := func(custodian string, ms uint64, lost string) receipt.CopyState {
+		return receipt.CopyState{MemberName: record.Text{Ja: "あおば"}, HolderState: receipt.HolderState{Name: record.Text{Ja: custodian}, TimeMs: ms}, Lost: lost}
+	}
+	x := &receipt.Erased{ID: "e", Cause: "request", Issuer: "aoba", Numbers: 1, Done: []receipt.HolderState{{Name: record.Text{Ja: "あおば"}, TimeMs: 1}},
+		Copies: []receipt.CopyState{copies("みなと", 1_800_000_000_000, ""), copies("やま", 0, ""), copies("かわ", 0, record.LostStolen), copies("うみ", 0, record.LostDestroyed)}}
+	var out bytes.Buffer
+	showErasure(newScreen(&out), x, false)
+	for who, said := range map[string]string{"みなと": "2027-01-15 17:00:00 JST", "やま": "not answered yet", "かわ": "copies stolen", "うみ": "not attested"} {
+		if !slices.ContainsFunc(strings.Split(out.String(), "\n"), func(line string) bool {
+			return strings.Contains(line, who+"（あおばの鍵の写し）") && strings.Contains(line, said)
+		}) {
+			t.Errorf("%s is not said to be %q:\n%s", who, said, &out)
+		}
 	}
 }

@@ -1,6 +1,8 @@
 package custody
 
 import (
+	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -227,5 +229,28 @@ func TestErasureCopies(t *testing.T) {
 	noErr(t, err)
 	if len(view.Done) != 1 || len(view.Copies) != 2 || view.Copies[0].TimeMs == 0 || view.Copies[0].Lost != "" || view.Copies[1].TimeMs != 0 || view.Copies[1].Lost != record.LostStolen {
 		t.Errorf("%+v", view)
+	}
+}
+
+// What comes in for somebody who is leaving another service is not refused as erased:
+// it is to be asked for again, and goes to the same person.
+func TestReceiveWhileLeavingAnother(t *testing.T) {
+	w, a, _ := handedOver(t)
+	w.second(refMarker)
+	all, err := a.Handles(ctx, refMarker)
+	noErr(t, err)
+	i := slices.IndexFunc(all, func(h HandleOf) bool { return h.For == "a-portal" && h.Open })
+	h, err := rules.HandleState(w.state(), all[i].Key)
+	noErr(t, err)
+	w.set(func() { w.posted = func(outbox.Request) error { return errors.New("no leader") } })
+	if _, _, err := a.Erase(ctx, Call{}, EraseRequest{Person: refMarker, Cause: "withdrawal", Service: "a-card"}); err == nil {
+		t.Fatal("erased without a leader")
+	}
+	_, _, err = a.recipientOf(w.state(), all[i].Key, h)
+	wantCode(t, err, CodePersonLeaving)
+	w.set(func() { w.posted = nil })
+	w.duties()
+	if ref, known, err := a.recipientOf(w.state(), all[i].Key, h); err != nil || !known || ref != refMarker {
+		t.Errorf("%q, %v, %v", ref, known, err)
 	}
 }

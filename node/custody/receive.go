@@ -245,8 +245,8 @@ func (d *Desk) recipientOf(st *store.State, k sign.PublicKey, h *rules.Handle) (
 		if p, ok, err := d.personOf(k); err != nil {
 			return "", false, err
 		} else if ok {
-			if d.goingOut(p.Ref) {
-				return "", false, record.Refuse(record.CodeErased, "")
+			if d.goingOut(p.Ref) { // perhaps from another service only: asked again later
+				return "", false, record.Refuse(CodePersonLeaving, "")
 			}
 			return p.Ref, true, nil
 		}

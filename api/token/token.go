@@ -190,6 +190,21 @@ func (s *Store) Revoke(text string) error {
 	return err
 }
 
+// Peek returns whom a one-time code is for and leaves it unused, or ErrUnknown.
+func (s *Store) Peek(code string) (Caller, error) {
+	if !wellFormed(code) {
+		return Caller{}, ErrUnknown
+	}
+	value, ok, err := s.blobs.Get(keyOf(prefixCode, code))
+	if err != nil {
+		return Caller{}, fmt.Errorf("look a code up: %w", err)
+	}
+	if !ok {
+		return Caller{}, ErrUnknown
+	}
+	return open(code, value)
+}
+
 // Redeem uses a one-time code: of any number of calls one gets the person, the
 // others ErrUnknown.
 func (s *Store) Redeem(code string) (Caller, error) {

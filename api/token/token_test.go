@@ -107,6 +107,9 @@ func TestRedeemOnce(t *testing.T) {
 		if _, err := s.Lookup(code); !errors.Is(err, ErrUnknown) {
 			t.Fatalf("the code is a token: %v", err)
 		}
+		if c, err := s.Peek(code); err != nil || c.Person != "p07" {
+			t.Fatalf("looked at: %+v, %v", c, err)
+		}
 		var won atomic.Int32
 		var wg sync.WaitGroup
 		for range 8 {
@@ -122,6 +125,9 @@ func TestRedeemOnce(t *testing.T) {
 		wg.Wait()
 		if won.Load() != 1 {
 			t.Fatalf("redeemed %d times", won.Load())
+		}
+		if _, err := s.Peek(code); !errors.Is(err, ErrUnknown) {
+			t.Fatalf("looked at after its use: %v", err)
 		}
 	}
 }

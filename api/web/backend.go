@@ -24,6 +24,10 @@ type Sessions interface {
 	// is how the browser describes itself. It returns ErrNoSession for a code that
 	// is unknown, used or too old.
 	Enter(ctx context.Context, code, agent string) (token string, err error)
+	// Whose returns the person of a link's code and leaves it unused, or ErrNoSession.
+	Whose(ctx context.Context, code string) (person string, err error)
+	// Account returns by what a person knows their account here, with most of it hidden.
+	Account(ctx context.Context, person string) (string, error)
 	// Person returns the member's own reference of the person whose session a
 	// token is, or ErrNoSession.
 	Person(ctx context.Context, token string) (person string, err error)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,7 +28,7 @@ type pages map[string]*template.Template
 
 func parsePages() (pages, error) {
 	out := pages{}
-	for _, name := range []string{"public", "mine", "offer", "ending", "erasure", "requests", "stops", "history", "receipts", "receipt", "kept", "all", "verify", "problem"} {
+	for _, name := range []string{"public", "enter", "mine", "offer", "ending", "erasure", "requests", "stops", "history", "receipts", "receipt", "kept", "all", "verify", "problem"} {
 		t, err := template.ParseFS(templates, "templates/frame.html", "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, err
@@ -54,6 +55,8 @@ type page struct {
 	Problem string // key
 	Code    string // of the refusal
 	Name    string // of the person
+	Account string // whose session it is, as they know it
+	Link    string // code of a one-time link that is not used yet
 	View    *View
 	Cards   []card
 	Others  []Service
@@ -70,6 +73,15 @@ type page struct {
 
 // T returns a text of the catalogue.
 func (p *page) T(key string, values ...any) template.HTML { return p.Lang.rich(key, values...) }
+
+// In is the address of this page in another language.
+func (p *page) In(lang string) string {
+	q := url.Values{"lang": {lang}}
+	if p.Link != "" {
+		q.Set("code", p.Link)
+	}
+	return "?" + q.Encode()
+}
 
 // Has reports whether the catalogue has a text for a code of the ledger.
 func (p *page) Has(key string) bool { _, ok := catalogue[key]; return ok }

@@ -60,7 +60,9 @@ func (s *server) sent(w http.ResponseWriter, r *http.Request) (person string, ok
 	return person, err == nil
 }
 
-// enter redeems a one-time link. What only looks ahead does not use it up.
+// enter redeems a one-time link. What only looks ahead does not use it up. In a browser
+// where somebody else is signed in it asks first: else whoever has them open a link would
+// have what they do next done in an account of the sender's choice (login CSRF).
 func (s *server) enter(w http.ResponseWriter, r *http.Request) {
 	code := r.URL.Query().Get("code")
 	if r.Method == http.MethodHead || r.Header.Get("Sec-Purpose") != "" || r.Header.Get("Purpose") == "prefetch" {
@@ -71,17 +73,74 @@ func (s *server) enter(w http.ResponseWriter, r *http.Request) {
 		s.problem(w, r, http.StatusUnauthorized, "error.link")
 		return
 	}
-	token, err := s.backend.Enter(r.Context(), code, r.UserAgent())
-	if errors.Is(err, ErrNoSession) {
-		s.problem(w, r, http.StatusUnauthorized, "error.link")
+	if token, person, err := s.who(r); err == nil && token != "" {
+		theirs, err := s.backend.Whose(r.Context(), code)
+		switch {
+		case errors.Is(err, ErrNoSession):
+			s.problem(w, r, http.StatusUnauthorized, "error.link")
+		case err != nil:
+			s.fail(w, r, "enter", err)
+		case theirs != person:
+			s.askSwap(w, r, token, person, code)
+		default:
+			s.redeem(w, r, code)
+		}
+		return
+	} else if err != nil && !errors.Is(err, ErrNoSession) {
+		s.fail(w, r, "enter", err)
 		return
 	}
+	s.redeem(w, r, code)
+}
+
+// askSwap says who is signed in, and asks whether the link is to be used.
+func (s *server) askSwap(w http.ResponseWriter, r *http.Request, token, person, code string) {
+	account, err := s.backend.Account(r.Context(), person)
 	if err != nil {
 		s.fail(w, r, "enter", err)
 		return
 	}
+	p := s.page(w, r)
+	p.session(token)
+	p.Title, p.Account, p.Link = p.Lang.text("enter.title"), account, code
+	s.show(w, http.StatusOK, "enter", p)
+}
+
+// swap is the answer to askSwap. The session that there was ends.
+func (s *server) swap(w http.ResponseWriter, r *http.Request) {
+	token, ok := s.posted(w, r)
+	if !ok {
+		return
+	}
+	if r.PostForm.Get("act") != "switch" {
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return
+	}
+	if s.redeem(w, r, r.PostForm.Get("code")) {
+		if err := s.backend.Leave(r.Context(), token); err != nil { // the browser has left it: it ends by itself
+			s.Log.Error("page: leave", "err", err)
+		}
+	}
+}
+
+// redeem uses a link, and reports whether its session has begun.
+func (s *server) redeem(w http.ResponseWriter, r *http.Request, code string) bool {
+	if code == "" || len(code) > 200 {
+		s.problem(w, r, http.StatusUnauthorized, "error.link")
+		return false
+	}
+	token, err := s.backend.Enter(r.Context(), code, r.UserAgent())
+	if errors.Is(err, ErrNoSession) {
+		s.problem(w, r, http.StatusUnauthorized, "error.link")
+		return false
+	}
+	if err != nil {
+		s.fail(w, r, "enter", err)
+		return false
+	}
 	http.SetCookie(w, s.cookie(cookieSession, token, session.MaxLife))
 	http.Redirect(w, r, "/", http.StatusSeeOther)
+	return true
 }
 
 func (s *server) leave(w http.ResponseWriter, r *http.Request) {

@@ -50,6 +50,20 @@ func (b *pageBackend) Enter(_ context.Context, code, agent string) (string, erro
 	return text, err
 }
 
+// Whose implements web.Sessions.
+func (b *pageBackend) Whose(_ context.Context, code string) (string, error) {
+	c, err := b.tokens.Peek(code)
+	if errors.Is(err, token.ErrUnknown) || err == nil && c.Role != token.Subject {
+		return "", web.ErrNoSession
+	}
+	return c.Person, err
+}
+
+// Account implements web.Sessions.
+func (b *pageBackend) Account(_ context.Context, person string) (string, error) {
+	return b.n.Desk().Hint(custody.Ref(person))
+}
+
 // Person implements web.Sessions.
 func (b *pageBackend) Person(_ context.Context, text string) (string, error) {
 	s, err := b.sessions.Lookup(text)

@@ -83,9 +83,12 @@ func TestSignInAcrossMembers(t *testing.T) {
 	}
 
 	c.person("ren", "09000000002") // whom member 1 does not know
-	at0.form("/signin/sessions", "/signin/sessions", url.Values{"id": {"all"}})
-	r.form("/signin/sessions", "/signin/sessions", url.Values{"id": {"all"}})
-	at0.get(strings.TrimPrefix(c.link("ren"), c.issuer))
+	ren := c.link("ren")
+	asked := at0.get(strings.TrimPrefix(ren, c.issuer))
+	if !strings.Contains(asked, "として入っています") || !strings.Contains(at0.get("/signin/sessions"), `action="/signin/sessions"`) {
+		t.Fatalf("his link takes her browser to his account unasked\n%s", asked)
+	}
+	at0.send(asked, "/enter", url.Values{"act": {"switch"}, "code": {ren[strings.Index(ren, "=")+1:]}})
 	if page := at0.answer(r.form("/signin", "/signin/oidc", url.Values{"with": {"member-0"}}), url.Values{"act": {"tell"}}); !strings.Contains(page, "登録が見つかりません") {
 		t.Errorf("a stranger\n%s", page)
 	}

@@ -109,11 +109,16 @@ func Start(dir string, log *slog.Logger) (*Node, error) {
 	return n, nil
 }
 
+// slowPart is how long a part takes to open before the line that says that the node
+// has started names it.
+const slowPart = 50 * time.Millisecond
+
 func (n *Node) start() error {
 	genesis, err := n.read()
 	if err != nil {
 		return err
 	}
+	var took []slog.Attr
 	for _, step := range []struct {
 		what string
 		do   func([]byte) error
@@ -121,10 +126,15 @@ func (n *Node) start() error {
 		{"stores", n.openStores}, {"network", n.openNetwork}, {"outbox", n.openOutbox},
 		{"witnesses", n.openWitnesses}, {"cosigner", n.openCosigner}, {"commitment trees", n.openForest}, {"custody of keys", n.openEscrow}, {"desk", n.openDeskUnlessRestored}, {"raft", n.openRaft}, {"desk after a restore", n.openDeskIfRestored},
 	} {
+		began := time.Now()
 		if err := step.do(genesis); err != nil {
 			return fmt.Errorf("start %s: %w", step.what, err)
 		}
+		if d := time.Since(began).Round(time.Millisecond); d >= slowPart {
+			took = append(took, slog.Duration(step.what, d))
+		}
 	}
+	n.Log.LogAttrs(context.Background(), slog.LevelInfo, "started", took...)
 	n.background(n.watchAdvances)
 	n.background(n.meetNeighbours)
 	return nil

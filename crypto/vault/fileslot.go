@@ -33,6 +33,12 @@ type slotFile interface {
 	Close() error
 }
 
+// overwritten is a file that is only overwritten: its size and blocks stay.
+type overwritten struct{ *os.File }
+
+// Sync makes what was written durable.
+func (f overwritten) Sync() error { return syncContent(f.File) }
+
 // OpenFileSlot opens the slot file, creating a blank one where there is none, and
 // locks it until Close. Errors: ErrLocked, ErrSlot (size, mode or type of the
 // file), ErrReadOnly, ErrDiskFull, ErrIO.
@@ -45,7 +51,7 @@ func OpenFileSlot(path string) (*FileSlot, error) {
 		file.Close()
 		return nil, err
 	}
-	return &FileSlot{class: "file.two-slot/" + fileSystemClass(file), file: file}, nil
+	return &FileSlot{class: "file.two-slot/" + fileSystemClass(file), file: overwritten{file}}, nil
 }
 
 func prepare(file *os.File, dir string) error {

@@ -40,9 +40,14 @@ func (v *Vault) rotate(c *change) error {
 		next.wipe()
 		return err
 	}
-	if err := remove(v.blobs, dead); err != nil { // h
+	v.dead = append(v.dead, dead...)
+	if len(v.dead) < v.shape.sweep {
+		return nil
+	}
+	if err := remove(v.blobs, v.dead); err != nil { // h
 		v.stop("delete old blobs", err)
 	}
+	v.dead = nil
 	return nil
 }
 

@@ -22,7 +22,7 @@ func (l loot) has(secret []byte) bool {
 // plunder is an adversary with copies of blobs and the two slots. It ignores
 // tags, associated data, checksums and hashes: it takes any 32 bytes of the slots,
 // in steps of 16, as a key for every blob; wherever something with a run of zeros, or
-// the count of a page, comes out, as hardly any wrong key gives it, it takes what stands where refs have their
+// the beginning of a page, comes out, as hardly any wrong key gives it, it takes what stands where refs have their
 // key as further keys. It returns all that came out.
 func plunder(slots [2][SlotBytes]byte, copies [][]byte) (out loot) {
 	tried := map[[32]byte]bool{}
@@ -41,7 +41,7 @@ func plunder(slots [2][SlotBytes]byte, copies [][]byte) (out loot) {
 	for ; len(keys) > 0; keys = keys[1:] {
 		for _, blob := range copies {
 			plain := decryptAnyway(keys[0], blob)
-			if !bytes.Contains(plain, make([]byte, 6)) && !bytes.HasPrefix(plain, make([]byte, 2)) {
+			if !bytes.Contains(plain, make([]byte, 6)) && !looksLikePage(plain) {
 				continue
 			}
 			out = append(out, plain)
@@ -53,6 +53,14 @@ func plunder(slots [2][SlotBytes]byte, copies [][]byte) (out loot) {
 		}
 	}
 	return out
+}
+
+// looksLikePage reports whether it begins as a page with entries does: fewer than 65,536
+// of them, and an id of at most 767 bytes that begins with a letter. One wrong key in
+// 20 million passes: if it took the count alone, then with 20,000 copies each wrong key
+// would bring up more of them, without an end.
+func looksLikePage(plain []byte) bool {
+	return len(plain) > 6 && plain[0] == 0 && plain[1] == 0 && plain[4] <= MaxIDBytes>>8 && plain[6] >= 'a' && plain[6] <= 'z'
 }
 
 func opensSomewhere(slots [2][SlotBytes]byte, copies [][]byte, secret []byte) bool {

@@ -41,6 +41,12 @@ func found(t *testing.T, story bool) *consortium {
 // foundOf makes the data directories of members, ascending.
 func foundOf(t *testing.T, story bool, ids ...string) *consortium {
 	t.Helper()
+	return foundIn(t, t.TempDir(), story, ids...)
+}
+
+// foundIn is foundOf below a directory.
+func foundIn(t *testing.T, root string, story bool, ids ...string) *consortium {
+	t.Helper()
 	c := &consortium{t: t, ids: ids, dirs: map[string]string{}, nodes: map[string]*node.Node{}}
 	c.log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	if testing.Verbose() {
@@ -53,7 +59,6 @@ func foundOf(t *testing.T, story bool, ids ...string) *consortium {
 		Purposes:   []record.Purpose{{Code: "platform", Label: text("基盤")}, {Code: "service", Label: text("サービス")}},
 		Levels:     []string{"year", "month", "day"},
 	}
-	root := t.TempDir()
 	for i, id := range c.ids {
 		keys[id] = node.NewKeys(logKey)
 		c.dirs[id] = filepath.Join(root, fmt.Sprintf("member-%d", i))

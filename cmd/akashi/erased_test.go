@@ -4,11 +4,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -26,26 +23,6 @@ type forgotten struct {
 	secrets map[string][]byte
 }
 
-// onImage mounts a fresh ext4 image over a loop device. It returns where, and the
-// image; "" where the system does not allow it.
-func onImage(t *testing.T) (dir, image string) {
-	t.Helper()
-	image, dir = filepath.Join(t.TempDir(), "image"), t.TempDir()
-	run := func(name string, args ...string) bool {
-		out, err := exec.Command(name, args...).CombinedOutput()
-		if err != nil {
-			t.Logf("%s: %v %s", name, err, out)
-		}
-		return err == nil
-	}
-	if os.WriteFile(image, nil, 0o600) != nil || os.Truncate(image, 6<<30) != nil ||
-		!run("mkfs.ext4", "-q", "-F", image) || !run("mount", "-o", "loop", image, dir) {
-		return "", ""
-	}
-	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
-	return dir, image
-}
-
 // TestEverythingOfSixtyIsGone: four processes; 60 of 200 people are erased over time,
 // some after a hand-over. An adversary copied what every member stores sealed before
 // each erasure, and has all files of the end, ledger, Raft logs and slots too: of the
@@ -55,7 +32,7 @@ func TestEverythingOfSixtyIsGone(t *testing.T) {
 	if os.Getenv("AKASHI_SIM") != "long" {
 		t.Skip("takes minutes: make sim")
 	}
-	dir, image := onImage(t)
+	dir, image := machine.Image(t)
 	if dir == "" {
 		dir = t.TempDir()
 	}
@@ -95,11 +72,9 @@ func TestEverythingOfSixtyIsGone(t *testing.T) {
 		if image == "" {
 			machine.Lacks(t, "loop devices are not permitted here: the level below the file system was not looked at")
 		}
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Fatal(err)
-		}
+		machine.Unmount(t, dir)
 		disk := adversary.New()
-		if err := rawImage(disk, image); err != nil {
+		if err := disk.RawImage(image); err != nil {
 			t.Fatal(err)
 		}
 		got := disk.Open(nil)
@@ -108,19 +83,6 @@ func TestEverythingOfSixtyIsGone(t *testing.T) {
 		if got := disk.Open(oldSlots); !got.Has(gone[0].secrets["K_s"]) {
 			t.Error("control: with the slot of before, the device gives nothing")
 		}
-	})
-}
-
-func rawImage(disk *adversary.Adversary, image string) error {
-	f, err := os.Open(image)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return eachPart(f, func(_ int64, part *io.SectionReader) error {
-		b, err := io.ReadAll(part)
-		disk.Raw(b)
-		return err
 	})
 }
 

@@ -17,9 +17,11 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -89,6 +91,33 @@ func (a *Adversary) RawFiles(dir string) error {
 		}
 		return err
 	})
+}
+
+// RawImage takes the bytes of the file behind a device, but for holes in it.
+func (a *Adversary) RawImage(path string) error {
+	const seekData, seekHole = 3, 4 // lseek(2)
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for end := int64(0); ; {
+		begin, err := f.Seek(end, seekData)
+		if errors.Is(err, syscall.ENXIO) { // nothing but a hole is left
+			return nil
+		}
+		if err == nil {
+			end, err = f.Seek(begin, seekHole)
+		}
+		if err != nil {
+			return fmt.Errorf("look for data in the image: %w", err)
+		}
+		b := make([]byte, end-begin)
+		if _, err := f.ReadAt(b, begin); err != nil {
+			return err
+		}
+		a.Raw(b)
+	}
 }
 
 // Loot is what could be read.

@@ -1,6 +1,7 @@
 package custody
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"sync"
@@ -33,41 +34,54 @@ const CodeSeriesUnknown record.Code = "series.unknown"
 
 // seriesBlob says that a record belongs to a series of hand-overs.
 type seriesBlob struct {
-	First      record.ID `cbor:"1,keyasint"` // the series' first hand-over or its receiving record: what is kept here
-	FirstClass [16]byte  `cbor:"2,keyasint"` // of the month in which that stands
-	Class      [16]byte  `cbor:"3,keyasint"` // of the month in which this record stands
+	First      record.ID `cbor:"1,keyasint"`           // the series' first hand-over or its receiving record: what is kept here
+	FirstClass [16]byte  `cbor:"2,keyasint"`           // of the month in which that stands
+	Class      [16]byte  `cbor:"3,keyasint"`           // of the month in which this record stands
+	Began      []byte    `cbor:"4,keyasint,omitempty"` // where First is a receiving record: the hand-over that it is of
 }
 
-// bulk is the series in memory.
+// bulk is the series in memory: what their deadlines are taken from, and no list of their
+// records, which may be many.
 type bulk struct {
-	mu      sync.Mutex
-	of      map[record.ID]record.ID         // record → the first of its series
-	records map[record.ID][]*bulkRecord     // first → all of the series, in the order in which they came
-	in      map[[16]byte]map[record.ID]bool // class → firsts of series with records in it
+	mu    sync.Mutex
+	all   map[record.ID]*series           // by the first record
+	in    map[[16]byte]map[record.ID]bool // class → firsts of series with records in it
+	began map[record.ID]record.ID         // hand-over → the receiving record of it that is the first of a series
+	left  map[record.ID]bool              // series of which a month is kept no more, or may be
 }
 
-type bulkRecord struct {
-	id    record.ID
-	class [16]byte
-	endMs uint64 // own deadline; 0: not in the ledger yet, as far as was seen
+type series struct {
+	began   record.ID
+	classes [][16]byte  // of months with records in it
+	endMs   uint64      // the latest own deadline of its records in the ledger
+	unseen  []record.ID // not in the ledger yet, as far as was seen
 }
 
 func (b *bulk) add(id record.ID, s *seriesBlob) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.of == nil {
-		b.of, b.records, b.in = map[record.ID]record.ID{}, map[record.ID][]*bulkRecord{}, map[[16]byte]map[record.ID]bool{}
+	if b.all == nil {
+		b.all, b.in = map[record.ID]*series{}, map[[16]byte]map[record.ID]bool{}
+		b.began, b.left = map[record.ID]record.ID{}, map[record.ID]bool{}
 	}
-	b.enter(s.First, s.First, s.FirstClass)
+	if b.all[s.First] == nil {
+		b.all[s.First] = &series{}
+		b.enter(s.First, s.First, s.FirstClass)
+	}
+	if len(s.Began) == len(record.ID{}) {
+		b.all[s.First].began = record.ID(s.Began)
+		b.began[record.ID(s.Began)] = s.First
+	}
 	b.enter(s.First, id, s.Class)
 }
 
+// enter adds a record to a series. b.mu is held.
 func (b *bulk) enter(first, id record.ID, class [16]byte) {
-	if _, known := b.of[id]; known {
-		return
+	s := b.all[first]
+	s.unseen = append(s.unseen, id)
+	if !slices.Contains(s.classes, class) { // one for each month of some years
+		s.classes = append(s.classes, class)
 	}
-	b.of[id] = first
-	b.records[first] = append(b.records[first], &bulkRecord{id: id, class: class})
 	if b.in[class] == nil {
 		b.in[class] = map[record.ID]bool{}
 	}
@@ -78,36 +92,82 @@ func (b *bulk) enter(first, id record.ID, class [16]byte) {
 func (b *bulk) remove(first record.ID) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, r := range b.records[first] {
-		delete(b.of, r.id)
-		if delete(b.in[r.class], first); len(b.in[r.class]) == 0 {
-			delete(b.in, r.class)
+	s := b.all[first]
+	for _, class := range s.classes {
+		if delete(b.in[class], first); len(b.in[class]) == 0 {
+			delete(b.in, class)
 		}
 	}
-	delete(b.records, first)
+	delete(b.began, s.began)
+	delete(b.all, first)
 }
 
-// ends returns the deadline of a series: that of its last record in the ledger.
-// b.mu is held.
-func (b *bulk) ends(st *store.State, first record.ID) (endMs uint64, err error) {
-	for _, r := range b.records[first] {
-		if r.endMs == 0 {
-			rec, index, err := recordByID(st, r.id)
-			if err != nil {
-				return 0, err
-			}
-			if rec == nil {
-				continue
-			}
-			end, err := st.EndWith(index)
-			if err != nil {
-				return 0, err
-			}
-			r.endMs = ownDeadline(end.TimeMs)
+// gone notes that these classes are kept no more.
+func (b *bulk) gone(classes ...[16]byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, class := range classes {
+		for first := range b.in[class] {
+			b.left[first] = true
 		}
-		endMs = max(endMs, r.endMs)
 	}
-	return endMs, nil
+}
+
+// mayBeOver has a series looked at when over is next asked.
+func (b *bulk) mayBeOver(first record.ID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left[first] = true
+}
+
+// over returns the series of which no month is kept any more. It looks at those alone
+// that have lost one since it was last asked, and at each once.
+func (b *bulk) over(kept func(class [16]byte) bool) map[record.ID]bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	firsts := map[record.ID]bool{}
+	for first := range b.left {
+		if s := b.all[first]; s != nil && !slices.ContainsFunc(s.classes, kept) {
+			firsts[first] = true
+		}
+	}
+	clear(b.left)
+	return firsts
+}
+
+// firstReceived returns the first of the series that a hand-over of others began.
+func (b *bulk) firstReceived(handOver record.ID) (first record.ID, known bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	first, known = b.began[handOver]
+	return first, known
+}
+
+// ends returns the deadline of a series: that of its last record in the ledger, 0 where
+// there is no such series. b.mu is held.
+func (b *bulk) ends(st *store.State, first record.ID) (endMs uint64, err error) {
+	s := b.all[first]
+	if s == nil {
+		return 0, nil
+	}
+	var unseen []record.ID
+	for _, id := range s.unseen {
+		rec, index, err := recordByID(st, id)
+		if err != nil {
+			return 0, err
+		}
+		if rec == nil {
+			unseen = append(unseen, id)
+			continue
+		}
+		end, err := st.EndWith(index)
+		if err != nil {
+			return 0, err
+		}
+		s.endMs = max(s.endMs, ownDeadline(end.TimeMs))
+	}
+	s.unseen = unseen
+	return s.endMs, nil
 }
 
 // ownDeadline is until when a record of a time is kept by law.
@@ -118,18 +178,27 @@ func ownDeadline(timeMs uint64) uint64 {
 // recordDeadline is until when a record is kept, by itself or as part of a series.
 func (d *Desk) recordDeadline(id record.ID, timeMs uint64) (uint64, error) {
 	due := ownDeadline(timeMs)
-	d.bulk.mu.Lock()
-	defer d.bulk.mu.Unlock()
-	first, is := d.bulk.of[id]
-	if !is {
-		return due, nil
+	first, err := d.seriesOf(id)
+	if err != nil {
+		return 0, err
 	}
 	st, err := d.state()
 	if err != nil {
 		return 0, err
 	}
+	d.bulk.mu.Lock()
+	defer d.bulk.mu.Unlock()
 	end, err := d.bulk.ends(st, first)
 	return max(due, end), err
+}
+
+// seriesOf returns the first of the series that a record belongs to, or the record.
+func (d *Desk) seriesOf(id record.ID) (first record.ID, err error) {
+	s, err := loadBlob[seriesBlob](d, blobKey(kindSeries, id[:]))
+	if err != nil || s == nil {
+		return id, err
+	}
+	return s.First, nil
 }
 
 // keepUntil is when a class dies unless it is held: its deadline, or for a month of
@@ -262,36 +331,48 @@ func (d *Desk) continued(ctx context.Context, st *store.State, first []byte, in 
 	if err != nil || !is {
 		return nil, err
 	}
-	was, err := d.receivedAs(ctx, st, began.ID, k)
+	was, index, err := d.receivedAs(ctx, st, began.ID, k)
 	if err != nil || was == nil {
 		return nil, err
 	}
-	o, err := d.openKept(st, was.ID, was.index)
+	o, err := d.openKept(st, was.ID, index)
 	if err != nil || o == nil {
 		return nil, err
 	}
-	return d.inSeries(rec.ID, &seriesBlob{First: was.ID, FirstClass: o.class, Class: month.id}), nil
+	return d.inSeries(rec.ID, &seriesBlob{First: was.ID, FirstClass: o.class, Class: month.id, Began: began.ID[:]}), nil
 }
 
-// receivedAs finds the record with which we received a hand-over.
-func (d *Desk) receivedAs(ctx context.Context, st *store.State, intent record.ID, k sign.PublicKey) (*placed, error) {
+// receivedAs finds the record with which we received a hand-over: of one that began a
+// series at once, of another by looking through what is under its handle.
+func (d *Desk) receivedAs(ctx context.Context, st *store.State, intent record.ID, k sign.PublicKey) (*record.Record, uint64, error) {
+	if first, known := d.bulk.firstReceived(intent); known {
+		return recordByID(st, first)
+	}
 	h, err := rules.HandleState(st, k)
 	if err != nil || h == nil {
-		return nil, err
+		return nil, 0, err
 	}
 	for p, err := range under(ctx, st, k, h) {
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if r, is := p.Body.(*record.Received); is && r.Intent == intent && d.mine(p.Issuer) {
-			return &p, nil
+			return p.Record, p.index, nil
 		}
 	}
-	return nil, nil
+	return nil, 0, nil
 }
 
 // loadSeries reads what an earlier desk stored.
 func (d *Desk) loadSeries() error {
+	return d.eachSeries(func(_ []byte, id record.ID, s *seriesBlob) error {
+		d.bulk.add(id, s)
+		d.bulk.mayBeOver(s.First)
+		return nil
+	})
+}
+
+func (d *Desk) eachSeries(fn func(key []byte, id record.ID, s *seriesBlob) error) error {
 	return d.Blobs.Scan(blobPrefix(kindSeries), func(key, value []byte) error {
 		id, err := idOfKey(kindSeries, key)
 		if err != nil {
@@ -301,34 +382,34 @@ func (d *Desk) loadSeries() error {
 		if err := canon.UnmarshalMax(value, maxBlobBytes, s); err != nil {
 			return err
 		}
-		d.bulk.add(id, s)
-		return nil
+		return fn(key, id, s)
 	})
 }
 
-// forgetSeries deletes the series of which no month is kept any more.
+// forgetSeries deletes the series of which no month is kept any more. Where it fails
+// they are found when the desk starts again.
 func (d *Desk) forgetSeries() error {
-	for _, s := range d.bulk.all() {
-		if slices.ContainsFunc(s, func(r *bulkRecord) bool { return d.people.has(r.class) }) {
-			continue
+	over := d.bulk.over(d.people.has)
+	if len(over) == 0 {
+		return nil
+	}
+	var keys [][]byte
+	err := d.eachSeries(func(key []byte, _ record.ID, s *seriesBlob) error {
+		if over[s.First] {
+			keys = append(keys, bytes.Clone(key))
 		}
-		var keys [][]byte
-		for _, r := range s {
-			keys = append(keys, blobKey(kindSeries, r.id[:]))
-		}
-		if err := d.Blobs.Delete(keys...); err != nil {
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for part := range slices.Chunk(keys, 4096) {
+		if err := d.Blobs.Delete(part...); err != nil {
 			return err
 		}
-		d.bulk.remove(s[0].id)
+	}
+	for first := range over {
+		d.bulk.remove(first)
 	}
 	return nil
-}
-
-func (b *bulk) all() (out [][]*bulkRecord) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, s := range b.records {
-		out = append(out, slices.Clone(s))
-	}
-	return out
 }

@@ -83,6 +83,9 @@ func TestBulkRecord(t *testing.T) {
 		t.Fatal("one id")
 	}
 	s.reopen(s.b)
+	if _, known := s.b.bulk.firstReceived(mustID(t, first)); !known {
+		t.Error("with which record the recipient received the first of the series is looked for again at each that comes")
+	}
 	dates, err := s.a.Dates(ctx, refMarker)
 	noErr(t, err)
 	if len(dates.Records) != 3 || !dates.Records[0].Until.Equal(ends) || !dates.Records[1].Until.Equal(ends) {

@@ -229,6 +229,7 @@ func (d *Desk) shred(ids ...string) error {
 	}
 	d.people.drop(r.empty)
 	d.tellPiecesGone(ids)
+	d.bulk.gone(r.gone...)
 	var keys [][]byte
 	for _, id := range r.gone {
 		keys = append(keys, blobKey(kindKey, id[:]), blobKey(kindSheet, id[:]))

@@ -49,7 +49,7 @@ func (s *Server) canConfirm(person string) (bool, error) {
 	if s.party == nil {
 		return false, nil
 	}
-	p, err := s.passkeysOf(s.userHandle(person))
+	p, err := s.passkeysFor(person)
 	if errors.Is(err, goidc.ErrNotFound) {
 		return false, nil
 	}
@@ -61,7 +61,7 @@ func (s *Server) beginConfirming(w http.ResponseWriter, r *http.Request, secret 
 	if s.party == nil {
 		return goidc.ErrNotFound
 	}
-	p, err := s.passkeysOf(s.userHandle(string(choice.Person)))
+	p, err := s.passkeysFor(string(choice.Person))
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (s *Server) endConfirming(secret, person string, said []byte) (*custody.Con
 	if err != nil {
 		return nil, record.Refuse(record.CodePasskeyForm, "")
 	}
-	p, err := s.passkeysOf(s.userHandle(person))
+	p, err := s.passkeysFor(person)
 	if err != nil && !errors.Is(err, goidc.ErrNotFound) {
 		return nil, err
 	}

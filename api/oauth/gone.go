@@ -19,7 +19,7 @@ import (
 //  2. grants ended, clients told    sweep: sessions, paper and passkeys that are left
 //  3. sessions ended                sweep: paper, passkeys
 //  4. paper made worthless          sweep: passkeys
-//  5. passkeys deleted              nothing
+//  5. passkeys and handle deleted   nothing
 //
 // Sweep needs no plan of what is to be done: a person or a handle that the vault does
 // not have any more is one whose erasure is final.
@@ -49,7 +49,7 @@ func (s *Server) end(ctx context.Context, g custody.Gone) error {
 		person := string(g.Person)
 		_, err := s.Sessions.Revoke(person, "")
 		errs = append(errs, s.forget(ctx, underNone, person), err, s.Sessions.EndPaper(person),
-			s.Blobs.Delete(passkeysKey(s.userHandle(person))))
+			s.forgetPasskeys(person))
 	}
 	return errors.Join(errs...)
 }
@@ -117,6 +117,14 @@ func (s *Server) sweep(ctx context.Context) error {
 			return ctx.Err()
 		}
 		return note(p.Person)
+	}))
+	errs = append(errs, s.Blobs.Scan([]byte(root+"v/"), func(_, value []byte) error {
+		var h userHandle
+		if err := s.storage.opened(value, &h); err != nil {
+			errs = append(errs, err)
+			return ctx.Err()
+		}
+		return note(h.Person)
 	}))
 	handles, err := s.sweptGrants(ctx, note)
 	errs = append(errs, err, s.end(ctx, custody.Gone{Handles: handles}))

@@ -88,8 +88,8 @@ func TestNextOfTheReference(t *testing.T) {
 		t.Errorf("%d traces of the paper and the grants are left", n)
 	}
 	m.person("p01")
-	if person, err := m.sessions.UsePaper(paper); !errors.Is(err, session.ErrPaper) {
-		t.Errorf("the paper of somebody who was erased opens the account: %q, %v", person, err)
+	if _, v, err := m.sessions.UsePaper(paper, "browser", "", func(string) (bool, error) { return true, nil }); !errors.Is(err, session.ErrPaper) {
+		t.Errorf("the paper of somebody who was erased opens the account: %+v, %v", v, err)
 	}
 	if after := m.introduced("p01"); after == before {
 		t.Error("whoever has the reference next is the erased person at the other member")

@@ -115,31 +115,26 @@ func (s *Server) showRecover(w http.ResponseWriter, r *http.Request, status int,
 }
 
 func (s *Server) usePaper(w http.ResponseWriter, r *http.Request) {
-	if !session.Posted(w, r, s.cookies.Read(r, session.CookieSignIn)) {
+	browser := s.cookies.Read(r, session.CookieSignIn)
+	if !session.Posted(w, r, browser) {
 		s.problem(w, r, http.StatusForbidden, "error.form")
 		return
 	}
 	secret := strings.Join(strings.Fields(r.PostForm.Get("paper")), "")
-	person, err := s.Sessions.UsePaper(secret)
+	token, _, err := s.Sessions.UsePaper(secret, browser, r.UserAgent(), func(person string) (bool, error) { return s.Desk.Known(custody.Ref(person)) })
 	if errors.Is(err, session.ErrPaper) {
 		s.showRecover(w, r, http.StatusUnprocessableEntity, "", "error.paper")
 		return
-	}
-	known := false
-	if err == nil {
-		known, err = s.Desk.Known(custody.Ref(person))
-	}
-	if err == nil && !known { // erased since
-		s.showRecover(w, r, http.StatusUnprocessableEntity, "", "error.paper")
-		return
-	}
-	if err == nil {
-		err = s.begin(w, r, person, session.Paper)
 	}
 	if err != nil {
 		s.cannot(w, r, err)
 		return
 	}
+	if err := s.Sessions.End(s.cookies.Read(r, session.CookieSession)); err != nil { // another person's: this browser leaves it
+		s.Log.Error("a session that was left lives on until it is unused", "err", err)
+	}
+	s.cookies.Set(w, session.CookieSession, token, session.MaxLife)
+	s.cookies.Set(w, session.CookieSignIn, "", 0)
 	http.Redirect(w, r, "/signin/sessions", http.StatusSeeOther)
 }
 

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -18,10 +19,13 @@ import (
 )
 
 // Passkeys are discoverable credentials with user verification. What an
-// authenticator keeps as user handle is an authentication code of the person: it
-// says nothing to anybody else. Stored, sealed under the member's key:
+// authenticator keeps as user handle is random (WebAuthn Level 3 §14.6.1), drawn with
+// the first passkey and kept with the person: whoever has the reference after an erasure
+// has another. Handles that an earlier version made from the reference stay while their
+// passkeys do. Stored, sealed under the member's key:
 //
 //	O/u/HANDLE  a person's passkeys
+//	O/v/MAC     a person's user handle
 //	O/y/HASH    a ceremony under way, by the secret of the browser's cookie
 //
 // A passkey that was made in a session with nothing but a code or a paper counts as
@@ -98,13 +102,84 @@ func (s *Server) openPasskeys() error {
 
 func passkeysKey(handle []byte) []byte { return []byte(root + "u/" + hex.EncodeToString(handle)) }
 
-func (s *Server) userHandle(person string) []byte {
+// userHandle is a person's, as it is stored.
+type userHandle struct {
+	Person string `json:"person"`
+	Handle []byte `json:"handle"`
+}
+
+// handleBytes is what WebAuthn Level 3 §14.6.1 recommends.
+const handleBytes = 64
+
+func (s *Server) personMAC(person string) []byte {
 	sum := hmacOf(s.Key, "user handle", person)
 	return sum[:]
 }
 
-// passkeysOf returns a person's passkeys by their handle, goidc.ErrNotFound where
-// there are none.
+func (s *Server) handleKey(person string) []byte {
+	return []byte(root + "v/" + hex.EncodeToString(s.personMAC(person)))
+}
+
+// handleIn reads a person's user handle from blobs or a transaction of theirs, nil where
+// there is none.
+func (s *Server) handleIn(b interface {
+	Get(key []byte) (value []byte, found bool, err error)
+}, person string) ([]byte, error) {
+	sealed, ok, err := b.Get(s.handleKey(person))
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		var h userHandle
+		err := s.storage.opened(sealed, &h)
+		return h.Handle, err
+	}
+	earlier := s.personMAC(person) // was the handle itself
+	if _, ok, err := b.Get(passkeysKey(earlier)); err != nil || !ok {
+		return nil, err
+	}
+	return earlier, nil
+}
+
+// drawnHandle is handleIn for somebody who is about to get a passkey: it draws what is
+// not there.
+func (s *Server) drawnHandle(person string) (handle []byte, err error) {
+	return handle, s.Blobs.Update(func(tx *store.BlobTx) error {
+		if handle, err = s.handleIn(tx, person); err != nil || handle != nil {
+			return err
+		}
+		handle = make([]byte, handleBytes)
+		rand.Read(handle) // never fails
+		b, err := s.storage.sealed(&userHandle{person, handle})
+		if err != nil {
+			return err
+		}
+		return tx.Put(s.handleKey(person), b)
+	})
+}
+
+// forgetPasskeys deletes what a person has of passkeys, with the handle.
+func (s *Server) forgetPasskeys(person string) error {
+	handle, err := s.handleIn(s.Blobs, person)
+	if err != nil || handle == nil {
+		return err
+	}
+	return s.Blobs.Delete(passkeysKey(handle), s.handleKey(person)) // in one write
+}
+
+// passkeysFor returns a person's passkeys, goidc.ErrNotFound where there are none.
+func (s *Server) passkeysFor(person string) (*passkeys, error) {
+	handle, err := s.handleIn(s.Blobs, person)
+	if err == nil && handle == nil {
+		err = goidc.ErrNotFound
+	}
+	if err != nil {
+		return &passkeys{}, err
+	}
+	return s.passkeysOf(handle)
+}
+
+// passkeysOf is passkeysFor by the user handle.
 func (s *Server) passkeysOf(handle []byte) (*passkeys, error) {
 	p := &passkeys{handle: handle, name: s.Member}
 	if len(handle) > 64 {
@@ -115,9 +190,15 @@ func (s *Server) passkeysOf(handle []byte) (*passkeys, error) {
 
 // changePasskeys compares and sets a person's passkeys.
 func (s *Server) changePasskeys(person string, change func(p *passkeys) error) error {
-	key := passkeysKey(s.userHandle(person))
 	return s.Blobs.Update(func(tx *store.BlobTx) error {
-		p := &passkeys{Person: person}
+		handle, err := s.handleIn(tx, person)
+		if err == nil && handle == nil { // an erasure came between
+			err = errCeremony
+		}
+		if err != nil {
+			return err
+		}
+		p, key := &passkeys{Person: person}, passkeysKey(handle)
 		b, ok, err := tx.Get(key)
 		if err == nil && ok {
 			err = s.storage.opened(b, p)
@@ -177,11 +258,9 @@ func (s *Server) passkeyBegin(w http.ResponseWriter, r *http.Request) {
 	if who == nil {
 		options, d, err = s.party.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
 	} else {
-		p := &passkeys{Person: who.Person, handle: s.userHandle(who.Person), name: s.Member}
-		if have, e := s.passkeysOf(p.handle); e == nil {
-			p = have
-		} else if !errors.Is(e, goidc.ErrNotFound) {
-			s.ceremonyFailed(w, e)
+		var p *passkeys
+		if p, err = s.registering(who.Person); err != nil {
+			s.ceremonyFailed(w, err)
 			return
 		}
 		options, d, err = s.party.BeginRegistration(p, webauthn.WithExclusions(webauthn.Credentials(p.WebAuthnCredentials()).CredentialDescriptors()),
@@ -196,6 +275,19 @@ func (s *Server) passkeyBegin(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(options)
+}
+
+// registering returns the passkeys of somebody who adds one.
+func (s *Server) registering(person string) (*passkeys, error) {
+	handle, err := s.drawnHandle(person)
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.passkeysOf(handle)
+	if errors.Is(err, goidc.ErrNotFound) {
+		p.Person, err = person, nil
+	}
+	return p, err
 }
 
 // ceremony reads the form that begins or ends a ceremony: of a session where a
@@ -300,7 +392,11 @@ func (s *Server) added(who *session.Session, d *webauthn.SessionData, said []byt
 	if err != nil {
 		return "", err
 	}
-	key, err := s.party.CreateCredential(&passkeys{Person: who.Person, handle: s.userHandle(who.Person), name: s.Member}, *d, parsed)
+	handle, err := s.handleIn(s.Blobs, who.Person)
+	if err != nil {
+		return "", err
+	}
+	key, err := s.party.CreateCredential(&passkeys{Person: who.Person, handle: handle, name: s.Member}, *d, parsed)
 	if err != nil {
 		return "", err
 	}
@@ -355,7 +451,7 @@ type shownPasskey struct {
 }
 
 func (s *Server) shownPasskeys(person string) ([]shownPasskey, error) {
-	p, err := s.passkeysOf(s.userHandle(person))
+	p, err := s.passkeysFor(person)
 	if errors.Is(err, goidc.ErrNotFound) {
 		return nil, nil
 	}

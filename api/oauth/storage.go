@@ -30,6 +30,7 @@ import (
 //	O/h/HANDLE/HASH  grants under a handle, for those that follow the log
 //	O/w/ID           message to a client that is to be delivered
 //	O/u/HANDLE       passkeys of a person
+//	O/v/MAC          user handle of a person's passkeys
 //	O/y/HASH         ceremony of a passkey under way
 //	O/q/HASH         sign-in at the identity provider under way, by its state
 //	O/x/HASH         bytes of a screen

@@ -1,6 +1,9 @@
 package session
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"time"
@@ -129,32 +132,75 @@ func (s *Store) EndPaper(person string) error {
 	})
 }
 
-// UsePaper uses a paper and returns whose it is; all sessions of the person end. It
-// returns ErrPaper for one that does not count.
-func (s *Store) UsePaper(secret string) (person string, err error) {
-	if !wellFormed(secret) {
-		return "", ErrPaper
+// UsePaper uses a paper, in one write: the paper is gone, all sessions of its person
+// have ended, and one of method Paper has begun. known says whether there is such a
+// person still. It returns ErrPaper for a paper that does not count.
+//
+// A crash before the write leaves the paper, and one after it the session, whose token
+// follows from the paper and the browser's own secret: the same browser that asks again
+// gets it, and no other can.
+func (s *Store) UsePaper(secret, browser, agent string, known func(person string) (bool, error)) (token string, _ *Session, err error) {
+	if !wellFormed(secret) || browser == "" {
+		return "", nil, ErrPaper
 	}
-	key := keyOf(prefixPaper, secret)
-	counts := false
-	err = s.blobs.Update(func(tx *store.BlobTx) error {
-		b, ok, err := tx.Get(key)
-		if err != nil || !ok {
+	token = tokenOf(secret, browser)
+	p, err := s.paper(secret)
+	if errors.Is(err, ErrPaper) {
+		v, err := s.read(token)
+		if errors.Is(err, ErrUnknown) {
+			err = ErrPaper
+		}
+		return token, v, err
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	if is, err := known(p.Person); err != nil || !is {
+		return "", nil, orElse(err, ErrPaper)
+	}
+	v := s.begun(p.Person, Proof{Method: Paper, At: s.now()}, agent)
+	entries, err := s.entries(token, v)
+	if err != nil {
+		return "", nil, err
+	}
+	return token, v, s.blobs.Update(func(tx *store.BlobTx) error {
+		there, err := s.takePaper(tx, p.Person, keyOf(prefixPaper, secret))
+		if err != nil || !there { // used or replaced meanwhile
+			return orElse(err, ErrPaper)
+		}
+		if _, err := s.revoke(tx, p.Person, func(*Session) bool { return true }); err != nil {
 			return err
 		}
-		var p paper
-		if err := openJSON(keyFrom(secret), b, &p); err != nil {
-			return err
-		}
-		there, err := s.takePaper(tx, p.Person, key)
-		person, counts = p.Person, there && s.now().Sub(p.Made) < PaperLife
-		return err
+		return put(tx, entries)
 	})
-	if err == nil && !counts {
-		return "", ErrPaper
+}
+
+// paper reads the paper of a secret, or returns ErrPaper.
+func (s *Store) paper(secret string) (*paper, error) {
+	b, ok, err := s.blobs.Get(keyOf(prefixPaper, secret))
+	if err != nil || !ok {
+		return nil, orElse(err, ErrPaper)
 	}
+	p := new(paper)
+	if err := openJSON(keyFrom(secret), b, p); err != nil {
+		return nil, err
+	}
+	if s.now().Sub(p.Made) >= PaperLife {
+		return nil, ErrPaper
+	}
+	return p, nil
+}
+
+// tokenOf is the token of the session that a paper begins in a browser.
+func tokenOf(secret, browser string) string {
+	m := hmac.New(sha256.New, []byte(secret))
+	m.Write([]byte("akashi/session/paper/v1\x00" + browser))
+	return base64.RawURLEncoding.EncodeToString(m.Sum(nil))
+}
+
+func orElse(err, other error) error {
 	if err == nil {
-		_, err = s.Revoke(person, "")
+		return other
 	}
-	return person, err
+	return err
 }

@@ -26,9 +26,18 @@ func (f *fixture) paper(t *testing.T, person string) string {
 	return secret
 }
 
+// use uses a paper in a browser of its own and returns whose it was.
+func (f *fixture) use(secret string) (person string, err error) {
+	_, v, err := f.UsePaper(secret, newSecret(), "", func(string) (bool, error) { return true, nil })
+	if v != nil && err == nil {
+		person = v.Person
+	}
+	return person, err
+}
+
 func (f *fixture) worthless(t *testing.T, secret, why string) {
 	t.Helper()
-	if person, err := f.UsePaper(secret); !errors.Is(err, ErrPaper) || person != "" {
+	if person, err := f.use(secret); !errors.Is(err, ErrPaper) || person != "" {
 		t.Errorf("%s: %q, %v, want ErrPaper", why, person, err)
 	}
 }
@@ -42,11 +51,14 @@ func TestPaper(t *testing.T) {
 	if made, err := f.PaperMade("p01"); err != nil || !made.Equal(f.clock) {
 		t.Errorf("made %v, %v", made, err)
 	}
-	person, err := f.UsePaper(secret)
+	person, err := f.use(secret)
 	if err != nil || person != "p01" {
 		t.Fatalf("%q, %v", person, err)
 	}
 	f.unknown(t, mine, "a session from before")
+	if all, err := f.List("p01"); err != nil || len(all) != 1 || all[0].Methods[0].Method != Paper {
+		t.Errorf("the sessions of p01: %+v, %v", all, err)
+	}
 	if _, err := f.Lookup(others); err != nil {
 		t.Errorf("another person's session: %v", err)
 	}
@@ -58,7 +70,7 @@ func TestPaper(t *testing.T) {
 	if err != nil || v.Strong(f.clock, time.Hour) || v.BeyondCode() {
 		t.Errorf("a paper is strong: %+v, %v", v, err)
 	}
-	if person, err := f.UsePaper(theirs); err != nil || person != "p02" {
+	if person, err := f.use(theirs); err != nil || person != "p02" {
 		t.Errorf("the other's paper: %q, %v", person, err)
 	}
 }
@@ -117,7 +129,7 @@ func TestPaperIsNotGuessed(t *testing.T) {
 			t.Errorf("%s: %d entries, %v", prefix, n, err)
 		}
 	}
-	if person, err := f.UsePaper(secret); err != nil || person != "p01" {
+	if person, err := f.use(secret); err != nil || person != "p01" {
 		t.Errorf("%q, %v", person, err)
 	}
 }
@@ -131,7 +143,7 @@ func TestPaperAtOnce(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 16 {
 			wg.Go(func() {
-				if _, err := f.UsePaper(secret); err == nil {
+				if _, err := f.use(secret); err == nil {
 					in.Add(1)
 				} else if !errors.Is(err, ErrPaper) {
 					t.Error(err)

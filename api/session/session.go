@@ -182,14 +182,17 @@ func (s *Store) StartBy(person string, p Proof, agent string) (token string, _ *
 	if person == "" || len(person) > maxPerson || !p.Method.valid() {
 		return "", nil, fmt.Errorf("session: person of %d bytes, method %q", len(person), p.Method)
 	}
-	now := s.now()
-	v := &Session{ID: hex.EncodeToString(random(8)), Person: person, Began: now, Seen: now, Agent: clip(agent),
-		Methods: []Proof{p}}
+	v := s.begun(person, p, agent)
 	token = newSecret()
 	if err := s.makeRoom(person); err != nil {
 		return "", nil, err
 	}
 	return token, v, s.save(token, v)
+}
+
+func (s *Store) begun(person string, p Proof, agent string) *Session {
+	now := s.now()
+	return &Session{ID: hex.EncodeToString(random(8)), Person: person, Began: now, Seen: now, Agent: clip(agent), Methods: []Proof{p}}
 }
 
 // Add says that the person of a session has shown who they are once more. The
@@ -216,7 +219,7 @@ func (s *Store) AddBy(token string, p Proof) (string, *Session, error) {
 	old := keyOf(prefixSession, token)
 	err = s.blobs.Update(func(tx *store.BlobTx) error {
 		if _, ok, err := tx.Get(old); err != nil || !ok {
-			return orUnknown(err)
+			return orElse(err, ErrUnknown)
 		}
 		return errors.Join(put(tx, entries), tx.Delete(old))
 	})
@@ -291,17 +294,10 @@ func (s *Store) renew(token string, v *Session) error {
 	}
 	return s.blobs.Update(func(tx *store.BlobTx) error {
 		if _, ok, err := tx.Get(entries[0].Key); err != nil || !ok {
-			return orUnknown(err)
+			return orElse(err, ErrUnknown)
 		}
 		return put(tx, entries)
 	})
-}
-
-func orUnknown(err error) error {
-	if err == nil {
-		return ErrUnknown
-	}
-	return err
 }
 
 func (s *Store) entries(token string, v *Session) ([]store.KV, error) {

@@ -26,19 +26,11 @@ func (c *call) completeness() (any, error) {
 // Completeness returns the proof that a person's records are all there are, as
 // the person's own token would get it. CodeOf tells why there is none.
 func (s *server) Completeness(ctx context.Context, person custody.Ref) ([]byte, error) {
-	c := &call{server: s, ctx: ctx, caller: token.Caller{Role: token.Subject, Person: string(person)}, final: s.Final()}
+	c := s.callOf(ctx, person)
 	if c.final == nil {
 		return nil, fault(codeNotFinal)
 	}
-	b, err := c.completeOf(person)
-	if err != nil {
-		return nil, err
-	}
-	f, err := c.checked(b, "")
-	if err != nil {
-		return nil, err
-	}
-	return f.(file).bytes, nil
+	return c.verified(c.completeOf(person))
 }
 
 // completeOf builds the proof over every service and party of the directory,

@@ -41,6 +41,14 @@ func (f *Final) policy() (*sign.Policy, error) {
 
 // checked verifies a file as its reader will, before it is handed out.
 func (c *call) checked(b []byte, name string) (any, error) {
+	b, err := c.verified(b, nil)
+	return file{media: "application/json", name: name, bytes: b}, err
+}
+
+func (c *call) verified(b []byte, err error) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
 	p, err := c.final.policy()
 	if err != nil {
 		return nil, err
@@ -48,7 +56,7 @@ func (c *call) checked(b []byte, name string) (any, error) {
 	if _, err := receipt.Verify(b, p); err != nil {
 		return nil, errors.Join(errors.New("a file that was just made does not verify"), err)
 	}
-	return file{media: "application/json", name: name, bytes: b}, nil
+	return b, nil
 }
 
 func (c *call) receipt() (any, error) {
@@ -77,15 +85,7 @@ func (c *call) receipt() (any, error) {
 // now, as the person's own token would get it. CodeOf tells why there is none.
 func (s *server) Receipt(ctx context.Context, person custody.Ref, index uint64) ([]byte, error) {
 	c := s.callOf(ctx, person)
-	b, err := c.ownReceipt(index)
-	if err != nil {
-		return nil, err
-	}
-	f, err := c.checked(b, "")
-	if err != nil {
-		return nil, err
-	}
-	return f.(file).bytes, nil
+	return c.verified(c.ownReceipt(index))
 }
 
 // callOf is a call of a person by their own pages.

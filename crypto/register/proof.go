@@ -58,23 +58,14 @@ func (t *Tree) find(kh *KeyHash, passed func(merkle.Hash)) (group node, entries 
 	a := t.arena
 	a.look.RLock()
 	defer a.look.RUnlock()
-	at := t.root
-	for depth := 0; at != 0; depth++ {
-		n := a.nodes.at(at)
-		if !n.isBranch() {
-			if n.holds() {
-				entries = a.held(n, make([]entry, 0, groupSize))
-			}
-			return node{hash: n.hash, leaves: n.leaves}, entries
-		}
-		here, other := n.kids[0], n.kids[1]
-		if kh.bit(depth) == 1 {
-			here, other = other, here
-		}
-		passed(a.hashOf(other))
-		at = here
+	n := t.groupOf(kh, func(other ref) { passed(a.hashOf(other)) })
+	if n == nil {
+		return node{}, nil
 	}
-	return node{}, nil
+	if n.holds() {
+		entries = a.held(n, make([]entry, 0, groupSize))
+	}
+	return node{hash: n.hash, leaves: n.leaves}, entries
 }
 
 // Lacks reports that t has no leaf for a key, as far as memory tells: where it
@@ -84,15 +75,24 @@ func (t *Tree) Lacks(kh KeyHash) bool {
 	a := t.arena
 	a.look.RLock()
 	defer a.look.RUnlock()
+	n := t.groupOf(&kh, func(ref) {})
+	return n == nil || n.holds() && !a.holdsKey(n, &kh)
+}
+
+// groupOf walks to the group of a key and passes the nodes beside the way; nil where
+// nothing is. The arena is locked for reading.
+func (t *Tree) groupOf(kh *KeyHash, passed func(other ref)) *node {
 	at := t.root
 	for depth := 0; at != 0; depth++ {
-		n := a.nodes.at(at)
+		n := t.arena.nodes.at(at)
 		if !n.isBranch() {
-			return n.holds() && !a.holdsKey(n, &kh)
+			return n
 		}
-		at = n.kids[kh.bit(depth)]
+		bit := kh.bit(depth)
+		passed(n.kids[1-bit])
+		at = n.kids[bit]
 	}
-	return true
+	return nil
 }
 
 // readLeaf fetches the value of an entry and checks it.

@@ -36,7 +36,11 @@ func Open(t *testing.T) context.Context {
 	}
 	// Only this machine: a page that asked another host would fail here.
 	opts = append(opts, chromedp.Flag("lang", "ja"), chromedp.Flag("accept-lang", "ja"), chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost"))
-	ctx, stop := context.WithTimeout(context.Background(), 4*time.Minute)
+	limit := 4 * time.Minute
+	if *ui {
+		limit = 40 * time.Minute
+	}
+	ctx, stop := context.WithTimeout(context.Background(), limit)
 	ctx, kill := chromedp.NewExecAllocator(ctx, opts...)
 	ctx, closeTab := chromedp.NewContext(ctx)
 	t.Cleanup(func() {

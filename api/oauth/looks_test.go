@@ -3,17 +3,20 @@ package oauth_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/akashi-ledger/akashi/api/browsertest"
 	"github.com/akashi-ledger/akashi/api/oauth"
 	"github.com/akashi-ledger/akashi/api/oauth/idptest"
 	"github.com/akashi-ledger/akashi/api/rest"
+	"github.com/akashi-ledger/akashi/api/session"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
@@ -24,12 +27,15 @@ import (
 // address that the app gets its answers at.
 type coupon struct {
 	*site
+	idp    *idptest.Provider
 	client rest.ClientMade
 	app    string
+	looks  map[string]bool // titles of pages that were looked at
 }
 
 func newCoupon(t *testing.T) *coupon {
-	m := newSiteWith(t, "localhost", idptest.New(t))
+	idp := idptest.New(t)
+	m := newSiteWith(t, "localhost", idp)
 	answers := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Write([]byte("<!doctype html><h1 id=\"app\">app</h1>"))
 	}))
@@ -38,7 +44,7 @@ func newCoupon(t *testing.T) *coupon {
 	m.call("admin", "POST", "/v1/parties", object{"id": "aoba", "name": text("青葉交通株式会社", "Aoba Transit"), "regime": "ch4", "country": "JP"}, nil)
 	m.call("admin", "POST", "/v1/parties", object{"id": "kitahi", "name": text("北灯モール", "Kitahi Mall"), "regime": "ch4", "country": "JP"}, nil)
 	m.call("admin", "POST", "/v1/services", object{"id": "coupon", "name": text("まちなかクーポン", "Town coupons"), "contact": text("まちなかクーポン窓口 0120-000-000", "Town coupons, 0120-000-000"), "fields": []string{"allergy", "city", "email", "member-no", "name"}}, nil)
-	c := &coupon{site: m, app: answers.URL + "/back"}
+	c := &coupon{site: m, idp: idp, app: answers.URL + "/back", looks: map[string]bool{}}
 	c.terms("1", "P1Y")
 	m.call("app", "POST", "/v1/people", object{"person": "p02", "service": "coupon", "source": "self", "lookup": object{"phone": "090000002"},
 		"items": object{"name": "髙橋 結", "email": "p02@example.jp", "member-no": "M-2", "city": "みなと市", "allergy": "なし"}}, nil)
@@ -76,40 +82,50 @@ func (c *coupon) entered(ctx context.Context) {
 	browsertest.Run(c.t, ctx, chromedp.SendKeys(chromedp.CSS("#code"), code.Code+kb.Enter))
 }
 
+var languages = []struct{ name, seen string }{{"en", `html[lang="en"] body:not(.easy) h1`}, {"ja-easy", `html[lang="ja"] body.easy h1`}, {"ja", `html[lang="ja"] body:not(.easy) h1`}}
+
 // looked puts a page as it stands through axe-core in each language, wants no
 // sideways scroll, and takes its pictures.
-func looked(t *testing.T, ctx context.Context, name string, widths ...int) {
-	t.Helper()
-	for _, lang := range []struct{ name, seen string }{{"en", `html[lang="en"] body:not(.easy) h1`}, {"ja-easy", `html[lang="ja"] body.easy h1`}, {"ja", `html[lang="ja"] body:not(.easy) h1`}} {
+func (c *coupon) looked(ctx context.Context, name string, widths ...int) {
+	c.t.Helper()
+	for _, lang := range languages {
 		link := chromedp.CSS(fmt.Sprintf(`.util a:is([href$="lang=%[1]s"], [href*="lang=%[1]s&"])`, lang.name))
-		browsertest.Run(t, ctx, chromedp.Click(link), browsertest.Seen(lang.seen))
-		if text := browsertest.TextOf(t, ctx, "body"); strings.Contains(text, "‹") {
-			t.Errorf("%s (%s): a text is missing", name, lang.name)
-		}
-		browsertest.Accessible(t, ctx, name+" ("+lang.name+")")
-		browsertest.Narrow(t, ctx, name+" ("+lang.name+")")
-		if lang.name != "ja" && len(widths) > 2 {
-			browsertest.Shot(t, ctx, name+strings.TrimPrefix("-"+lang.name, "-ja"), 360, 1280)
-		}
+		browsertest.Run(c.t, ctx, chromedp.Click(link), browsertest.Seen(lang.seen))
+		c.look(ctx, name, lang.name, widths...)
 	}
-	browsertest.Shot(t, ctx, name, widths...)
 }
 
-// TestBrowserPages looks at every page on the way of one consent.
+// look is looked in the language that the page has. Each page has pictures in
+// Japanese, the most important ones in every language.
+func (c *coupon) look(ctx context.Context, name, lang string, widths ...int) {
+	c.t.Helper()
+	if text := browsertest.TextOf(c.t, ctx, "body"); strings.Contains(text, "‹") {
+		c.t.Errorf("%s (%s): a text is missing", name, lang)
+	}
+	browsertest.Accessible(c.t, ctx, name+" ("+lang+")")
+	if lang == "ja" {
+		c.looks[browsertest.Get(c.t, ctx, chromedp.Title())] = true
+		browsertest.Shot(c.t, ctx, name, widths...)
+	} else if name == "signin" || name == "consent" {
+		browsertest.Shot(c.t, ctx, name+strings.TrimPrefix("-"+lang, "-ja"), 360, 1280)
+	}
+}
+
+// TestBrowserPages looks at every page of the server, in each language.
 func TestBrowserPages(t *testing.T) {
 	c := newCoupon(t)
 	ctx := browsertest.Open(t)
 	w := browsertest.Watched(t, ctx)
 	ask := c.ask()
 	browsertest.Run(t, ctx, chromedp.Navigate(ask), browsertest.Seen("#passkey"))
-	looked(t, ctx, "signin", 360, 768, 1280)
+	c.looked(ctx, "signin", 360, 768, 1280)
 	browsertest.Run(t, ctx, chromedp.SendKeys(chromedp.CSS("#address"), "090000002"+kb.Enter), browsertest.Seen("#code"))
-	looked(t, ctx, "signin-code", 360, 1280)
+	c.looked(ctx, "signin-code", 360, 768, 1280)
 	code := <-c.codes
 	browsertest.Run(t, ctx, chromedp.SendKeys(chromedp.CSS("#code"), "000000"+kb.Enter), browsertest.Seen("[role=alert]"))
 	browsertest.Accessible(t, ctx, "a wrong code")
 	browsertest.Run(t, ctx, chromedp.SendKeys(chromedp.CSS("#code"), code.Code+kb.Enter), browsertest.Seen(".genuine"))
-	looked(t, ctx, "consent", 360, 768, 1280)
+	c.looked(ctx, "consent", 360, 768, 1280)
 	browsertest.Run(t, ctx, chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach((d) => { d.open = true })`))
 	browsertest.Accessible(t, ctx, "the consent screen with its full terms")
 	fair(t, ctx)
@@ -119,14 +135,21 @@ func TestBrowserPages(t *testing.T) {
 	}
 	c.second()
 	browsertest.Run(t, ctx, chromedp.Navigate(c.ask()), browsertest.Seen(".changes"))
-	looked(t, ctx, "consent-again", 360, 1280)
+	c.looked(ctx, "consent-again", 360, 768, 1280)
 	browsertest.Run(t, ctx, chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach((d) => { d.open = true })`))
 	browsertest.Accessible(t, ctx, "changed terms in full")
 	browsertest.Run(t, ctx, chromedp.Navigate(c.url+"/signin/sessions"), browsertest.Seen(".con"))
-	looked(t, ctx, "sessions", 360, 1280)
+	c.looked(ctx, "sessions", 360, 768, 1280)
 	c.members(ctx)
 	browsertest.Run(t, ctx, chromedp.Navigate(c.url+"/oauth/authorize?client_id=nobody"), browsertest.Seen("h1"))
-	browsertest.Accessible(t, ctx, "an app that nobody knows")
+	c.looked(ctx, "problem", 360, 768, 1280)
+	c.connects(ctx)
+	c.papers(ctx)
+	for name, titles := range oauth.PageTitles() {
+		if !slices.ContainsFunc(titles, func(title string) bool { return c.looks[title+"｜あかし"] }) {
+			t.Errorf("the page %s, with the title %q, is looked at by nobody: %q", name, titles, slices.Collect(maps.Keys(c.looks)))
+		}
+	}
 	if said := w.Never("https://"); said != "" {
 		t.Error(said)
 	}
@@ -140,15 +163,33 @@ func (c *coupon) members(ctx context.Context) {
 		browsertest.Run(c.t, ctx, chromedp.Navigate(c.url+path), browsertest.Seen(ready))
 		browsertest.Run(c.t, ctx, chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach((d) => { d.open = true })`))
 		browsertest.Accessible(c.t, ctx, name)
-		browsertest.Narrow(c.t, ctx, name)
 	}
 	look("sessions with members", "/signin/sessions", `button[name=with]`)
 	look("signing in with members", "/signin", `summary`)
 	f := c.flow(rest.ClientMade{ClientView: rest.ClientView{ID: "member:b-sha"}})
 	f.extra = url.Values{"authorization_details": {""}, "redirect_uri": {"http://b.localhost:1/signin/oidc/callback/a-sha"}}
-	look("introduce", "/oauth/authorize?"+f.query().Encode(), `button[value=tell]`)
+	browsertest.Run(c.t, ctx, chromedp.Navigate(c.url+"/oauth/authorize?"+f.query().Encode()), browsertest.Seen(`button[value=tell]`))
+	c.looked(ctx, "introduce", 360, 768, 1280)
 	fair(c.t, ctx)
 	c.others = nil
+}
+
+// connects looks at the page that names both accounts before they are connected.
+func (c *coupon) connects(ctx context.Context) {
+	c.t.Helper()
+	c.idp.Is("somebody", authTime(time.Minute))
+	b := c.shown("p02", session.Passkey, time.Minute)
+	if resp, page := b.comesBack(); resp.Header.Get("Location") != "/signin/connect" {
+		c.t.Fatalf("%s\n%s", resp.Status, page)
+	}
+	at, err := url.Parse(c.url)
+	fatal(c.t, err)
+	for _, k := range b.c.Jar.Cookies(at) {
+		browsertest.Run(c.t, ctx, browsertest.Command(network.SetCookie, network.SetCookieParams{Name: k.Name, Value: k.Value, URL: c.url}))
+	}
+	browsertest.Run(c.t, ctx, chromedp.Navigate(c.url+"/signin/connect"), browsertest.Seen(`button[value=connect]`))
+	c.looked(ctx, "connect", 360, 768, 1280)
+	fair(c.t, ctx)
 }
 
 // fair: nothing is ticked, and refusing is the same size as agreeing, beside it.
@@ -219,4 +260,32 @@ func TestBrowserKeyboard(t *testing.T) {
 	if at := browsertest.Location(t, ctx); !strings.HasPrefix(at, c.app+"?") || !strings.Contains(at, "error=access_denied") {
 		t.Errorf("refused with the keyboard: %s", at)
 	}
+}
+
+// TestBrowserExampleApp looks at what the app of docs/examples shows, in both of its
+// languages.
+func TestBrowserExampleApp(t *testing.T) {
+	m := newSite(t)
+	e := startExample(t, m)
+	ctx := browsertest.Open(t)
+	b := m.browser()
+	look := func(seen string) {
+		t.Helper()
+		u, err := url.Parse(e.url)
+		fatal(t, err)
+		for _, c := range b.c.Jar.Cookies(u) {
+			browsertest.Run(t, ctx, browsertest.Command(network.SetCookie, network.SetCookieParams{Name: c.Name, Value: c.Value, URL: e.url}))
+		}
+		browsertest.AccessibleAt(t, ctx, e.url+"/", browsertest.Seen(seen))
+	}
+	look(`form[action="/login"]`)
+	e.begin(b)
+	look(".n")
+	e.answer(b, give())
+	look("#service dl")
+	m.withdraw("p01", "service")
+	b.send(e.url+"/read", nil)
+	look("#service code")
+	e.answer(b, url.Values{"act": {"refuse"}})
+	look("[role=status]")
 }

@@ -107,9 +107,12 @@ func (s *Server) frame(w http.ResponseWriter, r *http.Request) frame {
 
 type pages map[string]*template.Template
 
+// pageNames are the templates of whole pages.
+var pageNames = []string{"consent", "signin", "code", "sessions", "introduce", "connect", "paper", "recover", "problem"}
+
 func parsePages() (pages, error) {
 	out := pages{}
-	for _, name := range []string{"consent", "signin", "code", "sessions", "introduce", "connect", "paper", "recover", "problem"} {
+	for _, name := range pageNames {
 		t, err := template.ParseFS(templates, "templates/frame.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("oauth: templates: %w", err)

@@ -1,6 +1,7 @@
 package oauth_test
 
 import (
+	"context"
 	"html"
 	"net/http"
 	"net/url"
@@ -117,22 +118,24 @@ func TestRecover(t *testing.T) {
 	}
 }
 
-// TestBrowserRecover looks at the pages, and the printed code leads back to the
-// person's own.
-func TestBrowserRecover(t *testing.T) {
-	m := newSiteOn(t, "localhost")
-	ctx := browsertest.Open(t)
-	token, _, err := m.sessions.Start("p01", session.Link, "Chromium")
-	fatal(t, err)
-	browsertest.Run(t, ctx, browsertest.Command(network.SetCookie, network.SetCookieParams{Name: session.CookieSession, Value: token, URL: m.url}),
-		chromedp.Navigate(m.url+"/signin/sessions"), browsertest.Click(`form[action="/signin/paper"] button`), browsertest.Seen(".paper-code"))
-	browsertest.Accessible(t, ctx, "the paper")
-	browsertest.Shot(t, ctx, "signin-paper", 360, 1280)
-	secret := strings.Join(strings.Fields(browsertest.TextOf(t, ctx, ".paper-code")), "")
-	browsertest.Run(t, ctx, browsertest.Command(network.ClearBrowserCookies, struct{}{}), chromedp.Navigate(m.url+"/signin/recover?paper="+secret), browsertest.Seen("#paper"))
-	looked(t, ctx, "signin-recover", 360, 1280)
-	browsertest.Run(t, ctx, browsertest.Click("form .btn.pri"), browsertest.Seen(".con"))
-	if at := browsertest.Location(t, ctx); at != m.url+"/signin/sessions" {
+// papers looks at the page of a new paper and at the one where it is used: the printed
+// code leads back to the person's own.
+func (c *coupon) papers(ctx context.Context) {
+	t := c.t
+	t.Helper()
+	secret := ""
+	for _, lang := range languages {
+		token, _, err := c.sessions.Start("p02", session.Link, "Chromium") // each shows anew who they are
+		fatal(t, err)
+		browsertest.Run(t, ctx, browsertest.Command(network.SetCookie, network.SetCookieParams{Name: session.CookieSession, Value: token, URL: c.url}),
+			chromedp.Navigate(c.url+"/signin/sessions?lang="+lang.name), browsertest.Click(`form[action="/signin/paper"] button`), browsertest.Seen(".paper-code"))
+		c.look(ctx, "signin-paper", lang.name, 360, 768, 1280)
+		secret = strings.Join(strings.Fields(browsertest.TextOf(t, ctx, ".paper-code")), "")
+	}
+	browsertest.Run(t, ctx, browsertest.Command(network.ClearBrowserCookies, struct{}{}), chromedp.Navigate(c.url+"/signin/recover?paper="+secret), browsertest.Seen("#paper"))
+	c.looked(ctx, "signin-recover", 360, 768, 1280)
+	browsertest.Run(t, ctx, chromedp.Navigate(c.url+"/signin/recover?paper="+secret), browsertest.Click("form .btn.pri"), browsertest.Seen(".con"))
+	if at := browsertest.Location(t, ctx); at != c.url+"/signin/sessions" {
 		t.Errorf("came back to %s", at)
 	}
 }

@@ -161,35 +161,60 @@ func (s *Server) route() {
 	s.mux.HandleFunc("GET "+pathGrant, s.grant)
 	s.mux.HandleFunc("DELETE "+pathGrant, s.grant)
 
-	page := func(pattern string, h http.HandlerFunc) { s.mux.Handle(pattern, s.page(h)) }
-	page("GET "+pathAuthorize, s.authorize)
-	page("POST "+pathAuthorize, s.authorize)
-	page("GET "+pathAuthorize+"/{callback}", s.authorize)
-	page("POST "+pathAuthorize+"/{callback}", s.authorize)
-	page("GET /signin", s.signIn)
-	page("POST /signin", s.sendCode)
-	page("GET /signin/code", s.askCode)
-	page("POST /signin/code", s.takeCode)
-	page("POST /signin/paper", s.makePaper)
-	page("POST /signin/paper/end", s.endPaper)
-	page("GET /signin/recover", s.recover)
-	page("POST /signin/recover", s.usePaper)
-	page("POST "+pathUpstream, s.upstreamBegin)
-	page("GET "+pathUpstream+"/callback", s.upstreamEnd)
-	page("GET "+pathUpstream+"/callback/{member}", s.upstreamEnd)
-	page("GET "+pathConnect, s.askConnect)
-	page("POST "+pathConnect, s.connect)
-	page("POST /signin/disconnect", s.disconnect)
-	page("POST /signin/passkey/begin", s.passkeyBegin)
-	page("POST /signin/passkey/end", s.passkeyEnd)
-	page("POST /signin/passkey/remove", s.endPasskey)
-	page("GET /signin/sessions", s.listSessions)
-	page("POST /signin/sessions", s.endSession)
-	page("POST /signin/apps", s.endAccess)
+	for _, r := range s.routes() {
+		s.mux.Handle(r.pattern, s.page(r.handle))
+	}
 	s.mux.HandleFunc("GET /oauth/assets/{name}", s.asset)
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.page(func(w http.ResponseWriter, r *http.Request) { s.problem(w, r, http.StatusNotFound, "error.notfound") }).ServeHTTP(w, r)
 	})
+}
+
+// A route of the pages.
+type route struct {
+	pattern string
+	handle  http.HandlerFunc
+	page    bool // what a browser shows; else it leads to a page, or back to one
+}
+
+func (s *Server) routes() []route {
+	return []route{
+		{"GET " + pathAuthorize, s.authorize, true},
+		{"POST " + pathAuthorize, s.authorize, false},
+		{"GET " + pathAuthorize + "/{callback}", s.authorize, true},
+		{"POST " + pathAuthorize + "/{callback}", s.authorize, false},
+		{"GET /signin", s.signIn, true},
+		{"POST /signin", s.sendCode, false},
+		{"GET /signin/code", s.askCode, true},
+		{"POST /signin/code", s.takeCode, false},
+		{"POST /signin/paper", s.makePaper, true},
+		{"POST /signin/paper/end", s.endPaper, false},
+		{"GET /signin/recover", s.recover, true},
+		{"POST /signin/recover", s.usePaper, false},
+		{"POST " + pathUpstream, s.upstreamBegin, false},
+		{"GET " + pathUpstream + "/callback", s.upstreamEnd, false},
+		{"GET " + pathUpstream + "/callback/{member}", s.upstreamEnd, false},
+		{"GET " + pathConnect, s.askConnect, true},
+		{"POST " + pathConnect, s.connect, false},
+		{"POST /signin/disconnect", s.disconnect, false},
+		{"POST /signin/passkey/begin", s.passkeyBegin, false},
+		{"POST /signin/passkey/end", s.passkeyEnd, false},
+		{"POST /signin/passkey/remove", s.endPasskey, false},
+		{"GET /signin/sessions", s.listSessions, true},
+		{"POST /signin/sessions", s.endSession, false},
+		{"POST /signin/apps", s.endAccess, false},
+	}
+}
+
+// Pages are the patterns of what a browser shows: whoever looks at every page takes
+// them from here.
+func Pages() (patterns []string) {
+	for _, r := range new(Server).routes() {
+		if r.page {
+			patterns = append(patterns, r.pattern)
+		}
+	}
+	return patterns
 }
 
 // ServeHTTP implements http.Handler.

@@ -30,6 +30,7 @@ func TestBrowserAccessible(t *testing.T) {
 		ready                step
 	}{
 		{"GET /{$}", "/", "", seen(".cons")},
+		{"GET /enter", "/enter?code=other", "", seen("button[value=switch]")},
 		{"GET /services/{service}/{purpose}", "/services/alert/alert", "", seen(".ask")},
 		{"GET /services/{service}", "/services/coupon", "", seen(".ask")},
 		{"GET /erasures/{id}", "/erasures/" + erasure, "", settled("ok")},
@@ -49,6 +50,7 @@ func TestBrowserAccessible(t *testing.T) {
 	for _, path := range []string{"/", "/all", receipt, "/enter?code=gone"} { // nobody has signed in
 		accessibleAt(t, ctx, srv.URL+path, seen("h1"))
 	}
+	s.codes["other"] = "m-2"
 	run(t, ctx, chromedp.Navigate(srv.URL+"/enter?code=once"))
 	for _, p := range pages {
 		looked[p.pattern] = true

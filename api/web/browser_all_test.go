@@ -31,7 +31,7 @@ func TestBrowserAll(t *testing.T) {
 		}
 	}
 	eventually(t, ctx, "#claim", "同じでした")
-	shot(t, ctx, "all", 360, 1280)
+	shot(t, ctx, "all", 360, 768, 1280)
 	narrow(t, ctx, "all")
 
 	secret := s.c.Person("hana")

@@ -79,7 +79,7 @@ func TestBrowserPerson(t *testing.T) {
 	srv := serve(t, s, s.c.Policy())
 	w := watched(t, ctx)
 	run(t, ctx, chromedp.Navigate(srv.URL+"/"), seen("h1"))
-	shot(t, ctx, "start", 360, 1280)
+	shot(t, ctx, "start", 360, 768, 1280)
 	run(t, ctx, chromedp.Navigate(srv.URL+"/enter?code=once"), seen(".cons"))
 	if where := location(t, ctx); where != srv.URL+"/" {
 		t.Errorf("the link leads to %s", where)
@@ -172,7 +172,7 @@ func TestBrowserReceipt(t *testing.T) {
 	if got := textOf(t, ctx, "#claim"); got != "この文は、記録から導いた文と同じでした。" {
 		t.Errorf("words: %s", got)
 	}
-	shot(t, ctx, "receipt", 360, 1280)
+	shot(t, ctx, "receipt", 360, 768, 1280)
 	narrow(t, ctx, "receipt")
 	run(t, ctx, click("#steps button"), chromedp.Sleep(50*time.Millisecond))
 	if got := textOf(t, ctx, "#h-res"); got != "この控えは、本物です" {
@@ -250,7 +250,7 @@ func TestBrowserVerify(t *testing.T) {
 	policyFile := file("policy", s.c.Policy().Format())
 	bad := bytes.Replace(good, []byte("まちなか"), []byte("むらなか"), 1)
 	run(t, ctx, chromedp.Navigate(srv.URL+"/verify"), chromedp.WaitEnabled(chromedp.CSS("#file")))
-	shot(t, ctx, "verify", 360, 1280)
+	shot(t, ctx, "verify", 360, 768, 1280)
 	narrow(t, ctx, "verify")
 
 	// Offline from here on, and with no session at any time.

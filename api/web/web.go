@@ -104,7 +104,7 @@ type route struct {
 func (s *server) routes() []route {
 	return []route{
 		{"GET /{$}", s.home, true},
-		{"GET /enter", s.enter, false},
+		{"GET /enter", s.enter, true},
 		{"POST /enter", s.swap, false},
 		{"POST /leave", s.leave, false},
 		{"POST /consents/stop", s.stop, false},

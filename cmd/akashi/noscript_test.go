@@ -55,7 +55,15 @@ func TestCitizenWithoutScripts(t *testing.T) {
 		t.Errorf("after the withdrawal the app shows %q", got)
 	}
 
+	v.rights()
+
 	v.open("/services/shop", "#w-erase:disabled") // a code alone is not enough
+	v.run(browsertest.Click("#w-stop"))
+	v.click(".decide button", ".said-note")
+	if got := v.says("main"); !strings.Contains(got, "止めました") || browsertest.Get(t, v.ctx, chromedp.Evaluate[bool](`document.querySelector('form[action="/consents/stop"]') !== null`)) {
+		t.Errorf("after leaving the service the page says\n%s", got)
+	}
+	v.open("/services/shop", "#w-erase:disabled")
 	v.click(`a[href^="/signin?next="]`, `form[action="/signin/oidc"] button`)
 	v.click(`form[action="/signin/oidc"] button`, "#w-erase:enabled")
 	v.run(browsertest.Click("#w-erase"))
@@ -67,6 +75,23 @@ func TestCitizenWithoutScripts(t *testing.T) {
 	idp, err := url.Parse(c.idp.URL)
 	c.must(err)
 	w.Check(t, c.issuer, app.URL, idp.Scheme+"://"+idp.Host)
+}
+
+// rights files a request, and stops each of the three uses that need no reason.
+func (v *visitor) rights() {
+	v.t.Helper()
+	v.open("/requests", "#k-correction")
+	v.run(browsertest.Click("#k-correction"), chromedp.SendKeys(chromedp.CSS("#r-n"), "「髙」の字です"))
+	v.click(".ask button", ".said-note")
+	v.see("/requests", "#main", "「髙」の字です", "まちがいを直してほしい")
+	for _, kind := range []string{"marketing", "group", "mail"} {
+		v.open("/stops", ".bare")
+		v.click(`form:has([name=kind][value=`+kind+`]):has([name=state][value=stopped]) button`, `form:has([name=kind][value=`+kind+`]) [aria-checked=false]`)
+		if got := v.says(".said-note"); !strings.Contains(got, "すぐに効いています") {
+			v.t.Errorf("%s: the page says %q", kind, got)
+		}
+	}
+	v.see("/", ".uses", "サービスの提供")
 }
 
 // enterCode signs in with a one-time code.

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +20,12 @@ import (
 	"time"
 
 	"github.com/akashi-ledger/akashi/api/browsertest"
+	"github.com/akashi-ledger/akashi/api/oauth"
+	"github.com/akashi-ledger/akashi/api/oauth/idptest"
+	"github.com/akashi-ledger/akashi/api/rest"
+	"github.com/akashi-ledger/akashi/api/web"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/node"
 	"github.com/akashi-ledger/akashi/node/custody"
 	"github.com/chromedp/chromedp"
 )
@@ -46,17 +54,19 @@ func provisions() int {
 // them to whom much has happened.
 type crowd struct {
 	*rawNode
-	client *http.Client
-	person custody.Ref
+	client  *http.Client
+	person  custody.Ref
+	idp     *idptest.Provider
+	ask     string // the path with which an app asks for consent
+	erasure string // the path of an erasure that is complete
 }
 
 func newCrowd(t *testing.T) *crowd {
-	m := &crowd{rawNode: startRaw(t), person: "p01"}
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.client = &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	m := &crowd{client: http.DefaultClient, person: "p01", idp: idptest.New(t)}
+	m.rawNode = startRawWith(t, func(s *node.Settings) {
+		s.IdentityProvider = &node.ProviderSetting{Issuer: m.idp.URL, ClientID: m.idp.ClientID, ClientSecret: m.idp.Secret, Name: "認証アプリ"}
+	})
+	m.idp.Is("somebody", func(c map[string]any) { c["auth_time"] = time.Now().Unix() })
 	for begin := time.Now(); m.n.Ready() != nil; time.Sleep(10 * time.Millisecond) {
 		if time.Since(begin) > 30*time.Second {
 			t.Fatal("the node is not ready")
@@ -75,13 +85,41 @@ func newCrowd(t *testing.T) *crowd {
 	return m
 }
 
+// browser begins without cookies.
+func (m *crowd) browser() {
+	m.t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.client = &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// open registers an app, and erases somebody.
+func (m *crowd) open(gone custody.Ref) {
+	m.t.Helper()
+	const redirect = "http://127.0.0.1:9/back"
+	var app rest.ClientMade
+	m.post("app", "/v1/clients", rest.ClientForm{Service: "portal", Party: "mall", Name: record.Text{Ja: "まちのアプリ", En: "Town app"}, RedirectURIs: []string{redirect}, Authentication: "client_secret_basic"}, &app)
+	m.ask = "/oauth/authorize?" + url.Values{"client_id": {app.ID}, "response_type": {"code"}, "redirect_uri": {redirect}, "state": {"s"}, "scope": {"openid"},
+		"code_challenge": {strings.Repeat("x", 43)}, "code_challenge_method": {"S256"}, "authorization_details": {`[{"type":"akashi_consent","service":"portal"}]`}}.Encode()
+	e, _, err := m.n.Desk().Erase(m.t.Context(), custody.Call{Client: "town", Key: "erase"}, custody.EraseRequest{Person: gone, Cause: "request"})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.erasure = "/erasures/" + e.ID
+}
+
+// phoneOf is the number of somebody of whom only the digits of their reference differ.
+func phoneOf(ref string) string { return "09000" + ref[1:] }
+
 // settle registers people, each of whom consents to one purpose.
 func (m *crowd) settle(refs ...string) {
 	m.t.Helper()
 	m.together(len(refs), func(i int) error {
 		ref, ctx := custody.Ref(refs[i]), m.t.Context()
 		_, err := m.n.Desk().Register(ctx, custody.Call{Client: "town", Key: "r-" + refs[i]}, custody.Registration{Person: ref, Service: "portal", Source: "self",
-			Items: map[string]string{"name": "髙橋 " + refs[i], "email": refs[i] + "@example.jp", "user-id": refs[i]}, Lookup: map[string]string{"phone": "0" + refs[i]}})
+			Items: map[string]string{"name": "髙橋 " + refs[i], "email": refs[i] + "@example.jp", "user-id": refs[i]}, Lookup: map[string]string{"phone": phoneOf(refs[i])}})
 		if err != nil {
 			return err
 		}
@@ -165,18 +203,33 @@ func (m *crowd) link(person custody.Ref) string {
 // took asks for a page so many times and returns the times of the answers in order.
 func (m *crowd) took(path string, want, times int) []time.Duration {
 	m.t.Helper()
+	return m.timed(want, times, func() *http.Request { return m.request(http.MethodGet, path, nil) })
+}
+
+// timed is took for requests that are made one by one.
+func (m *crowd) timed(want, times int, next func() *http.Request) []time.Duration {
+	m.t.Helper()
 	out := make([]time.Duration, times)
 	for i := range out {
-		req, err := http.NewRequest(http.MethodGet, "http://"+m.addr+path, nil)
-		if err != nil {
-			m.t.Fatal(err)
-		}
+		req := next()
 		began := time.Now()
 		m.answer(req, want)
 		out[i] = time.Since(began)
 	}
 	slices.Sort(out)
 	return out
+}
+
+func (m *crowd) request(method, path string, form url.Values) *http.Request {
+	m.t.Helper()
+	req, err := http.NewRequest(method, "http://"+m.addr+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if form != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	return req
 }
 
 // within measures until a limit is met, at most three times: what else the machine
@@ -209,7 +262,9 @@ func rounds() int {
 }
 
 func TestBrowserPagesInTime(t *testing.T) {
-	ctx := browsertest.Open(t) // not with -short
+	if testing.Short() {
+		t.Skip("-short: a town of people and a browser")
+	}
 	m := newCrowd(t)
 	began := time.Now()
 	refs := make([]string, *townsfolk)
@@ -221,31 +276,133 @@ func TestBrowserPagesInTime(t *testing.T) {
 	began = time.Now()
 	m.handOver(provisions())
 	t.Logf("%d hand-overs in %v", provisions(), time.Since(began).Round(time.Millisecond))
-	m.pages("t000007", maxPage)
+	m.open("t000011")
+	pages := m.pages("t000007", maxPage)
 	m.pages(m.person, maxHistory)
-	m.verified(ctx)
+	m.signing()
+	for _, pattern := range append(web.Pages(), oauth.Pages()...) {
+		mux := http.NewServeMux()
+		mux.HandleFunc(pattern, func(http.ResponseWriter, *http.Request) {})
+		if !slices.ContainsFunc(pages, func(path string) bool {
+			_, found := mux.Handler(m.request(pattern[:strings.Index(pattern, " ")], path, nil))
+			return found != ""
+		}) {
+			t.Errorf("%s is timed by nobody", pattern)
+		}
+	}
+	m.verified(browsertest.Open(t))
 }
 
 // pages times what the server takes for each page of a person.
-func (m *crowd) pages(person custody.Ref, limit time.Duration) {
+func (m *crowd) pages(person custody.Ref, limit time.Duration) []string {
 	m.t.Helper()
-	m.took(m.link(person), http.StatusSeeOther, 1)
+	m.browser()
+	within(m.t, string(person)+" a one-time link", limit, func() time.Duration {
+		return p95(m.timed(http.StatusSeeOther, times(), func() *http.Request { return m.request("GET", m.link(person), nil) }))
+	})
 	events, err := m.n.Desk().Events(m.t.Context(), person)
 	if err != nil {
 		m.t.Fatal(err)
 	}
 	receipt := fmt.Sprint("/receipts/", events[len(events)-1].Index)
-	for _, path := range []string{"/", "/?lang=en", "/?lang=ja-easy", "/?lang=ja", "/history", "/history?kind=given", "/receipts", receipt, receipt + ".akashi.json", receipt + ".svg",
-		receipt + ".html", "/all", "/requests", "/stops", "/verify", "/services/portal", "/services/portal/survey", "/signin/sessions"} {
-		within(m.t, string(person)+" "+path, limit, func() time.Duration {
-			times := 20
-			if measured() {
-				times = 100
-			}
-			return m.took(path, 200, times)[times*95/100-1]
-		})
+	pages := []string{"/", "/?lang=en", "/?lang=ja-easy", "/?lang=ja", "/history", "/history?kind=given", "/receipts", receipt, receipt + ".akashi.json", receipt + ".svg",
+		receipt + ".html", receipt + ".pdf", m.erasure, m.erasure + ".akashi.json", "/all", "/all.akashi.json", "/requests", "/stops", "/verify", "/services/portal", "/services/portal/survey",
+		"/signin", "/signin/code", "/signin/recover", "/signin/sessions", m.ask, m.screen(), m.connecting(), m.link("t000013")}
+	for _, path := range pages {
+		within(m.t, string(person)+" "+path[:min(len(path), 30)], limit, func() time.Duration { return p95(m.took(path, 200, times())) })
 	}
+	within(m.t, string(person)+" a new recovery paper", limit, func() time.Duration {
+		return p95(m.timed(200, times(), func() *http.Request { return m.request("POST", "/signin/paper", m.form("/signin/sessions")) }))
+	})
+	return append(pages, "/signin/paper")
 }
+
+var screenForm = regexp.MustCompile(`<form id="decide" method="post" action="([^"]+)">`)
+
+// screen is the path under which a consent screen stands once it is shown.
+func (m *crowd) screen() string {
+	m.t.Helper()
+	found := screenForm.FindSubmatch(m.answer(m.request("GET", m.ask, nil), 200))
+	if found == nil {
+		m.t.Fatal("no consent screen")
+	}
+	return string(found[1])
+}
+
+// connecting goes to the identity provider and back, as far as the page that asks
+// whether the account there is to be connected.
+func (m *crowd) connecting() string {
+	m.t.Helper()
+	form := m.form("/signin/sessions")
+	form.Set("connect", "1")
+	to := m.leads(m.request("POST", "/signin/oidc", form))
+	req, err := http.NewRequest("GET", to, nil)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	back, err := url.Parse(m.leads(req))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return m.leads(m.request("GET", back.RequestURI(), nil))
+}
+
+// leads is where the answer to a request leads.
+func (m *crowd) leads(req *http.Request) string {
+	m.t.Helper()
+	resp, err := m.client.Do(req)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := resp.Location(); err != nil {
+		m.t.Fatalf("%s %s: %s: %v", req.Method, req.URL, resp.Status, err)
+	}
+	return resp.Header.Get("Location")
+}
+
+// signing times the two steps of a sign-in by code, for many people in turn.
+func (m *crowd) signing() {
+	m.t.Helper()
+	next := 0
+	within(m.t, "a code is sent", maxPage, func() time.Duration {
+		return p95(m.timed(http.StatusSeeOther, times(), func() *http.Request {
+			form := m.form("/signin")
+			form.Set("address", phoneOf(fmt.Sprintf("t%06d", next%*townsfolk)))
+			next++
+			return m.request("POST", "/signin", form)
+		}))
+	})
+	within(m.t, "a code is wrong", maxPage, func() time.Duration {
+		return p95(m.timed(http.StatusUnprocessableEntity, times(), func() *http.Request {
+			form := m.form("/signin/code")
+			form.Set("code", "000000")
+			return m.request("POST", "/signin/code", form)
+		}))
+	})
+}
+
+var hiddenField = regexp.MustCompile(`<input type="hidden" name="([a-z]+)" value="([^"]*)">`)
+
+// form reads the hidden fields of a page.
+func (m *crowd) form(path string) url.Values {
+	m.t.Helper()
+	form := url.Values{}
+	for _, f := range hiddenField.FindAllSubmatch(m.answer(m.request("GET", path, nil), 200), -1) {
+		form.Set(string(f[1]), html.UnescapeString(string(f[2])))
+	}
+	return form
+}
+
+// times is how often a page is asked for.
+func times() int {
+	if measured() {
+		return 100
+	}
+	return 20
+}
+
+func p95(took []time.Duration) time.Duration { return took[len(took)*95/100-1] }
 
 // verified times the verification of all receipts in the browser: from the tap on the
 // button until the page says that every one matches.

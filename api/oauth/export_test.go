@@ -1,0 +1,23 @@
+package oauth
+
+import (
+	"strings"
+
+	"github.com/akashi-ledger/akashi/api/web"
+)
+
+// PageTitles are the titles of every page that the server can draw, in Japanese, by
+// the page's template. A problem's page has the title of its problem.
+func PageTitles() map[string][]string {
+	titles := map[string][]string{}
+	for _, name := range pageNames {
+		titles[name] = []string{catalogue.Text(web.Japanese, name+".title")}
+	}
+	titles["problem"] = nil
+	for key := range catalogue {
+		if title, ok := strings.CutPrefix(key, "error."); ok && strings.HasSuffix(title, ".title") {
+			titles["problem"] = append(titles["problem"], catalogue.Text(web.Japanese, "error.prefix")+catalogue.Text(web.Japanese, key))
+		}
+	}
+	return titles
+}

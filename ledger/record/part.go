@@ -48,6 +48,16 @@ type HandOverPart struct {
 	Request   string   `cbor:"14,keyasint,omitempty" json:"request,omitempty"`   // incoming paper of an exception
 	Necessity string   `cbor:"15,keyasint,omitempty" json:"necessity,omitempty"` // why no less would do, of an exception
 	Series    []byte   `cbor:"16,keyasint,omitempty" json:"series,omitempty"`    // first provision of the bulk record that this goes on with
+
+	Dataset *DatasetPart `cbor:"17,keyasint,omitempty" json:"dataset,omitempty"` // whose items these are; nil: what is registered
+}
+
+// DatasetPart says of a hand-over of what dataset it is: the recipient keeps it no
+// longer, and destroys it with it.
+type DatasetPart struct {
+	Number    []byte `cbor:"1,keyasint" json:"number"`    // of its identity, 16 bytes
+	Retention string `cbor:"2,keyasint" json:"retention"` // ISO 8601
+	UntilMs   uint64 `cbor:"3,keyasint" json:"untilMs"`   // its deadline
 }
 
 // LegalGrounds is the closed list of grounds for a hand-over without consent or

@@ -29,6 +29,7 @@ import (
 //	desk/u/CLASS/ID     what a person asks for by right
 //	desk/p/CLASS        what a person stopped
 //	desk/m/staff        managers, staff and signs
+//	desk/d/CLASS/RANDOM to whom a dataset was handed over
 //	desk/b/RECORD       series of hand-overs that a record belongs to
 const (
 	kindKey      = 'k'
@@ -50,6 +51,7 @@ const (
 	kindStops    = 'p'
 	kindBook     = 'm'
 	kindSeries   = 'b'
+	kindGiven    = 'd'
 )
 
 const blobRoot = "desk/"

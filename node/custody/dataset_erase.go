@@ -9,7 +9,8 @@ import (
 	"github.com/akashi-ledger/akashi/node/store"
 )
 
-// EraseDataset destroys one dataset on demand, before its deadline or after.
+// EraseDataset destroys one dataset on demand, before its deadline or after, here and at
+// everybody who received it from here.
 func (d *Desk) EraseDataset(ctx context.Context, c Call, id string) (*ErasureView, *Done, error) {
 	st, err := d.state()
 	if err != nil {
@@ -33,6 +34,7 @@ func (d *Desk) EraseDataset(ctx context.Context, c Call, id string) (*ErasureVie
 	if err := d.runPlan(ctx, job); err != nil {
 		return nil, nil, err
 	}
+	d.goOn(ctx, job)
 	view, err := d.Erasure(ctx, hex.EncodeToString(job[:]))
 	if err != nil {
 		return nil, nil, err
@@ -56,23 +58,69 @@ func (d *Desk) planDataset(st *store.State, c Call, issuer string, body [32]byte
 	if now >= due {
 		cause = "retention"
 	}
-	owner, err := d.issuerFor(st, k)
-	var p *retirement
-	if err == nil {
-		p, err = newRetirement(owner, cause, k)
-	}
-	if err == nil {
-		var more []store.KV
-		if c.Key != "" {
-			more = append(more, store.KV{Key: d.memoKey(c, issuer, ""), Value: canon.Must(&memo{Body: body, Erasure: p.rec.ID[:]}), TTL: memoFor})
+	left := []*class{k}
+	defer func() {
+		if err != nil {
+			d.stay(left...)
 		}
-		err = d.storeRetirement(p, more...)
-	}
+	}()
+	got, err := d.gotHere(k)
 	if err != nil {
-		d.stay(k)
 		return job, 0, err
 	}
+	for _, g := range got {
+		switch err := d.leave(g, now); {
+		case err == nil:
+			left = append(left, g)
+		case codeOf(err) != record.CodeErased: // else it is going already
+			return job, 0, err
+		}
+	}
+	p, tell, err := d.retireDataset(k, cause, left)
+	if err != nil {
+		return job, 0, err
+	}
+	var more []store.KV
+	if c.Key != "" {
+		more = append(more, store.KV{Key: d.memoKey(c, issuer, ""), Value: canon.Must(&memo{Body: body, Erasure: p.rec.ID[:]}), TTL: memoFor})
+	}
+	if tell != nil { // durable first: without the erasure it is nothing
+		if err := d.sealSteps(p.rec.ID, map[string]any{"b": tell}); err != nil {
+			return job, 0, err
+		}
+	}
+	if err := d.storeRetirement(p, more...); err != nil {
+		return job, 0, err
+	}
+	if tell != nil {
+		d.erasing.add(tell).pieces = tell.pieceIDs()
+	}
 	return p.rec.ID, due, nil
+}
+
+// retireDataset plans the end of a dataset that is leaving, and who is told of it.
+func (d *Desk) retireDataset(k *class, cause string, classes []*class) (*retirement, *erasurePlan, error) {
+	st, err := d.state() // no older than the last delivery of it
+	if err != nil {
+		return nil, nil, err
+	}
+	owner, err := d.issuerFor(st, k)
+	if err != nil {
+		return nil, nil, err
+	}
+	given, err := d.givenTo(st, k)
+	if err != nil {
+		return nil, nil, err
+	}
+	holders := []string{owner}
+	for _, t := range given {
+		holders = append(holders, t.Holder)
+	}
+	p, err := newRetirement(owner, cause, set(holders), classes...)
+	if err != nil {
+		return nil, nil, err
+	}
+	return p, d.tellOfDataset(p.rec.ID, k, given), nil
 }
 
 // runPlan runs one plan, unless it is done.

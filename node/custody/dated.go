@@ -15,7 +15,8 @@ import (
 // knows it, whatever else is lost:
 //
 //	d/SERVICE/PERIOD/DEADLINE/RANDOM  one dataset: content, until DEADLINE (Unix milliseconds)
-//	c/SERVICE@HOLDER/PERIOD/DEADLINE  content that HOLDER received (received.go), until DEADLINE
+//	c/SERVICE@HOLDER/PERIOD/DEADLINE  content that HOLDER received (received.go), until DEADLINE;
+//	                                  with /NUMBER of a dataset (dataset_give.go)
 //	s/SENSOR/DAY/PERIOD/DEADLINE      readings of a day (sensor_keep.go), until DEADLINE
 //	r/2026-12                         records of a month, until the month's last legal deadline,
 //	                                  or that of a bulk record (bulk.go) with records in it
@@ -47,7 +48,7 @@ func deadlineOf(name string) uint64 {
 			return ms
 		}
 	case "c":
-		if parts := strings.Split(rest, "/"); len(parts) == 3 {
+		if parts := strings.Split(rest, "/"); len(parts) == 3 || len(parts) == 4 {
 			ms, _ := strconv.ParseUint(parts[2], 10, 63)
 			return ms
 		}
@@ -71,7 +72,7 @@ func datedParts(name string) (service, period string) {
 	switch {
 	case len(parts) == 5 && parts[0] == "d":
 		return parts[1], parts[2]
-	case len(parts) == 4 && parts[0] == "c":
+	case (len(parts) == 4 || len(parts) == 5) && parts[0] == "c":
 		service, _, _ = strings.Cut(parts[1], "@")
 		return service, parts[2]
 	}

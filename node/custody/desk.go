@@ -213,8 +213,7 @@ const (
 	CodeRetention      record.Code = "retention-exceeded" // past the deadline of the record or dataset
 	CodeRetentionLong  record.Code = "retention.too-long" // longer than the terms or a parameter allow
 	CodeDatasetUnknown record.Code = "dataset.unknown"
-	CodeDatasetsFull   record.Code = "dataset.full"              // the person has too many
-	CodeDatasetGround  record.Code = "dataset.legal-ground-only" // items of a dataset are not handed over under a consent
+	CodeDatasetsFull   record.Code = "dataset.full" // the person has too many
 	CodeHoldUnknown    record.Code = "hold.unknown"
 	CodeHoldLong       record.Code = "hold.too-long" // a hold that would last too long
 	CodeHoldNothing    record.Code = "hold.nothing"  // nothing that a hold of this kind may cover

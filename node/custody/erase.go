@@ -55,11 +55,15 @@ type erasurePlan struct {
 	Numbers []holderNumbers  `cbor:"7,keyasint,omitempty"` // further identities, by holder
 
 	ByIssuer bool `cbor:"8,keyasint,omitempty"` // its issuer has said whom it is about
+
+	Dataset []byte      `cbor:"9,keyasint,omitempty"`  // number of the dataset that it is confined to
+	Refuse  []record.ID `cbor:"10,keyasint,omitempty"` // hand-overs of it that are open here
 }
 
 type holderTold struct {
 	Holder  string           `cbor:"1,keyasint"`
 	Handles []sign.PublicKey `cbor:"2,keyasint"`
+	Intents []record.ID      `cbor:"3,keyasint,omitempty"` // hand-overs of the dataset
 }
 
 type handleClosing struct {
@@ -101,7 +105,7 @@ func (d *Desk) loadErasures() error {
 		if ok, err := d.openStep(id, "b", &p); err != nil {
 			return err
 		} else if ok {
-			d.erasing.add(&p)
+			d.erasing.add(&p).adopted = d.Wall()
 		}
 		var start erasureStart
 		if ok, err := d.openStep(id, "a", &start); err != nil {
@@ -314,10 +318,7 @@ func (d *Desk) planErasure(ctx context.Context, c Call, issuer string, body [32]
 	}
 	err = d.sealSteps(id, map[string]any{"a": &erasureStart{Ref: string(q.ref), Leaf: leaf, Service: only}, "b": plan}, more...)
 	if err == nil {
-		job := d.erasing.add(plan)
-		for _, e := range plan.pieces() {
-			job.pieces = append(job.pieces, e.ID)
-		}
+		d.erasing.add(plan).pieces = plan.pieceIDs()
 	}
 	return id, err
 }

@@ -45,6 +45,13 @@ func (p *erasurePlan) pieces() (out []vault.Entry) {
 	return out
 }
 
+func (p *erasurePlan) pieceIDs() (ids []string) {
+	for _, e := range p.pieces() {
+		ids = append(ids, e.ID)
+	}
+	return ids
+}
+
 // foundPieces returns the vault entries of copied plans that New found, by erasure.
 func (d *Desk) foundPieces() (map[record.ID][]string, error) {
 	found := map[record.ID][]string{}

@@ -62,6 +62,9 @@ func unburied(st *store.State, numbers []record.KeyNumber) ([]record.KeyNumber, 
 
 // kept returns what remains under record identities, in the form of the ledger.
 func (p *erasurePlan) kept() *record.Kept {
+	if len(p.Dataset) > 0 && len(p.Until) == 0 { // not asked for
+		return nil
+	}
 	k := new(record.Kept)
 	for _, s := range p.Until {
 		if t, err := time.Parse(time.DateOnly, s); err == nil {
@@ -102,6 +105,9 @@ type passedTo struct {
 // another member's erasure. That member may not have seen it: the handles close
 // only later. It is asked for after what is here was destroyed, so none follows.
 func (d *Desk) passedOn(ctx context.Context, st *store.State, p *erasurePlan) ([]passedTo, error) {
+	if len(p.Dataset) > 0 { // goes no further
+		return nil, nil
+	}
 	var out []passedTo
 	for _, k := range p.Told {
 		h, err := rules.HandleState(st, k)
@@ -167,7 +173,8 @@ func (d *Desk) tell(ctx context.Context, st *store.State, e *rules.Erasure, job 
 		host, err := d.hostOf(st, t.Holder)
 		if err == nil {
 			callCtx, cancel := context.WithTimeout(ctx, callWait)
-			err = d.ask(callCtx, host, callErase, &eraseRequest{Erasure: job.plan.Erasure, Handles: t.Handles, Size: st.Size}, nil)
+			err = d.ask(callCtx, host, callErase, &eraseRequest{Erasure: job.plan.Erasure, Handles: t.Handles, Size: st.Size,
+				Dataset: job.plan.Dataset, Intents: t.Intents}, nil)
 			cancel()
 		}
 		if err != nil {

@@ -24,7 +24,7 @@ type erasureJob struct {
 	ended map[sign.PublicKey]bool   // handles that are closed, with nothing open under them
 
 	pieces  []string  // vault entries with the plan's copy
-	adopted time.Time // when the plan was found in such a copy only; zero: it was not
+	adopted time.Time // when the plan was read back; zero: it was made by this desk
 }
 
 func (e *erasures) add(p *erasurePlan) *erasureJob {

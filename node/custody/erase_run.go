@@ -32,6 +32,9 @@ func (d *Desk) runErasure(ctx context.Context, id record.ID) error {
 			return err
 		}
 	}
+	if d.retiring.has(id) { // a dataset, whose keys are not destroyed yet
+		return nil
+	}
 	if _, e, err := d.erasureNow(id); err != nil || e == nil {
 		return orElse(err, d.neverRecorded(job))
 	}

@@ -32,6 +32,10 @@ func (d *Desk) serveErase(ctx context.Context, st *store.State, from string, r *
 	if err != nil {
 		return nil, err
 	}
+	refuse, err := d.openFromThem(st, from, r.Intents)
+	if err != nil {
+		return nil, err
+	}
 	own := d.ownHolders(e)
 	if len(told) == 0 || len(own) == 0 {
 		return nil, record.Refuse(record.CodeNotAuthorised, "no such handle of yours, or no holder of this node")
@@ -43,7 +47,7 @@ func (d *Desk) serveErase(ctx context.Context, st *store.State, from string, r *
 			return d.addTold(p, told)
 		})
 	} else {
-		err = d.beginTold(e, &erasurePlan{Erasure: r.Erasure, Own: own, ByIssuer: byIssuer}, told)
+		err = d.beginTold(e, &erasurePlan{Erasure: r.Erasure, Own: own, ByIssuer: byIssuer, Dataset: r.Dataset, Refuse: refuse}, told)
 	}
 	if err != nil {
 		return nil, err
@@ -55,7 +59,7 @@ func (d *Desk) serveErase(ctx context.Context, st *store.State, from string, r *
 // beginTold makes a plan durable, unless nothing is left to do: all have attested,
 // and nothing is held.
 func (d *Desk) beginTold(e *rules.Erasure, p *erasurePlan, told []sign.PublicKey) error {
-	held, err := d.toldClasses(told, p.Own)
+	held, err := d.toldClasses(p, told, p.Own)
 	if err != nil {
 		return err
 	}
@@ -125,7 +129,7 @@ func (d *Desk) addTold(p *erasurePlan, told []sign.PublicKey) error {
 	}
 	for _, holder := range p.Own {
 		numbers := p.numbersOf(holder)
-		held, err := d.toldClasses(p.Told, []string{holder})
+		held, err := d.toldClasses(p, p.Told, []string{holder})
 		if err != nil {
 			return err
 		}
@@ -196,8 +200,9 @@ func (d *Desk) cameFrom(ctx context.Context, st *store.State, member string, k s
 	return false, nil
 }
 
-// toldClasses returns what holders of this node hold under handles of others.
-func (d *Desk) toldClasses(handles []sign.PublicKey, holders []string) ([]*class, error) {
+// toldClasses returns what a plan is about of what holders of this node hold under
+// handles of others.
+func (d *Desk) toldClasses(p *erasurePlan, handles []sign.PublicKey, holders []string) ([]*class, error) {
 	var out []*class
 	for _, k := range handles {
 		known, ok, err := d.personOf(k)
@@ -218,7 +223,7 @@ func (d *Desk) toldClasses(handles []sign.PublicKey, holders []string) ([]*class
 		}
 		for _, holder := range holders {
 			for _, c := range d.receivedBy(q, known.For, holder) {
-				if !slices.Contains(out, c) {
+				if !slices.Contains(out, c) && (len(p.Dataset) == 0 || isOfDataset(c.name, p.Dataset)) {
 					out = append(out, c)
 				}
 			}
@@ -230,10 +235,8 @@ func (d *Desk) toldClasses(handles []sign.PublicKey, holders []string) ([]*class
 // shredTold destroys what came under the handles of another member's erasure. A
 // person of whom nothing else is held goes altogether, records apart.
 func (d *Desk) shredTold(ctx context.Context, job *erasureJob) error {
-	for _, intent := range d.waiting.under(job.plan.Told) {
-		if err := d.destroyParcel(intent); err != nil {
-			return err
-		}
+	if err := d.refuseTold(ctx, job.plan); err != nil {
+		return err
 	}
 	var closed []*person
 	defer func() {
@@ -267,6 +270,36 @@ func (d *Desk) shredTold(ctx context.Context, job *erasureJob) error {
 	return d.shred(append(ids, d.takeSpent()...)...)
 }
 
+// refuseTold destroys the parcels that wait, those of a dataset in the ledger, too:
+// their handles are not going to be closed.
+func (d *Desk) refuseTold(ctx context.Context, p *erasurePlan) error {
+	if len(p.Dataset) == 0 {
+		for _, intent := range d.waiting.under(p.Told) {
+			if err := d.destroyParcel(intent); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, intent := range p.Refuse {
+		st, err := d.state()
+		if err != nil {
+			return err
+		}
+		in, err := rules.Load[rules.Intent](st, rules.KeyIntent(intent))
+		if err == nil && in == nil { // closed, and taken in before what is here is shredded
+			continue
+		}
+		if err == nil {
+			_, err = d.Undeliver(ctx, Call{Client: ownClient}, hex.EncodeToString(intent[:]), record.CodeErased)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // noteHeld adds to the plan what must be attested of people before nothing is
 // known of them any more: numbers of what came in since, and how long their
 // records are kept.
@@ -282,6 +315,9 @@ func (d *Desk) noteHeld(job *erasureJob, people []*person) error {
 			return err
 		}
 		next.Until = set(slices.Concat(next.Until, kept))
+		if len(next.Dataset) > 0 {
+			continue
+		}
 		if err := d.noteWhole(&next, q); err != nil {
 			return err
 		}
@@ -322,7 +358,7 @@ func (d *Desk) noteWhole(p *erasurePlan, q *person) error {
 // holdsOther reports whether content is held of a person that an erasure is not
 // about.
 func (d *Desk) holdsOther(p *erasurePlan, q *person) (bool, error) {
-	told, err := d.toldClasses(p.Told, p.Own)
+	told, err := d.toldClasses(p, p.Told, p.Own)
 	if err != nil {
 		return false, err
 	}
@@ -333,12 +369,15 @@ func (d *Desk) holdsOther(p *erasurePlan, q *person) (bool, error) {
 
 // toldEntries returns the vault entries that go.
 func (d *Desk) toldEntries(p *erasurePlan, people []*person) (ids []string, err error) {
-	told, err := d.toldClasses(p.Told, p.Own)
+	told, err := d.toldClasses(p, p.Told, p.Own)
 	if err != nil {
 		return nil, err
 	}
 	for _, c := range told {
 		ids = append(ids, c.at)
+	}
+	if len(p.Dataset) > 0 {
+		return ids, nil
 	}
 	for _, q := range people {
 		if other, err := d.holdsOther(p, q); err != nil || other {

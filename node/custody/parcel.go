@@ -272,6 +272,9 @@ func (d *Desk) deliver(ctx context.Context, st *store.State, id record.ID, rec *
 	if c == nil {
 		return record.CodeErased, nil
 	}
+	if code := codeOf(d.readable(c)); code != "" { // a dataset, which is due or leaving
+		return code, nil
+	}
 	_, release, err := d.use(c.ref) // an erasure waits until we are done
 	if err != nil {
 		return record.CodeErased, nil

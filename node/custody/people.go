@@ -65,6 +65,7 @@ const (
 	sealedStops   = "stops"
 	sealedHold    = "hold"
 	sealedBook    = "book"
+	sealedGiven   = "given"
 )
 
 // maxSheetBytes leaves room for padding and the seal within one blob.

@@ -95,7 +95,7 @@ type handOver struct {
 	from    string
 	service *rules.Service
 	filing  string // of a hand-over under an opt-out filing; else it is under a consent
-	dataset *class // whose items are disclosed on a legal ground, nil for what is registered
+	dataset *class // whose items these are, nil for what is registered
 
 	key        sign.PublicKey // zero until the handle is known
 	handle     *rules.Handle
@@ -142,8 +142,8 @@ func (d *Desk) prepare(ctx context.Context, st *store.State, h *handOver) (p *po
 	if !rules.Lists(&h.terms.Scopes[h.scope.Scope], to, h.scope.Height) {
 		return nil, record.Refuse(record.CodeRecipientNotListed, "%s", h.To)
 	}
-	if h.Dataset != "" { // its deadline and its erasure would not reach the recipient
-		return nil, record.Refuse(CodeDatasetGround, "")
+	if h.dataset, err = d.givenOut(h); err != nil {
+		return nil, err
 	}
 	if err := d.gather(st, h); err != nil {
 		return nil, err
@@ -342,6 +342,9 @@ func (d *Desk) intent(st *store.State, h *handOver) (*posting, error) {
 	for _, item := range slices.Sorted(maps.Keys(h.Levels)) {
 		part.Levels = append(part.Levels, record.Level{Item: item, Level: h.Levels[item]})
 	}
+	if h.dataset != nil {
+		part.Dataset = datasetPart(h.dataset)
+	}
 	if h.OnwardOf != "" {
 		id, err := parseID(h.OnwardOf)
 		if err != nil {
@@ -366,11 +369,21 @@ func (d *Desk) intent(st *store.State, h *handOver) (*posting, error) {
 	if err != nil {
 		return nil, err
 	}
+	if h.dataset != nil { // what is not delivered yet goes with the dataset
+		classes[1] = h.dataset
+	}
 	parcel, err := d.keepParcel(classes[1], rec.ID, h)
 	if err != nil {
 		return nil, err
 	}
 	p := &posting{issuer: h.from, records: []*record.Record{rec}, purposes: []string{h.Purpose}, keep: []store.KV{keep, parcel}}
+	if h.dataset != nil {
+		note, err := d.noteGiven(h.dataset, &givenNote{Intent: rec.ID, Handle: h.key, To: h.To})
+		if err != nil {
+			return nil, err
+		}
+		p.keep = append(p.keep, note)
+	}
 	p.keep = append(p.keep, d.inSeries(rec.ID, goesOn)...)
 	return p, nil
 }

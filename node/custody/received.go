@@ -43,7 +43,7 @@ func (d *Desk) receivedUntil(st *store.State, ref Ref, h *rules.Handle, rec *rec
 	}
 	now := d.nowMs()
 	period, until, err := d.longest(st, terms, a.items, now)
-	if err != nil || until == 0 {
+	if err != nil || until == 0 && a.part.Dataset == nil {
 		return base, err
 	}
 	until -= until % 1000 // the ledger's time is in seconds: not one later
@@ -51,6 +51,14 @@ func (d *Desk) receivedUntil(st *store.State, ref Ref, h *rules.Handle, rec *rec
 	if err != nil {
 		return "", err
 	}
+	if a.part.Dataset != nil {
+		name, err := receivedDataset(base, a.part.Dataset, period, until)
+		if err == nil && all >= maxDatasets && !slices.Contains(names, name) {
+			err = record.Refuse(CodeDatasetsFull, "%d contents", all)
+		}
+		return name, err
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return datasetOf(name) != "" })
 	if len(names) >= maxReceived || all >= maxDatasets {
 		if joined := latestBefore(names, until, (until-now)/maxReceived); joined != "" {
 			return joined, nil
@@ -155,11 +163,11 @@ func (d *Desk) sheetsFor(st *store.State, h *handOver) ([]*sheet, error) {
 }
 
 // receivedSheets returns what a holder received of a person under a service and may
-// still read, newest first.
+// still read and hand on, newest first.
 func (d *Desk) receivedSheets(q *person, service, holder string) ([]*sheet, error) {
 	var out []*sheet
 	err := d.eachSheet(q, receivedName(service, holder), func(c *class, s *sheet) error {
-		if isReceived(c, service, holder) {
+		if isReceived(c, service, holder) && datasetOf(c.name) == "" {
 			out = append(out, s)
 		}
 		return nil

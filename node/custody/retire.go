@@ -67,6 +67,12 @@ func (r *retirements) remove(id record.ID) {
 	delete(r.plans, id)
 }
 
+func (r *retirements) has(id record.ID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.plans[id] != nil
+}
+
 func (r *retirements) all() []*retirement {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -179,7 +185,7 @@ func (d *Desk) planRetirements(st *store.State, due []*class) (err error) {
 	}
 	for issuer, all := range byIssuer {
 		for some := range slices.Chunk(all, record.MaxNumbers) {
-			p, err := newRetirement(issuer, "retention", some...)
+			p, err := newRetirement(issuer, "retention", []string{issuer}, some...)
 			if err != nil {
 				return err
 			}
@@ -194,9 +200,10 @@ func (d *Desk) planRetirements(st *store.State, due []*class) (err error) {
 	return nil
 }
 
-// newRetirement makes a plan.
-func newRetirement(issuer, cause string, classes ...*class) (*retirement, error) {
-	e := &record.Erasure{Holders: []string{issuer}, Cause: cause}
+// newRetirement makes a plan. The holders are the issuer and, of a dataset, those who
+// received it.
+func newRetirement(issuer, cause string, holders []string, classes ...*class) (*retirement, error) {
+	e := &record.Erasure{Holders: holders, Cause: cause}
 	p := &retirement{rec: &record.Record{Kind: record.KindErasure, ID: newID(), Issuer: issuer, Body: e}}
 	for _, c := range classes {
 		e.Numbers = append(e.Numbers, record.KeyNumber(c.number))
@@ -319,25 +326,28 @@ func (d *Desk) entriesAt(classes [][16]byte) (ids []string, err error) {
 	return ids, nil
 }
 
-// attestRetirement posts the holder's word, which is the issuer's. It says nothing of
-// what is kept: the identities are of many people.
+// attestRetirement posts the word of the holders of this node: the issuer and, of a
+// dataset, who received it here. It says nothing of what is kept: the identities are of
+// many people.
 func (d *Desk) attestRetirement(ctx context.Context, rec *record.Record) error {
 	_, e, err := d.erasureNow(rec.ID)
 	if err != nil || e == nil {
 		return orElse(err, errNotFinal)
 	}
-	if !slices.Contains(e.Pending, rec.Issuer) {
-		return nil
-	}
 	now, err := d.Vault.Shred()
 	if err != nil {
 		return err
 	}
-	a := &record.Attestation{Erasure: rec.ID, Class: now.Class, Generation: now.Generation}
-	_, _, err = d.postOwn(ctx, "attest/"+hex.EncodeToString(rec.ID[:])+"/"+rec.Issuer,
-		&record.Record{Kind: record.KindAttestation, ID: newID(), Issuer: rec.Issuer, Body: a}, true)
-	if codeOf(err) == record.CodeDuplicate {
-		err = nil
+	for _, holder := range e.Pending {
+		if holder != rec.Issuer && !d.mine(holder) {
+			continue
+		}
+		a := &record.Attestation{Erasure: rec.ID, Class: now.Class, Generation: now.Generation}
+		_, _, err = d.postOwn(ctx, "attest/"+hex.EncodeToString(rec.ID[:])+"/"+holder,
+			&record.Record{Kind: record.KindAttestation, ID: newID(), Issuer: holder, Body: a}, true)
+		if err != nil && codeOf(err) != record.CodeDuplicate {
+			return err
+		}
 	}
-	return err
+	return nil
 }

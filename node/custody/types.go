@@ -131,7 +131,7 @@ type ProvideRequest struct {
 	Contract string            `json:"contract,omitempty"`
 	OnwardOf string            `json:"onwardOf,omitempty"` // record id of the provision that this passes on, hex
 	Method   string            `json:"method,omitempty"`
-	Dataset  string            `json:"dataset,omitempty"` // refused: items of a dataset are disclosed on a legal ground only
+	Dataset  string            `json:"dataset,omitempty"` // whose items these are, of the service's owner; "": registered ones
 
 	// Continues is the record id, hex, of an earlier hand-over to the same recipient
 	// with which this one is kept as one bulk record (一括記録).

@@ -64,6 +64,9 @@ type eraseRequest struct {
 	Erasure record.ID        `cbor:"1,keyasint"`
 	Handles []sign.PublicKey `cbor:"2,keyasint"`
 	Size    uint64           `cbor:"3,keyasint"` // of the log that the caller sees: to be judged by no older one
+
+	Dataset []byte      `cbor:"4,keyasint,omitempty"` // number of the dataset that it is confined to
+	Intents []record.ID `cbor:"5,keyasint,omitempty"` // its hand-overs
 }
 
 // parcel is the body of a parcel.

@@ -68,6 +68,7 @@ var codesOfAPI = map[string]entry{
 	codeStopping:        row(http.StatusServiceUnavailable, "このノードは止まるところです。", "This node is stopping.", Sentence{"少し待つか、ほかのノードに送ってください。", "Wait a moment, or ask another node."}),
 	codeInternal:        row(http.StatusInternalServerError, "ノードの中で誤りが起きました。", "Something went wrong inside the node.", hintOperator),
 	codeStorage:         row(http.StatusInternalServerError, "このノードの保存先に問題があり、答えられません。", "This node's storage is damaged or stopped; it does not answer.", hintOperator),
+	codeDiskFull:        row(http.StatusServiceUnavailable, "このノードの保存先に空きがないため、いまはできません。何も失われていません。", "This node's disk has too little free space. Nothing was lost.", hintOperator),
 	codeFull:            row(http.StatusConflict, "このノードの金庫がいっぱいで、新しい人・サービス・月の鍵を作れません。", "This node's vault is full: it takes no further person, service or month of records.", hintOperator),
 	codeBeyond:          row(http.StatusNotFound, "確定した範囲の外です。", "This is beyond what is final.", hintProof),
 	codeRecordUnknown:   row(http.StatusNotFound, "その記録はありません。", "There is no such record.", hintName),

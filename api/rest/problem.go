@@ -96,6 +96,7 @@ const (
 	codeStopping        = "node.stopping"
 	codeInternal        = "internal"
 	codeStorage         = "storage.damaged"
+	codeDiskFull        = "storage.full"
 	codeFull            = "vault.full"
 	codeTimeout         = "outcome.unknown"
 	codeBeyond          = "beyond-final"
@@ -149,6 +150,8 @@ func codeOf(err error) *apiError {
 		return &apiError{code: codeFull}
 	case errors.Is(err, store.ErrClosed), errors.Is(err, vault.ErrClosed):
 		return &apiError{code: codeStopping}
+	case errors.Is(err, store.ErrDiskFull), errors.Is(err, vault.ErrDiskFull):
+		return &apiError{code: codeDiskFull}
 	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrStopped), errors.As(err, &sealed):
 		return &apiError{code: codeStorage}
 	case errors.Is(err, context.DeadlineExceeded): // of the request: another member did not answer in its time

@@ -18,6 +18,7 @@ import (
 	"github.com/akashi-ledger/akashi/crypto/vault"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node/outbox"
+	"github.com/akashi-ledger/akashi/node/store"
 )
 
 // constants returns the string values of constants of a type in a directory.
@@ -115,6 +116,8 @@ func TestCodeOf(t *testing.T) {
 		{fmt.Errorf("register 山田: %w", vault.ErrFull), "vault.full", 409},
 		{fmt.Errorf("disclose 山田: %w", vault.ErrBlock), "storage.damaged", 500},
 		{fmt.Errorf("erase 山田: %w", vault.ErrStopped), "storage.damaged", 500},
+		{fmt.Errorf("register 山田: %w", store.ErrDiskFull), "storage.full", 503},
+		{fmt.Errorf("erase 山田: %w: %w", vault.ErrStopped, vault.ErrDiskFull), "storage.full", 503},
 		{errors.New("open /secret/山田: no such file"), "internal", 500},
 		{&record.Refusal{Code: "brand-new"}, "brand-new", 409},
 		{&record.Refusal{Code: "山田"}, "internal", 500},

@@ -11,7 +11,7 @@ import (
 // as a mistake of the program; a full vault and a closing one have codes of their own.
 func TestVaultErrors(t *testing.T) {
 	for err, want := range map[error]string{
-		vault.ErrStopped: codeStorage, vault.ErrBlock: codeStorage, vault.ErrIO: codeStorage, vault.ErrDiskFull: codeStorage,
+		vault.ErrStopped: codeStorage, vault.ErrBlock: codeStorage, vault.ErrIO: codeStorage, vault.ErrDiskFull: codeDiskFull,
 		vault.ErrReadOnly: codeStorage, vault.ErrSlot: codeStorage, vault.ErrDelta: codeStorage,
 		vault.ErrFull: codeFull, vault.ErrClosed: codeStopping,
 	} {

@@ -4,7 +4,20 @@ import (
 	"errors"
 
 	"github.com/akashi-ledger/akashi/crypto/vault"
+	"github.com/akashi-ledger/akashi/node/store"
 )
+
+// stopHints says, with a stable code, what to do where a node does not start or had to
+// stop, as far as that is known.
+func stopHints(err error) []string {
+	switch {
+	case errors.Is(err, store.ErrDiskFull), errors.Is(err, vault.ErrDiskFull):
+		return []string{"storage.full: make room on the disk that the data directory is on, then start again; nothing was lost, and what was begun goes on"}
+	case errors.Is(err, store.ErrReadOnly):
+		return []string{"storage.read-only: mount the file system for writing, and let this user write to the data directory"}
+	}
+	return vaultHints(err)
+}
 
 // vaultHints says, with the stable code, what to do where the vault does not open.
 func vaultHints(err error) []string {
@@ -21,7 +34,7 @@ func vaultHints(err error) []string {
 		vault.ErrStale.Code:    "nothing was changed. vault.slot is an older copy, or another node's: put back the one that belongs here",
 		vault.ErrBlock.Code:    "nothing was changed. Bring back the blob from any copy of blobs/ made since it was last written",
 		vault.ErrDelta.Code:    "nothing was changed. Bring back the blob from any copy of blobs/ made since it was last written",
-		vault.ErrVersion.Code:  "start the version of akashi that made it",
+		vault.ErrVersion.Code:  "nothing was changed. Start the version of akashi that made this vault; or, to go on with this version, make the member anew (akashi restore, akashi join): its keys come from the other custodians",
 	}[v.Code]
 	if !ok {
 		hint = "look at the disk, then start again"

@@ -110,7 +110,7 @@ func serve(ctx context.Context, e *env, o serveOptions) error {
 
 	n, err := node.Start(o.dir, log)
 	if err != nil {
-		return notPossible(fmt.Errorf("the node does not start: %w", err), vaultHints(err)...)
+		return notPossible(fmt.Errorf("the node does not start: %w", err), stopHints(err)...)
 	}
 	defer n.Close()
 	if err := takeTokens(o.dir, n.Blobs()); err != nil {
@@ -157,7 +157,7 @@ func serve(ctx context.Context, e *env, o serveOptions) error {
 	stopHandler()
 	stopParts()
 	if reason := errors.Join(err, n.Close()); reason != nil && !errors.Is(reason, http.ErrServerClosed) {
-		return notPossible(fmt.Errorf("the node stopped: %w", reason))
+		return notPossible(fmt.Errorf("the node stopped: %w", reason), stopHints(reason)...)
 	}
 	return nil
 }

@@ -77,20 +77,24 @@ func recoverTree(slot Slot, blobs Blobs, opts Options) (*tree, error) {
 func readSlots(slot Slot, haveBlobs bool) ([]record, error) {
 	var found []record
 	var faults [2]error
+	var version byte
 	for i := range faults {
 		content, err := slot.Read(i)
 		if err != nil {
 			return nil, ioFault("read slot", err)
 		}
 		r, err := decodeRecord(content)
-		if faults[i] = err; err == nil {
+		switch faults[i] = err; err {
+		case nil:
 			found = append(found, r)
+		case errVersion:
+			version = content[len(slotMagic)]
 		}
 		clear(content[:])
 	}
 	switch {
 	case faults[0] == errVersion || faults[1] == errVersion:
-		return nil, because(ErrVersion, "the slots are not of version %d", slotVersion)
+		return nil, because(ErrVersion, "its slots are of version %d, this program reads version %d", version, slotVersion)
 	case len(found) == 0 && faults[0] == errBlank && faults[1] == errBlank && haveBlobs:
 		return nil, because(ErrSlotLost, "put back the slot file, or remove the blobs and fetch the keys from another custodian")
 	case len(found) == 0 && faults[1] == errBlank && !haveBlobs:

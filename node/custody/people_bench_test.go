@@ -55,7 +55,7 @@ func BenchmarkPeople(b *testing.B) {
 		}
 		release()
 	})
-	p.measure("erase", 500, func() { p.shred(1) })
+	p.measure("erase", 3000, func() { p.shred(1) })
 	p.measure("erase1000", 3, func() { p.shred(1000) })
 	p.measure("first-seal", 1000, p.firstSeal)
 	began = time.Now()

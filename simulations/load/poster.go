@@ -28,17 +28,14 @@ type poster struct {
 	secret  sign.Secret
 	next    atomic.Uint64 // handles drawn from the secret so far
 	handles []sign.PublicKey
-	http    *http.Client
+	http    *direct
 }
 
 // prepareBatch is how many consents one request brings in beforehand.
 const prepareBatch = 500
 
 func newPoster(ctx context.Context, t Target, o Options) (*poster, error) {
-	p := &poster{Target: t, origin: o.Origin, secret: sign.NewSecret(), http: &http.Client{
-		Timeout:   2 * time.Minute,
-		Transport: &http.Transport{MaxIdleConnsPerHost: o.Clients, MaxConnsPerHost: 0, DisableCompression: true},
-	}}
+	p := &poster{Target: t, origin: o.Origin, secret: sign.NewSecret(), http: newDirect()}
 	var suffix [4]byte
 	if _, err := rand.Read(suffix[:]); err != nil {
 		return nil, err
@@ -145,6 +142,8 @@ func (p *poster) build(n, consentsPercent int) ([][]byte, error) {
 
 // post sends leaves and waits until they are final.
 func (p *poster) post(ctx context.Context, leaves [][]byte) (final, refused int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
 	body, err := json.Marshal(struct {
 		Records [][]byte `json:"records"`
 	}{leaves})
@@ -157,7 +156,7 @@ func (p *poster) post(ctx context.Context, leaves [][]byte) (final, refused int,
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+p.Token)
-	res, err := p.http.Do(req)
+	res, err := p.http.RoundTrip(req)
 	if err != nil {
 		return 0, 0, err
 	}

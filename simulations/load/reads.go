@@ -20,7 +20,7 @@ func Reads(ctx context.Context, o Options, size uint64) (*Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.Duration)
 	defer cancel()
 	r.cancel = cancel
-	hc := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: o.Clients, DisableCompression: true}}
+	hc := newDirect()
 	var wg sync.WaitGroup
 	for i := range o.Clients {
 		t := o.Members[i%len(o.Members)]
@@ -39,14 +39,14 @@ func Reads(ctx context.Context, o Options, size uint64) (*Report, error) {
 	return r.report(), nil
 }
 
-func readProof(ctx context.Context, hc *http.Client, t Target, index, size uint64) error {
+func readProof(ctx context.Context, hc *direct, t Target, index, size uint64) error {
 	url := fmt.Sprintf("%s/v1/proofs/inclusion?index=%d&size=%d", t.URL, index, size)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Authorization", "Bearer "+t.Token)
-	res, err := hc.Do(req)
+	res, err := hc.RoundTrip(req)
 	if err != nil {
 		return err
 	}

@@ -256,7 +256,10 @@ func (v vaultBlobs) Put(blobs ...vault.Blob) error {
 func (v vaultBlobs) Delete(keys ...string) error {
 	full := make([][]byte, len(keys))
 	for i, key := range keys {
-		full[i] = []byte(v.prefix + key)
+		if vault.OwnKey(key) {
+			key = v.prefix + key
+		}
+		full[i] = []byte(key)
 	}
 	return v.b.Delete(full...)
 }

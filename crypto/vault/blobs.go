@@ -23,7 +23,7 @@ type Blobs interface {
 	// that all are set or none.
 	Put(blobs ...Blob) error
 	// Delete removes the keys, at most 4,096; an absent one is no error. After an
-	// error each may have been removed or not.
+	// error each may have been removed or not. Those that are not OwnKey are the caller's.
 	Delete(keys ...string) error
 	// List returns all keys with this prefix in ascending byte order.
 	List(prefix string) ([]string, error)
@@ -37,6 +37,9 @@ type Blob struct {
 }
 
 const blobRoot = "vault/"
+
+// OwnKey reports whether a key is one of the vault's.
+func OwnKey(key string) bool { return strings.HasPrefix(key, blobRoot) }
 
 func blobKey(vault [16]byte, generation uint64, kind string) string {
 	return fmt.Sprintf("%s%x/%016x/%s/", blobRoot, vault, generation, kind)

@@ -43,7 +43,6 @@ var faults = []fault{
 // world is slot and store of one machine. It counts effects and makes the one
 // numbered failAt fail. It keeps a copy of every value ever put.
 type world struct {
-	lazy bool // what was replaced waits to be deleted
 	MemoryBlobs
 	MemorySlot
 	effects, failAt int
@@ -131,9 +130,6 @@ func (w *world) open(failAt int, f fault, opts Options) (*Vault, error) {
 	if opts.shape == (shape{}) {
 		opts.shape = small
 	}
-	if w.lazy {
-		opts.shape = lazy
-	}
 	v, err := Open(worldSlot{w}, w, opts)
 	if err == nil && !v.tree.at.planted() {
 		v.tree.resalt() // the same buckets in every run
@@ -154,11 +150,8 @@ func (w *world) keep() (map[string][]byte, [2][SlotBytes]byte) {
 }
 
 // small is a tree in which a few entries fill everything: a put folds when three
-// are pending. In lazy, what a rotation replaced may wait for the next one.
-var (
-	small = shape{fan: 2, foldAt: 100, pendingBytes: 150, deltas: 8, minFold: 1}
-	lazy  = shape{fan: 2, foldAt: 100, pendingBytes: 150, deltas: 8, minFold: 1, sweep: 6}
-)
+// are pending.
+var small = shape{fan: 2, foldAt: 100, pendingBytes: 150, deltas: 8, minFold: 1}
 
 // step is one call in a story.
 type step struct {
@@ -250,21 +243,13 @@ func play(t *testing.T, w *world, failAt int, f fault) (o outcome, finished bool
 // Every effect of the story fails in every way, then every effect of the
 // recovery does, and a last recovery must find exactly what was promised.
 func TestCrashTable(t *testing.T) {
-	seconds := faults
+	cases, inRecovery, seconds := 0, 0, faults
 	if testing.Short() {
 		seconds = faults[1:3]
 	}
-	crashAll(t, false, seconds)
-}
-
-// So it must where what was replaced waits to be deleted.
-func TestCrashTableLazy(t *testing.T) { crashAll(t, true, faults[1:2]) }
-
-func crashAll(t *testing.T, lazy bool, seconds []fault) {
-	cases, inRecovery := 0, 0
 	for _, first := range faults {
 		for n := 1; ; n++ {
-			w := &world{lazy: lazy}
+			w := &world{}
 			promised, finished := play(t, w, n, first)
 			if finished && w.effects < n {
 				break
@@ -272,7 +257,7 @@ func crashAll(t *testing.T, lazy bool, seconds []fault) {
 			blobs, slots := w.keep()
 			for _, second := range seconds {
 				for m := 1; ; m++ {
-					again := &world{lazy: lazy, copies: slices.Clone(w.copies), tornDelta: w.tornDelta}
+					again := &world{copies: slices.Clone(w.copies), tornDelta: w.tornDelta}
 					again.values, again.slots = maps.Clone(blobs), slots
 					name := fmt.Sprintf("effect %d %s, recovery effect %d %s", n, first.name, m, second.name)
 					opts := Options{DropDamagedTail: refusesTornDelta(t, name, again)}
@@ -341,37 +326,6 @@ func checkRecovered(t *testing.T, name string, w *world, opts Options, o outcome
 		if !slices.Contains(held, id) && loot.has(secretOf(id)) {
 			t.Fatalf("%s: %s still opens", name, id)
 		}
-	}
-}
-
-// What was replaced waits to be deleted, and then goes: at a rotation, or when the vault
-// is opened again.
-func TestSweep(t *testing.T) {
-	w := &world{lazy: true}
-	v, err := w.open(0, fault{}, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	waited, went := 0, 0
-	for _, s := range story {
-		was := len(v.dead)
-		if err := s.do(v); err != nil {
-			t.Fatal(err)
-		}
-		waited = max(waited, len(v.dead))
-		if len(v.dead) < was {
-			went++
-		}
-		if got, want := len(w.values), len(v.tree.liveKeys())+len(v.dead); got != want {
-			t.Fatalf("%v: %d blobs, want %d", s, got, want)
-		}
-	}
-	if waited == 0 || went == 0 {
-		t.Errorf("%d waited, %d times they went", waited, went)
-	}
-	v.Close()
-	if v, err = w.open(0, fault{}, Options{}); err != nil || len(w.values) != len(v.tree.liveKeys()) {
-		t.Errorf("opened again: %d blobs, %v", len(w.values), err)
 	}
 }
 

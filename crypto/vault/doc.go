@@ -128,14 +128,14 @@
 //	e. read them back and compare, buckets by their hash while the next are written, all else as Open would; see that both slots still hold g
 //	f. overwrite slot 0, fsync, read back
 //	g. overwrite slot 1, fsync: the commit point
-//	h. delete exactly the blobs that were replaced, and the deltas, in ascending order, once 256 of them wait for it
+//	h. delete exactly the blobs that were replaced, and the deltas, in ascending order; with them what ShredBeside was given
 //
 // Crash before f is complete: slot 0 holds g, or nothing that checks; slot 1
 // holds g and wins; slot 0 is written again as g, new blobs are deleted. Between
 // f and g: both check, g+1 wins and Open does g and h; should anything that g+1
 // wrote be damaged, the vault stays at g (nothing was promised yet). In g: slot 1
-// does not check, slot 0 holds g+1; Open does g and h. Before h or
-// in it: blobs remain that nothing opens; Open deletes them.
+// does not check, slot 0 holds g+1; Open does g and h. In h: blobs remain that
+// nothing opens; Open deletes them.
 //
 // Fold does d and e for buckets and middle blocks beside other calls, and h after them;
 // only carried page, root block, f and g hold others up. Until then the keys of what it

@@ -26,7 +26,6 @@ type shape struct {
 	pendingBytes int // more waits for a Fold that runs, or is folded by the next Put, so that a rotation stays small
 	deltas       int // likewise, so that Open stays quick
 	minFold      int // entries that a fold moves at least, if there are so many
-	sweep        int // replaced blobs that wait to be deleted together, so that few rotations wait for that write, too
 }
 
-var usual = shape{fan: 256, foldAt: 192 << 10, pendingBytes: 448 << 10, deltas: 2048, minFold: 64, sweep: 256}
+var usual = shape{fan: 256, foldAt: 192 << 10, pendingBytes: 448 << 10, deltas: 2048, minFold: 64}

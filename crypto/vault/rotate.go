@@ -15,6 +15,7 @@ type change struct {
 	rewrite map[int]bool     // buckets written anew, which take in what is pending for them
 	lost    map[int]bool     // damaged buckets that do not go on
 	fold    int              // where the next fold begins
+	beside  []string         // blobs of the caller's that go with what was replaced
 
 	damaged error // out: a bucket without doomed ids that could not be read, and was left as it is
 	dropped error // out: why nothing was changed, the new blobs being deleted again
@@ -40,14 +41,9 @@ func (v *Vault) rotate(c *change) error {
 		next.wipe()
 		return err
 	}
-	v.dead = append(v.dead, dead...)
-	if len(v.dead) < v.shape.sweep {
-		return nil
-	}
-	if err := remove(v.blobs, v.dead); err != nil { // h
+	if err := remove(v.blobs, append(dead, c.beside...)); err != nil { // h
 		v.stop("delete old blobs", err)
 	}
-	v.dead = nil
 	return nil
 }
 

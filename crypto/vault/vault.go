@@ -20,7 +20,6 @@ type Vault struct {
 
 	mu      sync.RWMutex
 	tree    *tree      // behind a pointer, so that fmt does not walk into it
-	dead    []string   // keys of blobs that rotations have replaced, not deleted yet
 	ended   error      // why the vault is closed or stopped
 	folding bool       // a Fold runs
 	folded  *sync.Cond // under mu: it ended

@@ -208,3 +208,31 @@ func TestConcurrentUse(t *testing.T) {
 		t.Errorf("%d entries", len(ids))
 	}
 }
+
+// What a caller has beside goes with the entries, in the same write, also where these are
+// gone already; a shred that is refused leaves it.
+func TestShredBeside(t *testing.T) {
+	v, w := newVault(t, Options{})
+	beside := func(key string) bool { _, ok := w.values[key]; return ok }
+	for _, key := range []string{"x/1", "x/2"} {
+		if err := v.PutBeside([]Blob{{Key: key, Value: []byte("sealed"), Beside: true}}, Entry{ID: "p/" + key, Value: []byte("key")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := v.Compact(); err != nil {
+		t.Fatal(err)
+	}
+	bucket := v.tree.bucket(v.BucketOf("p/x/1")).key(v.tree.ref(v.BucketOf("p/x/1")))
+	was := w.values[bucket]
+	w.values[bucket] = []byte("damaged")
+	if _, err := v.ShredBeside([]string{"x/1"}, "p/x/1"); !errors.Is(err, ErrBlock) || !beside("x/1") {
+		t.Errorf("a damaged bucket: %v, beside: %t", err, beside("x/1"))
+	}
+	w.values[bucket] = was
+	if got, err := v.ShredBeside([]string{"x/1"}, "p/x/1"); err != nil || got.Count != 1 || beside("x/1") || !beside("x/2") {
+		t.Errorf("%+v, %v; beside: %t, %t", got, err, beside("x/1"), beside("x/2"))
+	}
+	if got, err := v.ShredBeside([]string{"x/2"}, "p/gone"); err != nil || got.Count != 0 || beside("x/2") {
+		t.Errorf("none there: %+v, %v; beside: %t", got, err, beside("x/2"))
+	}
+}

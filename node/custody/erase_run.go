@@ -226,21 +226,18 @@ func (d *Desk) shred(ids ...string) error {
 		return err
 	}
 	d.keys.wipe(r.gone...)
-	if _, err := d.Vault.Shred(ids...); err != nil {
+	var sealed []string // with keys that end
+	for _, id := range r.gone {
+		sealed = append(sealed, string(blobKey(kindKey, id[:])), string(blobKey(kindSheet, id[:])))
+	}
+	if _, err := d.Vault.ShredBeside(sealed, ids...); err != nil {
 		d.people.restore(r)
 		return err
 	}
 	d.people.drop(r.empty)
 	d.tellPiecesGone(ids)
 	d.bulk.gone(r.gone...)
-	var keys [][]byte
-	for _, id := range r.gone {
-		keys = append(keys, blobKey(kindKey, id[:]), blobKey(kindSheet, id[:]))
-	}
-	if len(keys) == 0 {
-		return nil
-	}
-	return d.Blobs.Delete(keys...)
+	return nil
 }
 
 // removed is what remove took out of the index.

@@ -392,7 +392,10 @@ func (v vaultBlobs) Put(blobs ...vault.Blob) error {
 func (v vaultBlobs) Delete(keys ...string) error {
 	var full [][]byte
 	for _, key := range keys {
-		full = append(full, []byte("V/"+key))
+		if vault.OwnKey(key) {
+			key = "V/" + key
+		}
+		full = append(full, []byte(key))
 	}
 	return v.b.Delete(full...)
 }

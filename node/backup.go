@@ -38,7 +38,8 @@ import (
 // and the mark of what they signed (with an old mark they could sign a fork: a
 // restored member comes back with new ones), Raft's log and the ledger's state (the
 // other members have them, and they come with their proofs), what was asked under an
-// Idempotency-Key, and tokens and sessions (one that was ended must not come back).
+// Idempotency-Key, and all by which somebody gets in: tokens, sessions, papers, grants of
+// apps and passkeys (one that was ended, used or taken away must not come back).
 
 // backupFormat is the format of BackupInfo.
 const backupFormat = "akashi-backup/v1"
@@ -87,8 +88,20 @@ func leftOut(key []byte) bool {
 			return true
 		}
 	}
-	return false
+	return letsIn(key)
 }
+
+// letsIn reports whether an entry is of those by which the authorization server lets
+// somebody in, or remembers that it did: all of its own but clients, screens that
+// consents were given to, and its signing key. Backups of earlier versions have them.
+func letsIn(key []byte) bool {
+	rest, is := strings.CutPrefix(string(key), "O/")
+	return is && !strings.HasPrefix(rest, "c/") && !strings.HasPrefix(rest, "x/") && rest != "i"
+}
+
+// InBackup reports whether backups have the entry of the member's local storage with
+// this key.
+func InBackup(key []byte) bool { return !leftOut(key) }
 
 // recipients reads the settings' recipients of backups.
 func (s *Settings) recipients() ([]age.Recipient, error) {

@@ -169,10 +169,13 @@ func (r *restoring) takeBlobs(content []byte) error {
 		return err
 	}
 	for _, e := range b.Entries {
+		r.entries++
+		if letsIn(e.Key) { // what was ended since would go on
+			continue
+		}
 		if leftOut(e.Key) {
 			return errors.New("an entry that no backup has")
 		}
-		r.entries++
 		kv := store.KV{Key: e.Key, Value: e.Value, TTL: time.Duration(e.Seconds) * time.Second}
 		if err := r.blobs.PutMany([]store.KV{kv}); err != nil {
 			return err

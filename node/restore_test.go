@@ -18,6 +18,7 @@ import (
 	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node"
 	"github.com/akashi-ledger/akashi/node/custody"
+	"github.com/akashi-ledger/akashi/node/store"
 )
 
 // vaulted is escrowed with recipients of a-sha's backups.
@@ -95,6 +96,12 @@ func TestRestore(t *testing.T) {
 	old, err := node.LoadKeys(c.dirs["a-sha"])
 	must(t, err)
 
+	lets := map[string]bool{"O/c/app": true, "O/x/screen": true, "O/i": true, "O/g/grant": false, "O/k/code": false, "O/r/refresh": false, "O/t/token": false,
+		"O/u/passkeys": false, "O/v/handle": false, "O/f": false, "S/r/paper": false, "S/q/paper": false, "S/s/session": false, "T/t/token": false}
+	for key := range lets {
+		must(t, c.nodes["a-sha"].Blobs().PutMany([]store.KV{{Key: []byte(key), Value: []byte("of before")}}))
+	}
+
 	stop, done := make(chan struct{}), make(chan int)
 	go func() { // writes while the backup runs
 		n := 0
@@ -130,6 +137,11 @@ func TestRestore(t *testing.T) {
 	}
 
 	c.comeBack("a-sha", b, key)
+	for key, stays := range lets {
+		if v, ok, err := c.nodes["a-sha"].Blobs().Get([]byte(key)); err != nil || ok != stays || ok && string(v) != "of before" {
+			t.Errorf("%s: there %v, %v", key, ok, err)
+		}
+	}
 	desk := c.nodes["a-sha"].Desk()
 	ctx := context.Background()
 	if d, err := desk.Disclose(ctx, "taro"); err != nil || len(d.Classes) != 1 || len(d.Classes[0].Items) != 1 || d.Classes[0].Items[0].Value != "名前 taro" ||

@@ -9,6 +9,7 @@ package browsertest
 import (
 	"context"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,41 +19,84 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Open starts a Chromium of its own. It is skipped only on purpose: a
-// verifier that nobody ran is none.
+// shared is the Chromium of a package whose tests Main runs; nil: each test has one
+// of its own.
+var shared *process
+
+// Main runs the tests of a package with one Chromium for all of them.
+func Main(m *testing.M) int {
+	shared = &process{}
+	defer shared.stop()
+	return m.Run()
+}
+
+// Open opens a tab that shares neither cookies nor anything stored with another test's.
+// It is skipped only on purpose: a verifier that nobody ran is none.
 func Open(t *testing.T) context.Context {
 	if testing.Short() {
 		t.Skip("-short: the pages are not opened in a browser")
 	}
-	path := chromium(t)
-	dir, err := os.MkdirTemp("", "akashi-web-")
-	if err != nil {
-		t.Fatal(err)
+	p := shared
+	if p == nil {
+		p = &process{}
+		t.Cleanup(p.stop)
 	}
-	opts := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.UserDataDir(dir)}
-	for _, f := range []string{"headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
-		"disable-component-update", "disable-sync", "disable-default-apps", "disable-dev-shm-usage", "hide-scrollbars", "mute-audio"} {
-		opts = append(opts, chromedp.Flag(f, true))
-	}
-	// Only this machine: a page that asked another host would fail here.
-	opts = append(opts, chromedp.Flag("lang", "ja"), chromedp.Flag("accept-lang", "ja"), chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost"))
+	p.start(t)
 	limit := 4 * time.Minute
 	if *ui {
 		limit = 40 * time.Minute
 	}
-	ctx, stop := context.WithTimeout(context.Background(), limit)
-	ctx, kill := chromedp.NewExecAllocator(ctx, opts...)
-	ctx, closeTab := chromedp.NewContext(ctx)
+	ctx, closeTab := chromedp.NewContext(p.ctx, chromedp.WithNewBrowserContext())
+	ctx, stop := context.WithTimeout(ctx, limit)
 	t.Cleanup(func() {
-		closeTab()
-		kill()
 		stop()
-		os.RemoveAll(dir)
+		closeTab()
 	})
 	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("start %s: %v", path, err)
+		t.Fatalf("open a tab: %v", err)
 	}
 	return ctx
+}
+
+// process is a Chromium that runs.
+type process struct {
+	once sync.Once
+	ctx  context.Context // its first tab
+	ends []func()
+}
+
+// start starts it, once.
+func (p *process) start(t *testing.T) {
+	p.once.Do(func() {
+		path := chromium(t)
+		dir, err := os.MkdirTemp("", "akashi-web-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		opts := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.UserDataDir(dir)}
+		for _, f := range []string{"headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
+			"disable-component-update", "disable-sync", "disable-default-apps", "disable-dev-shm-usage", "hide-scrollbars", "mute-audio"} {
+			opts = append(opts, chromedp.Flag(f, true))
+		}
+		// Only this machine: a page that asked another host would fail here.
+		opts = append(opts, chromedp.Flag("lang", "ja"), chromedp.Flag("accept-lang", "ja"), chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost"))
+		ctx, kill := chromedp.NewExecAllocator(context.Background(), opts...)
+		ctx, closeTab := chromedp.NewContext(ctx)
+		p.ends = []func(){closeTab, kill, func() { os.RemoveAll(dir) }}
+		if err := chromedp.Do(ctx); err != nil {
+			t.Fatalf("start %s: %v", path, err)
+		}
+		p.ctx = ctx
+	})
+	if p.ctx == nil {
+		t.Fatal("Chromium did not start, see the first test that wanted it")
+	}
+}
+
+func (p *process) stop() {
+	for _, end := range p.ends {
+		end()
+	}
 }
 
 // chromium finds the browser, or installs it.

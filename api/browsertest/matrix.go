@@ -12,7 +12,8 @@ import (
 )
 
 // ui asks for every combination; without it a page is looked at in Japanese and
-// English, light and dark, at 360 and 1280 px, and its width at 320 px.
+// English, light and dark, at 360 and 1280 px, once in easy Japanese, and its width at
+// 320 px.
 var ui = flag.Bool("ui", false, "look at every page in every language, width, scheme and state")
 
 // Full reports whether every combination is asked for.
@@ -62,21 +63,32 @@ func accessible(t *testing.T, ctx context.Context, name string) {
 	Run(t, ctx, View(1280, false))
 }
 
+// AccessibleIn is Accessible for a page in a language. In easy Japanese, which has the
+// page's parts and colours and other words, one look is enough without -ui.
+func AccessibleIn(t *testing.T, ctx context.Context, lang, name string) {
+	t.Helper()
+	if lang != "ja-easy" || *ui {
+		Accessible(t, ctx, name)
+		return
+	}
+	Run(t, ctx, View(360, false))
+	for _, v := range Violations(t, ctx) {
+		t.Errorf("%s at 360 px: %s", name, v)
+	}
+	Narrow(t, ctx, name)
+}
+
 // AccessibleAt opens an address in each language, waits until it is ready, and
 // wants it to be accessible.
 func AccessibleAt(t *testing.T, ctx context.Context, address string, ready Step) {
 	t.Helper()
-	languages := []string{"en", "ja"}
-	if *ui {
-		languages = []string{"ja-easy", "en", "ja"}
-	}
-	for _, lang := range languages {
+	for _, lang := range []string{"ja-easy", "en", "ja"} {
 		sep := "?"
 		if strings.Contains(address, "?") {
 			sep = "&"
 		}
 		Run(t, ctx, chromedp.Navigate(address+sep+"lang="+lang), ready)
-		Accessible(t, ctx, address+" ("+lang+")")
+		AccessibleIn(t, ctx, lang, address+" ("+lang+")")
 	}
 }
 

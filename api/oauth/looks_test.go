@@ -102,7 +102,7 @@ func (c *coupon) look(ctx context.Context, name, lang string, widths ...int) {
 	if text := browsertest.TextOf(c.t, ctx, "body"); strings.Contains(text, "‹") {
 		c.t.Errorf("%s (%s): a text is missing", name, lang)
 	}
-	browsertest.Accessible(c.t, ctx, name+" ("+lang+")")
+	browsertest.AccessibleIn(c.t, ctx, lang, name+" ("+lang+")")
 	if lang == "ja" {
 		c.looks[browsertest.Get(c.t, ctx, chromedp.Title())] = true
 		browsertest.Shot(c.t, ctx, name, widths...)

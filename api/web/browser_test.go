@@ -91,6 +91,11 @@ func TestBrowserPerson(t *testing.T) {
 	run(t, ctx, chromedp.Navigate(srv.URL+"/?lang=ja-easy"), seen(".cons"))
 	narrow(t, ctx, "consents in easy Japanese")
 	shot(t, ctx, "consents-easy", 360, 1280)
+	s.codes["other"] = "m-2"
+	run(t, ctx, chromedp.Navigate(srv.URL+"/enter?code=other&lang=ja"), seen("button[value=switch]"))
+	shot(t, ctx, "enter", 360, 768, 1280)
+	run(t, ctx, chromedp.Navigate(srv.URL+"/nowhere"), seen(".prob"))
+	shot(t, ctx, "not-found", 360, 768, 1280)
 	run(t, ctx, chromedp.Navigate(srv.URL+"/?lang=ja"), click(`button[role=switch]`), seen(".said-note"))
 	if len(s.stopped) != 1 || s.stopped[0].Purpose != "coupon" || !strings.Contains(textOf(t, ctx, ".said-note"), "止めました") {
 		t.Errorf("one tap: %v, %q", s.stopped, textOf(t, ctx, ".said-note"))

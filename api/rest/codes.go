@@ -141,6 +141,7 @@ var codesOfNode = map[string]entry{
 	"dataset.unknown":        row(http.StatusNotFound, "そのような保存データはありません。", "There is no such dataset.", hintName),
 	"dataset.full":           row(http.StatusConflict, "この本人の保存データが多すぎます。", "The person has too many datasets.", Sentence{"要らないものを消してください。", "Erase those that are not needed."}),
 	"retention.too-long":     row(http.StatusConflict, "規約か決まりより長い保存期間です。", "The terms or a parameter of the consortium allow less.", hintTime),
+	"retention.dataset-only": row(http.StatusConflict, "この項目には加盟企業が決めた保存期間があります。登録した項目には終わりがありません。", "The members voted how long this item is kept; registered items have no end.", Sentence{"期限のある保存データとして取得してください（/v1/datasets）。", "Collect it as a dataset, which has one (/v1/datasets)."}),
 	"hold.unknown":           row(http.StatusNotFound, "そのような保留はありません。", "There is no such hold.", hintName),
 	"hold.too-long":          row(http.StatusUnprocessableEntity, "保留が長すぎます。", "The hold would last too long.", hintTime),
 	"series.unknown":         row(http.StatusConflict, "続きになる元の提供がないか、もう残っていません。", "There is no earlier hand-over of this person to this recipient to go on with, or its record is no longer kept.", Sentence{"初めの提供の番号を確かめるか、番号を書かずに送ってください。", "Check the id of the first hand-over, or send it without."}),

@@ -206,12 +206,13 @@ func (d *Desk) lock(name string) (unlock func()) {
 // old to hand data out.
 const (
 	CodeNotFinal       record.Code = "final.stale"
-	CodeItemAbsent     record.Code = "item.absent"        // the member holds no value of the item
-	CodePersonUnknown  record.Code = "person.unknown"     // nobody is registered under this reference
-	CodePersonLeaving  record.Code = "person.leaving"     // an erasure is under way, of all or of one service: try again
-	CodeParcelAbsent   record.Code = "parcel.absent"      // the hand-over has not arrived yet: try again
-	CodeRetention      record.Code = "retention-exceeded" // past the deadline of the record or dataset
-	CodeRetentionLong  record.Code = "retention.too-long" // longer than the terms or a parameter allow
+	CodeItemAbsent     record.Code = "item.absent"            // the member holds no value of the item
+	CodePersonUnknown  record.Code = "person.unknown"         // nobody is registered under this reference
+	CodePersonLeaving  record.Code = "person.leaving"         // an erasure is under way, of all or of one service: try again
+	CodeParcelAbsent   record.Code = "parcel.absent"          // the hand-over has not arrived yet: try again
+	CodeRetention      record.Code = "retention-exceeded"     // past the deadline of the record or dataset
+	CodeRetentionLong  record.Code = "retention.too-long"     // longer than the terms or a parameter allow
+	CodeRetentionSet   record.Code = "retention.dataset-only" // has a voted period, which registered items do not end by
 	CodeDatasetUnknown record.Code = "dataset.unknown"
 	CodeDatasetsFull   record.Code = "dataset.full" // the person has too many
 	CodeHoldUnknown    record.Code = "hold.unknown"

@@ -156,6 +156,11 @@ func (d *Desk) Register(ctx context.Context, c Call, r Registration) (*Done, err
 	if err := checkRegistration(s, &r); err != nil {
 		return nil, err
 	}
+	for code := range r.Items {
+		if err := mayBeRegistered(st, code); err != nil {
+			return nil, err
+		}
+	}
 	defer d.lock(string(r.Person))()
 	q, kept, release, err := d.begin(st, s, &r)
 	if err != nil {
@@ -172,6 +177,16 @@ func (d *Desk) Register(ctx context.Context, c Call, r Registration) (*Done, err
 		return &Done{Key: c.Key, Final: true}, nil
 	}
 	return d.openHandle(ctx, c, st, s, q)
+}
+
+// mayBeRegistered refuses an item for which the members voted how long it is kept:
+// what is registered has no end, so it is collected, as a dataset.
+func mayBeRegistered(st *store.State, item string) error {
+	v, err := rules.Load[rules.Value](st, rules.KeyParameter("retention-"+item))
+	if err == nil && v != nil {
+		err = record.Refuse(CodeRetentionSet, "%s", item)
+	}
+	return err
 }
 
 func checkRegistration(s *rules.Service, r *Registration) error {
@@ -353,6 +368,9 @@ func (d *Desk) PutItems(_ context.Context, c Call, ref Ref, service string, item
 	}
 	for code := range items {
 		if _, err := d.attribute(st, code); err != nil {
+			return err
+		}
+		if err := mayBeRegistered(st, code); err != nil {
 			return err
 		}
 	}

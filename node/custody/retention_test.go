@@ -426,3 +426,16 @@ func TestRetentionLeaksNothing(t *testing.T) {
 		t.Error("the log names a person")
 	}
 }
+
+// An item whose period the members voted is not registered, where nothing would end it:
+// not at first, and not later.
+func TestRegisteredItemsHaveNoEnd(t *testing.T) {
+	s := newShop(t)
+	gate := s.c.Service("gate")
+	gate.Body.(*record.Service).Fields = []string{"still"}
+	s.must("a-sha", gate)
+	_, err := s.Register(ctx, Call{}, Registration{Person: "p02", Service: "gate", Source: "other", Items: map[string]string{"still": "x"}})
+	wantCode(t, err, CodeRetentionSet)
+	wantCode(t, s.PutItems(ctx, Call{}, "p01", "cam", map[string]string{"face-template": "x"}), CodeRetentionSet)
+	noErr(t, s.PutItems(ctx, Call{}, "p01", "cam", map[string]string{"seen-at": "x"}))
+}

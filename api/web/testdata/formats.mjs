@@ -1,7 +1,7 @@
 // Holds the modules against the published vectors of the small formats:
-// formats.json, register.json, record.json of docs/spec/vectors. It returns what
+// formats.json, register.json, record.json, passkey.json of docs/spec/vectors. It returns what
 // went wrong, as texts. The same code runs in Chromium and in node.
-export async function run({ bytes, cbor, complete, log, record }, { formats, register, records }) {
+export async function run({ bytes, cbor, complete, log, passkey, record }, { formats, register, records, passkeys }) {
   const { concat, equal, hex, hmac, sha256 } = bytes;
   const raw = (s) => Uint8Array.from(s.match(/../g) ?? [], (h) => parseInt(h, 16));
   const faults = [];
@@ -59,6 +59,12 @@ export async function run({ bytes, cbor, complete, log, record }, { formats, reg
     const bad = raw(r.leaf);
     bad[bad.length - 1] = 1;
     want(`padding of ${r.name}`, false, () => record.parse(bad));
+  }
+  for (const v of passkeys.evidence) {
+    const body = { handle: raw(v.handle), terms: raw(v.terms), scope: v.scope, expiry: v.expiry, count: v.count, head: raw(v.head) };
+    const got = await (async () => passkey.checkEvidence({ body }, raw(v.nonce), raw(v.part), passkeys.origin))().catch((e) => e);
+    const held = !(got instanceof Error);
+    if (held !== !v.code || (held && (got.site !== v.site || got.position !== v.position))) faults.push(`passkey, ${v.name}: ${held} ${got.message}, want ${v.code}`);
   }
   return faults;
 }

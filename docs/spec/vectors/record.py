@@ -80,4 +80,5 @@ def main():
     path.write_text(json.dumps(out, indent=1, ensure_ascii=False) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -209,7 +209,7 @@ func (d *Desk) AfterLoss() error {
 		if err := canon.Decode(value, e); err != nil || !d.mine(e.Issuer) || d.erasing.job(id) != nil {
 			return err
 		}
-		p := &erasurePlan{Erasure: id, ByIssuer: true}
+		p := &erasurePlan{Erasure: id, ByIssuer: true, Blind: true}
 		for _, holder := range e.Pending {
 			if d.mine(holder) {
 				p.Own = append(p.Own, holder)

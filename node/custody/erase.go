@@ -58,6 +58,8 @@ type erasurePlan struct {
 
 	Dataset []byte      `cbor:"9,keyasint,omitempty"`  // number of the dataset that it is confined to
 	Refuse  []record.ID `cbor:"10,keyasint,omitempty"` // hand-overs of it that are open here
+
+	Blind bool `cbor:"11,keyasint,omitempty"` // made after a loss: what is kept is not known
 }
 
 type holderTold struct {

@@ -179,3 +179,33 @@ func TestTellAgain(t *testing.T) {
 		t.Errorf("%+v, %v, %d people at b-sha", v, err, b.People(ctx))
 	}
 }
+
+// TestAttestBlind: who lost the plan of an erasure before it attested, and every copy,
+// does not say that it keeps no records.
+func TestAttestBlind(t *testing.T) {
+	w, a, _ := handedOver(t)
+	burning := true
+	w.set(func() {
+		w.posted = func(r outbox.Request) error {
+			if burning && r.Issuer == "a-sha" && r.Records[0].Kind == record.KindAttestation {
+				return errors.New("the machine is on fire")
+			}
+			return nil
+		}
+	})
+	if _, _, err := a.Erase(ctx, Call{}, EraseRequest{Person: refMarker, Cause: "request"}); err == nil {
+		t.Fatal("attested")
+	}
+	id := a.erasing.all()[0].id
+	copies := slices.DeleteFunc(copiesOf(t, a), func(e vault.Entry) bool { return isPiece(e.ID) })
+	burning = false
+	w.replace(a, copies)
+	w.duties()
+	st, e, err := a.erasureNow(id)
+	noErr(t, err)
+	said, err := Attestations(st, id, e)
+	noErr(t, err)
+	if len(said) != 1 || said[0].Body.Kept != nil {
+		t.Errorf("%d attestations, %+v", len(said), said)
+	}
+}

@@ -62,7 +62,7 @@ func unburied(st *store.State, numbers []record.KeyNumber) ([]record.KeyNumber, 
 
 // kept returns what remains under record identities, in the form of the ledger.
 func (p *erasurePlan) kept() *record.Kept {
-	if len(p.Dataset) > 0 && len(p.Until) == 0 { // not asked for
+	if (p.Blind || len(p.Dataset) > 0) && len(p.Until) == 0 { // not known, or not asked for
 		return nil
 	}
 	k := new(record.Kept)

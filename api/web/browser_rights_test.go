@@ -114,6 +114,10 @@ func TestSignal(t *testing.T) {
 	if _, body := visit(t, "GET", srv.URL+"/stops", cookie, "", "Sec-GPC", "0"); strings.Contains(body, "GPC") || strings.Count(body, `aria-checked="true"`) != 3 {
 		t.Error("a signal that was not given")
 	}
+	visit(t, "GET", srv.URL+"/", cookie, "", "Sec-GPC", "1") // heeded on whatever page
+	if _, body := visit(t, "GET", srv.URL+"/stops", cookie, ""); strings.Contains(body, "GPC") || strings.Count(body, `aria-checked="false"`) != 2 {
+		t.Error("the signal is heeded on its own page only")
+	}
 	_, body := visit(t, "GET", srv.URL+"/stops", cookie, "", "Sec-GPC", "1")
 	if !strings.Contains(body, "GPC") || strings.Count(body, `aria-checked="false"`) != 2 || !strings.Contains(body, "ブラウザーの設定から") {
 		t.Error("the signal is not heeded")

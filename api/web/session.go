@@ -26,12 +26,18 @@ func (s *server) read(r *http.Request, name string) string { return s.cookies().
 
 func (s *server) forget(w http.ResponseWriter) { http.SetCookie(w, s.cookie(cookieSession, "", 0)) }
 
-// who returns the token and the person of a request, "" without a session.
+// who returns the token and the person of a request, "" without a session. Whatever
+// page it is, a signal of the browser is heeded once it is known whose it is.
 func (s *server) who(r *http.Request) (token, person string, err error) {
 	if token = s.read(r, cookieSession); token == "" {
 		return "", "", nil
 	}
 	person, err = s.backend.Person(r.Context(), token)
+	if err == nil && signal(r) {
+		if _, err := s.backend.Stops(r.Context(), person, true); err != nil && !errors.Is(err, ErrErased) {
+			s.Log.Warn("page: a browser's signal was not heeded, and will be with its next request", "err", err)
+		}
+	}
 	return token, person, err
 }
 

@@ -82,6 +82,7 @@ func TestPagesOfANode(t *testing.T) {
 	index, erasure := c.lived()
 	r := c.reader("yui")
 	c.changed(r)
+	r.signals()
 	type row struct {
 		path        string
 		ja, en, any string // that the page says, in Japanese (also the easy one without a text of its own), English, every language
@@ -205,6 +206,29 @@ func (c *town) guarded() bool {
 	var v rest.CustodiansView
 	c.must(json.Unmarshal(b, &v))
 	return len(v.Custodians) == 1 && v.Custodians[0].Class != ""
+}
+
+// signals sends Global Privacy Control with some page: it stops what she has not
+// decided about herself, and that it came from her browser is said.
+func (r *reader) signals() {
+	r.c.t.Helper()
+	off := func() int {
+		_, _, page := r.get("/stops?lang=ja")
+		if n := strings.Count(page, "ブラウザーの設定から"); n > 1 {
+			r.c.t.Errorf("the signal stopped %d kinds", n)
+		}
+		return strings.Count(page, `aria-checked="false"`)
+	}
+	if n := off(); n != 1 {
+		r.c.t.Errorf("%d stops before the signal", n)
+	}
+	req, err := http.NewRequestWithContext(r.c.t.Context(), http.MethodGet, r.c.issuer+"/history", nil)
+	r.c.must(err)
+	req.Header.Set("Sec-GPC", "1")
+	r.do(req)
+	if n := off(); n != 2 {
+		r.c.t.Errorf("%d stops after the signal, want her own and the group's", n)
+	}
 }
 
 // changed makes every change that a page offers short of erasing.

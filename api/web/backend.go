@@ -229,7 +229,24 @@ type Offer struct {
 	Withdrawal record.Text
 	Text       record.Text // in full
 	Foreign    string      // ground of a transfer abroad, "": none
+	Past       Past
+	// Was says the same of the terms that the person's choices in this service stand
+	// under: nil where those are these, or nothing was ever chosen. Its Purpose is
+	// zero where they did not have it.
+	Was *Offer
 }
+
+// Past counts what one service did so far with what is this person's.
+type Past struct {
+	Agreed  int // consents given
+	Ended   int // withdrawals, and stops on the person's word
+	Given   int // hand-overs
+	Refused int
+	LastMs  int64 // newest hand-over; 0: none
+}
+
+// Any reports whether there is anything to tell.
+func (p Past) Any() bool { return p.Agreed+p.Ended+p.Given+p.Refused > 0 }
 
 // Item is one item of information.
 type Item struct {
@@ -296,7 +313,8 @@ type Ending struct {
 	Withdrawal   record.Text   // what the terms say of it
 	Items        []record.Text // that are held for it
 	Erasable     bool          // what is held for it can be erased here
-	RecordsUntil string        // last day on which the law wants the records of hand-overs kept; "": there are none
+	Past         Past
+	RecordsUntil string // last day on which the law wants the records of hand-overs kept; "": there are none
 }
 
 // Erasure is how far an erasure has come.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/akashi-ledger/akashi/api/browsertest"
+	"github.com/akashi-ledger/akashi/api/web"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
@@ -132,6 +133,15 @@ func TestBrowserOffer(t *testing.T) {
 	if len(s.granted) != 1 || !slices.Equal(s.granted[0].Items, []string{"name"}) || s.granted[0].Version != "3" || s.granted[0].Clear || s.granted[0].Button != "同意する" {
 		t.Errorf("agreed: %+v", s.granted)
 	}
+	s.past = web.Past{Agreed: 1, Given: 4, LastMs: s.events0[0].TimeMs}
+	s.was = func(was web.Offer) *web.Offer {
+		was.Version, was.Required, was.Recipients = "2", slices.Concat(was.Required, was.Optional[:1]), nil
+		was.Optional, was.Text = was.Optional[1:], text("避難情報をお届けします。", "We send you evacuation alerts.")
+		return &was
+	}
+	run(t, ctx, chromedp.Navigate(srv.URL+"/services/alert/alert"), seen(".changes"))
+	shot(t, ctx, "offer-again", 360, 1280)
+	narrow(t, ctx, "offer-again")
 	w.Check(t, srv.URL)
 }
 

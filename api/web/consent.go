@@ -150,30 +150,3 @@ func (s *server) start(w http.ResponseWriter, r *http.Request) {
 	final, err := s.backend.Grant(r.Context(), person, g)
 	s.changed(w, r, "started", final, err)
 }
-
-// offer shows one purpose in full before it is agreed to.
-func (s *server) offer(w http.ResponseWriter, r *http.Request) {
-	token, person, ok := s.mine(w, r)
-	if !ok {
-		return
-	}
-	service, purpose := r.PathValue("service"), r.PathValue("purpose")
-	if !record.ValidID(service) || !record.ValidID(purpose) {
-		s.notFound(w, r)
-		return
-	}
-	o, err := s.backend.Offer(r.Context(), person, service, purpose)
-	if err != nil {
-		s.fail(w, r, "offer", err)
-		return
-	}
-	p := s.page(w, r)
-	p.session(token)
-	p.Title, p.Offer, p.At = p.Lang.text("offer.title"), o, "/"
-	s.show(w, http.StatusOK, "offer", p)
-}
-
-// Sensitive reports whether an offer asks for sensitive items that are needed.
-func (o *Offer) Sensitive() bool {
-	return slices.ContainsFunc(slices.Concat(o.Required, o.Optional), func(i Item) bool { return i.Sensitive })
-}

@@ -60,7 +60,7 @@ type page struct {
 	View    *View
 	Cards   []card
 	Others  []Service
-	Offer   *Offer
+	Offer   *offered
 	History *history
 	Asked   *asked
 	Stops   []Stop

@@ -87,7 +87,7 @@ func (s *story) Ending(_ context.Context, who, service string) (*web.Ending, err
 		return nil, orElse(s.err, web.ErrNotFound)
 	}
 	e := &web.Ending{Service: s.board.Services[i], Erasable: true, RecordsUntil: "2029-11-18", Items: []record.Text{items["name"], items["user-id"]},
-		Withdrawal: text("クーポンの配信が止まります", "No more coupons")}
+		Withdrawal: text("クーポンの配信が止まります", "No more coupons"), Past: web.Past{Agreed: 2, Ended: 1, Given: 3, Refused: 1, LastMs: s.events0[0].TimeMs}}
 	for _, c := range s.view.Consents {
 		if c.Service == service && c.State == "active" {
 			e.On = append(e.On, c.Purpose.Label)

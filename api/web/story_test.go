@@ -64,6 +64,8 @@ type story struct {
 	sessions map[string]string // tokens → person
 	stopped  []web.Withdrawal
 	granted  []web.Grant
+	past     web.Past
+	was      func(now web.Offer) *web.Offer // the offer under which a choice stands, nil: none
 	rights
 	receipts map[uint64][]byte // by index; built when asked for
 	mangle   func([]byte) []byte
@@ -335,6 +337,10 @@ func (s *story) Offer(_ context.Context, who, service, purpose string) (*web.Off
 		Required: []web.Item{{Code: "user-id", Label: items["user-id"]}}, Optional: []web.Item{{Code: "name", Label: items["name"]}, {Code: "health", Label: text("健康の情報", "health data"), Sensitive: true}},
 		Recipients: []record.Text{members["aoba"]}, Until: "2027-11-19", Retention: record.Period{Days: 30}, Withdrawal: text("「わたしの同意」のオンを押すか、電話 0570-000-000", "press “On” in My consents, or call 0570-000-000"),
 		Text: text("避難情報をお届けするために、利用者番号を使います。", "We use your user id to send you evacuation alerts.")}
+	o.Past = s.past
+	if s.was != nil {
+		o.Was = s.was(*o)
+	}
 	return o, nil
 }
 

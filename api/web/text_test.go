@@ -1,6 +1,7 @@
 package web
 
 import (
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -77,6 +78,11 @@ func TestCatalogue(t *testing.T) {
 	for form := range steps {
 		used["js.nc."+form] = true
 	}
+	src, err := os.ReadFile("offer.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	scan("offer.go", string(src), "", `\brich\("([^"]+)"`)
 	page, _ := assets.ReadFile("assets/page.js")
 	rows, _ := assets.ReadFile("assets/rows.js")
 	many, _ := assets.ReadFile("assets/history.js")

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"iter"
 	"slices"
-	"time"
 
 	"github.com/akashi-ledger/akashi/api/web"
 	"github.com/akashi-ledger/akashi/ledger/record"
-	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node/custody"
 	"github.com/akashi-ledger/akashi/node/outbox"
 )
@@ -76,65 +74,6 @@ func (b *pageBackend) History(ctx context.Context, person string, q web.HistoryQ
 		out.Events = append(out.Events, shown)
 	}
 	return out, nil
-}
-
-// Offer implements web.Desk.
-func (b *pageBackend) Offer(ctx context.Context, _, service, purpose string) (*web.Offer, error) {
-	w, err := b.names()
-	if err != nil {
-		return nil, err
-	}
-	s := w.services[service]
-	if s == nil || s.Owner != b.n.Self() {
-		return nil, web.ErrNotFound
-	}
-	live, err := b.n.Desk().Live(ctx, service)
-	if err != nil {
-		return nil, pageError(err)
-	}
-	for _, t := range slices.Backward(live) {
-		i := slices.IndexFunc(t.Screen.Scopes, func(sc record.Scope) bool { return sc.Purpose == purpose })
-		if i < 0 {
-			continue
-		}
-		o := &web.Offer{Service: web.Service{ID: service, Name: s.Name, Provider: w.party(s.Owner), Contact: s.Contact},
-			Purpose: web.Purpose{Code: purpose, Label: w.purpose(purpose)}, Version: t.Version, Withdrawal: t.Screen.Withdrawal, Text: t.Screen.Text, Foreign: t.Screen.Foreign}
-		b.fill(w, o, t.Screen, &t.Screen.Scopes[i])
-		return o, nil
-	}
-	return nil, web.ErrNotFound
-}
-
-// fill adds what a scope says to an offer.
-func (b *pageBackend) fill(w *publicNames, o *web.Offer, screen *record.Screen, sc *record.Scope) {
-	for _, list := range []struct {
-		codes []string
-		to    *[]web.Item
-	}{{sc.Required, &o.Required}, {sc.Optional, &o.Optional}} {
-		for _, code := range list.codes {
-			item := web.Item{Code: code, Label: w.items([]string{code})[0]}
-			if a, err := rules.Load[record.Attribute](w.st, rules.KeyAttribute(code)); err == nil && a != nil {
-				item.Sensitive = a.Class == "sensitive"
-			}
-			*list.to = append(*list.to, item)
-		}
-	}
-	for _, id := range sc.Recipients {
-		o.Recipients = append(o.Recipients, w.party(id))
-	}
-	for _, category := range sc.Categories {
-		for _, id := range w.dir.Parties {
-			if p, err := rules.Load[rules.Party](w.st, rules.KeyParty(id)); err == nil && p != nil && slices.Contains(p.Categories, category) && !slices.Contains(sc.Recipients, id) {
-				o.Recipients = append(o.Recipients, p.Name)
-			}
-		}
-	}
-	if p, err := record.ParsePeriod(sc.MaxExpiry); err == nil {
-		o.Until = time.Unix(p.LastDay(record.DayOf(uint64(b.n.Clock.Now().UnixMilli())))*86400, 0).UTC().Format(time.DateOnly)
-	}
-	if p, err := record.ParsePeriod(screen.Retention); err == nil {
-		o.Retention = p
-	}
 }
 
 // Grant implements web.Desk.

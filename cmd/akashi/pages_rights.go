@@ -107,6 +107,9 @@ func (b *pageBackend) Ending(ctx context.Context, person, service string) (*web.
 		return nil, pageError(err)
 	}
 	e := &web.Ending{Service: web.Service{ID: service, Name: s.Name, Provider: w.party(s.Owner), Contact: s.Contact}}
+	if e.Past, err = b.past(ctx, person, service); err != nil {
+		return nil, err
+	}
 	for _, c := range consents {
 		if c.Service == service && c.On {
 			e.On = append(e.On, w.purpose(c.Purpose))

@@ -144,6 +144,7 @@ func TestPagesOfANode(t *testing.T) {
 			t.Errorf("no row for %s", pattern)
 		}
 	}
+	r.renewed()
 	if status, _ := r.send("/", "/leave", url.Values{}); status != http.StatusOK {
 		t.Errorf("leaving: %d", status)
 	}
@@ -151,6 +152,29 @@ func TestPagesOfANode(t *testing.T) {
 		if status, _, page := r.get(path + "?lang=ja"); status != http.StatusUnauthorized || strings.Contains(page, "まちのお店") || !strings.Contains(page, "/signin?next=") {
 			t.Errorf("%s after leaving: %d\n%s", path, status, page)
 		}
+	}
+}
+
+// renewed publishes new terms of the shop: what changed since yui agreed is marked on
+// the page on which a purpose is turned on, and what the shop did so far is counted.
+func (r *reader) renewed() {
+	r.c.t.Helper()
+	const at = "/services/shop/research?lang=ja"
+	if _, _, page := r.get(at); strings.Contains(page, `class="mk"`) || !strings.Contains(page, "このサービスの、これまで") {
+		r.c.t.Errorf("nothing has changed:\n%.3000s", page)
+	}
+	r.c.terms("2", "規約の全文。付則。")
+	r.c.until("new terms", func() bool {
+		_, _, page := r.get(at)
+		return strings.Contains(page, "第2版")
+	})
+	_, _, page := r.get(at)
+	if want := []string{"第1版の規約から変わったこと", "<li>規約の全文</li>", `<ins class="mk"><b>変更</b> <bdi>規約の全文。付則。</bdi></ins>`}; !containsAll(page, want) {
+		r.c.t.Errorf("changed terms: want %q\n%.5000s", want, page)
+	}
+	_, _, page = r.get("/services/shop?lang=ja")
+	if want := []string{"<dt>わたした</dt><dd class=\"num\">1<", "<dt>とりやめた</dt><dd class=\"num\">1<", `href="/history?service=shop"`}; !containsAll(page, want) {
+		r.c.t.Errorf("the service so far: want %q\n%.5000s", want, page)
 	}
 }
 

@@ -85,14 +85,23 @@ func (c *town) shop() {
 	c.must(err)
 	_, err = admin.OpenService(c.t.Context(), rest.ServiceForm{ID: "shop", Name: text("まちのお店", "Town shop"), Contact: text("窓口", "Desk"), Fields: []string{"email", "municipality", "name"}})
 	c.must(err)
-	terms := rest.ScreenForm{Service: "shop", Version: "1", Effective: time.Date(2026, 1, 1, 0, 0, 0, 0, record.JST), Text: text("規約の全文", "The full terms"),
+	c.terms("1", "規約の全文")
+	c.post("admin", "/v1/custodians", rest.CustodianForm{Member: "member-2"}, nil)
+}
+
+// terms publishes a version of the shop's terms.
+func (c *town) terms(version, full string) {
+	c.t.Helper()
+	text := func(ja, en string) record.Text { return record.Text{Ja: ja, En: en} }
+	admin, err := c.client(0, c.tokens["admin"])
+	c.must(err)
+	terms := rest.ScreenForm{Service: "shop", Version: version, Effective: time.Date(2026, 1, 1, 0, 0, 0, 0, record.JST), Text: text(full, "The full terms"),
 		Withdrawal: text("いつでもやめられます", "You may stop at any time"), Retention: "P30D"}
 	for _, sc := range shopScopes {
 		terms.Scopes = append(terms.Scopes, rest.ScopeForm{Purpose: sc[0], Required: []string{sc[1]}, Recipients: []string{"member-1"}, MaxExpiry: "P1Y"})
 	}
 	_, err = admin.PublishTerms(c.t.Context(), terms)
 	c.must(err)
-	c.post("admin", "/v1/custodians", rest.CustodianForm{Member: "member-2"}, nil)
 }
 
 // person registers somebody with the shop, whom the identity provider knows as

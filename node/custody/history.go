@@ -26,10 +26,11 @@ type HistoryQuery struct {
 // come to.
 type History struct {
 	Events []Event
-	Older  uint64 // the Before of the next page; 0: there is none
-	Count  int    // records that the query chooses, on all pages
-	Flows  []Flow // over all records, most first
-	Uses   []Use  // newest hand-over of each purpose under consent
+	Older  uint64         // the Before of the next page; 0: there is none
+	Count  int            // records that the query chooses, on all pages
+	Kinds  map[string]int // records of each kind under the query's service, whichever kinds it chooses
+	Flows  []Flow         // over all records, most first
+	Uses   []Use          // newest hand-over of each purpose under consent
 }
 
 // Flow counts the hand-overs from one party to another on one kind of basis.
@@ -144,7 +145,7 @@ func (d *Desk) History(ctx context.Context, ref Ref, q HistoryQuery) (*History, 
 	if err != nil {
 		return nil, err
 	}
-	h := new(History)
+	h := &History{Kinds: map[string]int{}}
 	if h.Flows, err = d.flows(st, all); err != nil {
 		return nil, err
 	}
@@ -158,7 +159,11 @@ func (d *Desk) History(ctx context.Context, ref Ref, q HistoryQuery) (*History, 
 func (d *Desk) page(st *store.State, h *History, all []trace, q *HistoryQuery) error {
 	for i := len(all) - 1; i >= 0; i-- {
 		t := &all[i]
-		if q.Service != "" && t.handle.For != q.Service || len(q.Kinds) > 0 && !slices.Contains(q.Kinds, t.rec.Kind.String()) {
+		kind := t.rec.Kind.String()
+		if q.Service != "" && t.handle.For != q.Service {
+			continue
+		}
+		if h.Kinds[kind]++; len(q.Kinds) > 0 && !slices.Contains(q.Kinds, kind) {
 			continue
 		}
 		h.Count++

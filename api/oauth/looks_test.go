@@ -164,7 +164,8 @@ func (c *coupon) members(ctx context.Context) {
 		browsertest.Run(c.t, ctx, chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach((d) => { d.open = true })`))
 		browsertest.Accessible(c.t, ctx, name)
 	}
-	look("sessions with members", "/signin/sessions", `button[name=with]`)
+	fatal(c.t, c.n.Desk().AddLookup(c.t.Context(), "p02", "member", "c-sha/sub"))
+	look("sessions with members", "/signin/sessions", `form[action="/signin/disconnect"]`)
 	look("signing in with members", "/signin", `summary`)
 	f := c.flow(rest.ClientMade{ClientView: rest.ClientView{ID: "member:b-sha"}})
 	f.extra = url.Values{"authorization_details": {""}, "redirect_uri": {"http://b.localhost:1/signin/oidc/callback/a-sha"}}

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/akashi-ledger/akashi/api/session"
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node/custody"
@@ -71,14 +70,8 @@ func (s *Server) ended(g *goidc.Grant) bool {
 
 // endAccess ends one app's access: its tokens, not the person's consents.
 func (s *Server) endAccess(w http.ResponseWriter, r *http.Request) {
-	token := s.cookies.Read(r, session.CookieSession)
-	who, err := s.Sessions.Lookup(token)
-	if err != nil {
-		s.problem(w, r, http.StatusUnauthorized, "error.session")
-		return
-	}
-	if !session.Posted(w, r, token) {
-		s.problem(w, r, http.StatusForbidden, "error.form")
+	who, ok := s.posted(w, r)
+	if !ok {
 		return
 	}
 	id, err := hex.DecodeString(r.PostForm.Get("id"))

@@ -25,6 +25,7 @@ const pathConnect = "/signin/connect"
 
 // connecting is what the other side has said and the person has not confirmed.
 type connecting struct {
+	ID       string         `json:"id"`             // of this ceremony: one that comes later takes its place
 	With     string         `json:"with,omitempty"` // member, "" for the identity provider
 	Value    string         `json:"value"`          // of the lookup
 	Strength session.Method `json:"strength"`
@@ -36,12 +37,13 @@ func connectSecret(token string) string { return token + "/connect" }
 // connectPage is what the template connect.html gets.
 type connectPage struct {
 	frame
-	Problem string // none: see frame.html
+	Problem string // key of a text, "" for none
 	Form    string
 	Here    string // account at this member, as its person knows it
 	To      record.Text
 	At      string // host of the other side's pages
 	Number  string // of the account there
+	Asked   string // which ceremony it names
 }
 
 // accountNumber tells accounts at one member apart for their person: both members show
@@ -73,7 +75,7 @@ func (s *Server) beginConnecting(w http.ResponseWriter, r *http.Request, a *aski
 		s.problem(w, r, http.StatusUnauthorized, "error.session")
 		return
 	}
-	c := &connecting{With: a.With, Value: by.name, Strength: by.strength, At: by.at}
+	c := &connecting{ID: newSecret(), With: a.With, Value: by.name, Strength: by.strength, At: by.at}
 	if !s.mayConnect(who, c) {
 		s.problem(w, r, http.StatusForbidden, "error.connect")
 		return
@@ -93,13 +95,17 @@ func (s *Server) askConnect(w http.ResponseWriter, r *http.Request) {
 		s.problem(w, r, http.StatusUnauthorized, "error.session")
 		return
 	}
+	s.showConnect(w, r, http.StatusOK, &visit{who, token}, "")
+}
+
+func (s *Server) showConnect(w http.ResponseWriter, r *http.Request, status int, who *visit, problem string) {
 	c := new(connecting)
-	err = s.storage.load(hashed("y", connectSecret(token)), c)
+	err := s.storage.load(hashed("y", connectSecret(who.token)), c)
 	if errors.Is(err, goidc.ErrNotFound) {
 		http.Redirect(w, r, "/signin/sessions", http.StatusSeeOther)
 		return
 	}
-	p := connectPage{frame: s.frame(w, r), Form: session.FormToken(token), Number: numberOf(c.Value)}
+	p := connectPage{frame: s.frame(w, r), Problem: problem, Form: session.FormToken(who.token), Number: numberOf(c.Value), Asked: c.ID}
 	up := s.upstream(c.With)
 	if err == nil && up == nil {
 		s.problem(w, r, http.StatusForbidden, "error.connect")
@@ -120,24 +126,30 @@ func (s *Server) askConnect(w http.ResponseWriter, r *http.Request) {
 		p.To = (&names{st: s.State()}).party(c.With)
 	}
 	p.Title = p.text("connect.title")
-	s.show(w, http.StatusOK, "connect", p)
+	s.show(w, status, "connect", p)
 }
 
 // connect makes an account elsewhere one by which the person of this session signs in
-// here from now on, once for each time that the other side said who they are.
+// here from now on, once for each time that the other side said who they are. What is
+// answered is the page that was shown: where another account came back since, that one
+// is shown and nothing is connected.
 func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	who, ok := s.posted(w, r)
 	if !ok {
 		return
 	}
 	c := new(connecting)
-	err := s.takeCeremony(connectSecret(s.cookies.Read(r, session.CookieSession)), c)
+	err := s.takeCeremonyThat(connectSecret(who.token), c, func() bool { return c.ID == r.PostForm.Get("asked") })
+	if errors.Is(err, errOtherCeremony) {
+		s.showConnect(w, r, http.StatusConflict, who, "error.otheraccount")
+		return
+	}
 	if err == nil && r.PostForm.Get("act") != "connect" {
 		http.Redirect(w, r, "/signin/sessions", http.StatusSeeOther)
 		return
 	}
 	up := s.upstream(c.With)
-	if errors.Is(err, errCeremony) || err == nil && (up == nil || !s.mayConnect(who, c)) {
+	if errors.Is(err, errCeremony) || err == nil && (up == nil || !s.mayConnect(who.Session, c)) {
 		s.problem(w, r, http.StatusForbidden, "error.connect")
 		return
 	}

@@ -64,7 +64,8 @@ func TestConnectingIsFresh(t *testing.T) {
 			if _, found, err := m.n.Desk().Find(t.Context(), "oidc", sub); err != nil || found {
 				t.Fatalf("%s: connected before the person said so, %v", name, err)
 			}
-			resp, page = b.post("/signin/connect", url.Values{"form": form["form"], "act": {"connect"}})
+			_, page = b.get("/signin/connect")
+			resp, page = b.post("/signin/connect", url.Values{"form": form["form"], "asked": fields(page)["asked"], "act": {"connect"}})
 		}
 		_, found, err := m.n.Desk().Find(t.Context(), "oidc", sub)
 		if err != nil || resp.StatusCode != x.status || found != (x.status == http.StatusSeeOther) {

@@ -46,7 +46,9 @@ func TestConnectIsAsked(t *testing.T) {
 		if resp.StatusCode != 200 || !strings.Contains(page, "•••001") || !strings.Contains(page, "認証アプリ") || !strings.Contains(page, "この2つのアカウント") {
 			t.Fatalf("the page does not name both accounts: %s\n%s", resp.Status, page)
 		}
-		return b, url.Values{"form": fields(page)["form"], "act": {"connect"}}
+		form := fields(page)
+		form.Set("act", "connect")
+		return b, form
 	}
 
 	b, form := asked("no-token")
@@ -90,6 +92,40 @@ func TestConnectIsAsked(t *testing.T) {
 	fatal(t, m.n.Desk().RemoveLookup(t.Context(), "p01", "oidc", "me"))
 	if resp, _ := b.post("/signin/connect", form); resp.StatusCode != http.StatusForbidden || found("me") {
 		t.Errorf("a replay: %s", resp.Status)
+	}
+}
+
+// TestConnectWhatWasShown: the form of a page that names one account does not connect
+// another that came back meanwhile.
+func TestConnectWhatWasShown(t *testing.T) {
+	idp := idptest.New(t)
+	m := newSiteWith(t, "127.0.0.1", idp)
+	b := m.shown("p01", session.Passkey, time.Minute)
+	come := func(sub string) {
+		idp.Is(sub, authTime(time.Minute))
+		if resp, page := b.comesBack(); resp.Header.Get("Location") != "/signin/connect" {
+			t.Fatalf("%s\n%s", resp.Status, page)
+		}
+	}
+	come("first")
+	_, page := b.get("/signin/connect")
+	form := fields(page)
+	form.Set("act", "connect")
+	come("second") // in another tab, whose page is not looked at
+	resp, page := b.post("/signin/connect", form)
+	for _, sub := range []string{"first", "second"} {
+		if _, is, err := m.n.Desk().Find(t.Context(), "oidc", sub); err != nil || is {
+			t.Errorf("another account than the page named: %s is connected, %s, %v", sub, resp.Status, err)
+		}
+	}
+	if resp.StatusCode != http.StatusConflict || !strings.Contains(page, "別のアカウント") {
+		t.Fatalf("%s\n%s", resp.Status, page)
+	}
+	form = fields(page)
+	form.Set("act", "connect")
+	b.post("/signin/connect", form)
+	if _, is, err := m.n.Desk().Find(t.Context(), "oidc", "second"); err != nil || !is {
+		t.Errorf("confirmed, and not connected: %v", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package oauth
 import (
 	"bytes"
 	"embed"
+	"errors"
 	"fmt"
 	"html/template"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/akashi-ledger/akashi/api/session"
 	"github.com/akashi-ledger/akashi/api/web"
 	"github.com/akashi-ledger/akashi/ledger/record"
 )
@@ -139,15 +141,25 @@ func policy(formTo string) string {
 		"base-uri 'none'; frame-ancestors 'none'; form-action 'self' "+formTo, " ")
 }
 
-// page puts the headers of pages around a handler and refuses forms of other
-// origins.
+// page puts the headers of pages around a handler, refuses forms of other origins, and
+// reads a form before the handler begins.
 func (s *Server) page(h http.HandlerFunc) http.Handler {
 	origin := http.NewCrossOriginProtection()
 	origin.AddInsecureBypassPattern("POST " + pathAuthorize) // an app may send its request as a form (RFC 6749 §3.1): it changes nothing
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.problem(w, r, http.StatusForbidden, "error.form")
 	}))
-	inner := origin.Handler(h)
+	inner := origin.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && session.ReadForm(w, r, maxRequest) != nil {
+			if strings.HasPrefix(r.URL.Path, pathAuthorize) { // which an app has sent, or led to
+				s.problem(w, r, http.StatusBadRequest, "error.request")
+			} else {
+				s.problem(w, r, http.StatusForbidden, "error.form")
+			}
+			return
+		}
+		h(w, r)
+	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		k := w.Header()
 		k.Set("Content-Security-Policy", policy(""))
@@ -159,6 +171,25 @@ func (s *Server) page(h http.HandlerFunc) http.Handler {
 		k.Set("Cache-Control", "no-store")
 		inner.ServeHTTP(w, r)
 	})
+}
+
+// posted returns who sent a form of a page of ours, or answers. The form is read before
+// whose session it is is looked up (session.ReadForm).
+func (s *Server) posted(w http.ResponseWriter, r *http.Request) (who *visit, ok bool) {
+	token := s.cookies.Read(r, session.CookieSession)
+	genuine := session.Posted(w, r, token)
+	v, err := s.Sessions.Lookup(token)
+	switch {
+	case errors.Is(err, session.ErrUnknown):
+		s.problem(w, r, http.StatusUnauthorized, "error.session")
+	case err != nil:
+		s.cannot(w, r, err)
+	case !genuine:
+		s.problem(w, r, http.StatusForbidden, "error.form")
+	default:
+		return &visit{v, token}, true
+	}
+	return nil, false
 }
 
 func (s *Server) show(w http.ResponseWriter, status int, name string, data any) {

@@ -37,21 +37,6 @@ type recoverPage struct {
 	Form, Problem, Secret string
 }
 
-// posted is a form of a person who is signed in, or false after the answer.
-func (s *Server) posted(w http.ResponseWriter, r *http.Request) (*session.Session, bool) {
-	token := s.cookies.Read(r, session.CookieSession)
-	who, err := s.Sessions.Lookup(token)
-	if err != nil {
-		s.problem(w, r, http.StatusUnauthorized, "error.session")
-		return nil, false
-	}
-	if !session.Posted(w, r, token) {
-		s.problem(w, r, http.StatusForbidden, "error.form")
-		return nil, false
-	}
-	return who, true
-}
-
 func (s *Server) makePaper(w http.ResponseWriter, r *http.Request) {
 	who, ok := s.posted(w, r)
 	if !ok {
@@ -62,7 +47,7 @@ func (s *Server) makePaper(w http.ResponseWriter, r *http.Request) {
 		s.problem(w, r, http.StatusBadRequest, "error.form")
 		return
 	}
-	secret, err := s.Sessions.NewPaper(who, time.UnixMilli(was))
+	secret, err := s.Sessions.NewPaper(who.Session, time.UnixMilli(was))
 	if errors.Is(err, session.ErrReplaced) { // loaded again: what was printed counts on
 		http.Redirect(w, r, "/signin/sessions", http.StatusSeeOther)
 		return

@@ -216,7 +216,10 @@ func (s *Server) changePasskeys(person string, change func(p *passkeys) error) e
 	})
 }
 
-var errCeremony = errors.New("no such ceremony, or another key")
+var (
+	errCeremony      = errors.New("no such ceremony, or another key")
+	errOtherCeremony = errors.New("another ceremony is under way")
+)
 
 // saveCeremony keeps a ceremony for the browser with a secret; takeCeremony gives it
 // back once.
@@ -229,6 +232,12 @@ func (s *Server) saveCeremony(secret string, d any) error {
 }
 
 func (s *Server) takeCeremony(secret string, d any) error {
+	return s.takeCeremonyThat(secret, d, func() bool { return true })
+}
+
+// takeCeremonyThat is takeCeremony for one that is the expected one, as is says when d
+// has been read: else it stays, and the error is errOtherCeremony.
+func (s *Server) takeCeremonyThat(secret string, d any, is func() bool) error {
 	key := hashed("y", secret)
 	return s.Blobs.Update(func(tx *store.BlobTx) error {
 		b, ok, err := tx.Get(key)
@@ -240,6 +249,9 @@ func (s *Server) takeCeremony(secret string, d any) error {
 		}
 		if err := s.storage.opened(b, d); err != nil {
 			return err
+		}
+		if !is() {
+			return errOtherCeremony
 		}
 		return tx.Delete(key)
 	})
@@ -298,8 +310,7 @@ func (s *Server) ceremony(w http.ResponseWriter, r *http.Request) (secret string
 		return "", nil, false
 	}
 	secret = s.cookies.Read(r, session.CookieSignIn)
-	r.Body = http.MaxBytesReader(w, r.Body, session.MaxForm)
-	if r.PostFormValue("add") == "1" {
+	if r.PostForm.Get("add") == "1" {
 		secret = s.cookies.Read(r, session.CookieSession)
 		var err error
 		if who, err = s.Sessions.Lookup(secret); err != nil {
@@ -307,7 +318,7 @@ func (s *Server) ceremony(w http.ResponseWriter, r *http.Request) (secret string
 			return "", nil, false
 		}
 	}
-	if !session.CheckForm(secret, r.PostFormValue("form")) {
+	if !session.CheckForm(secret, r.PostForm.Get("form")) {
 		s.ceremonyFailed(w, errCeremony)
 		return "", nil, false
 	}
@@ -417,21 +428,15 @@ func (s *Server) added(who *session.Session, d *webauthn.SessionData, said []byt
 
 // endPasskey takes one of a person's passkeys away.
 func (s *Server) endPasskey(w http.ResponseWriter, r *http.Request) {
-	token := s.cookies.Read(r, session.CookieSession)
-	who, err := s.Sessions.Lookup(token)
-	if err != nil {
-		s.problem(w, r, http.StatusUnauthorized, "error.session")
-		return
-	}
-	if !session.Posted(w, r, token) {
-		s.problem(w, r, http.StatusForbidden, "error.form")
+	who, ok := s.posted(w, r)
+	if !ok {
 		return
 	}
 	if !who.BeyondCode() {
 		s.problem(w, r, http.StatusForbidden, "error.weak")
 		return
 	}
-	err = s.changePasskeys(who.Person, func(p *passkeys) error {
+	err := s.changePasskeys(who.Person, func(p *passkeys) error {
 		p.Keys = slices.DeleteFunc(p.Keys, func(k passkey) bool { return hex.EncodeToString(k.ID) == r.PostForm.Get("id") })
 		return nil
 	})

@@ -224,8 +224,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 func (s *Server) machine(name endpointName) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		bare(w)
-		r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
-		if err := r.ParseForm(); err != nil || repeated(r.Form) {
+		if err := session.ReadForm(w, r, maxRequest); err != nil || repeated(r.Form) {
 			protocolError(w, goidc.NewError(goidc.ErrorCodeInvalidRequest, "a parameter stands twice, or the request cannot be read"))
 			return
 		}
@@ -281,8 +280,7 @@ func protocolError(w http.ResponseWriter, e goidc.Error) {
 
 // authorize passes a request of a browser to go-oidc, whose policy is decide.
 func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
-	if err := r.ParseForm(); err != nil {
+	if err := r.ParseForm(); err != nil { // of a GET; page read that of a POST
 		s.problem(w, r, http.StatusBadRequest, "error.request")
 		return
 	}

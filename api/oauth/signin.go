@@ -252,14 +252,8 @@ func (s *Server) listSessions(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) endSession(w http.ResponseWriter, r *http.Request) {
-	token := s.cookies.Read(r, session.CookieSession)
-	mine, err := s.Sessions.Lookup(token)
-	if errors.Is(err, session.ErrUnknown) {
-		s.problem(w, r, http.StatusUnauthorized, "error.session")
-		return
-	}
-	if err == nil && !session.Posted(w, r, token) {
-		s.problem(w, r, http.StatusForbidden, "error.form")
+	mine, ok := s.posted(w, r)
+	if !ok {
 		return
 	}
 	id := r.PostForm.Get("id")
@@ -270,10 +264,7 @@ func (s *Server) endSession(w http.ResponseWriter, r *http.Request) {
 	if id == "all" {
 		id = ""
 	}
-	if err == nil {
-		_, err = s.Sessions.Revoke(mine.Person, id)
-	}
-	if err != nil {
+	if _, err := s.Sessions.Revoke(mine.Person, id); err != nil {
 		s.cannot(w, r, err)
 		return
 	}

@@ -160,8 +160,7 @@ func (u *upstream) origin(ctx context.Context) string {
 
 // upstreamBegin sends a browser to the provider.
 func (s *Server) upstreamBegin(w http.ResponseWriter, r *http.Request) {
-	r.Body = http.MaxBytesReader(w, r.Body, session.MaxForm)
-	a := asking{With: r.PostFormValue("with"), Connect: r.PostFormValue("connect") == "1", Nonce: newSecret(), Verifier: oauth2.GenerateVerifier()}
+	a := asking{With: r.PostForm.Get("with"), Connect: r.PostForm.Get("connect") == "1", Nonce: newSecret(), Verifier: oauth2.GenerateVerifier()}
 	secret := s.cookies.Read(r, a.cookie())
 	up := s.upstream(a.With)
 	if up == nil || !session.Posted(w, r, secret) {

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"errors"
+	"io"
 	"net/http"
 	"time"
 )
@@ -67,13 +69,41 @@ func CheckForm(secret, token string) bool {
 	return secret != "" && subtle.ConstantTimeCompare([]byte(token), []byte(FormToken(secret))) == 1
 }
 
-// MaxForm is how many bytes a form may have.
-const MaxForm = 16 << 10
+// MaxForm is how many bytes a form may have, and FormTime how long it may take to come.
+const (
+	MaxForm  = 16 << 10
+	FormTime = 20 * time.Second
+)
+
+// ReadForm reads all of a request's form, of at most so many bytes. A handler looks up
+// whose session it is only after that: else whoever has a session's cookie holds a form
+// back, and it counts after the session was ended.
+func ReadForm(w http.ResponseWriter, r *http.Request, maxBytes int64) error {
+	if r.PostForm != nil { // read already
+		return nil
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxBytes)
+	conn := http.NewResponseController(w)
+	if err := conn.SetReadDeadline(time.Now().Add(FormTime)); err != nil && !errors.Is(err, http.ErrNotSupported) { // no connection: nothing to wait for
+		return err
+	}
+	err := r.ParseForm()
+	if err == nil {
+		_, err = io.Copy(io.Discard, r.Body) // of what is no form
+	}
+	if err != nil { // the deadline stays: nothing more is read of this connection
+		w.Header().Set("Connection", "close")
+		return err
+	}
+	if err := conn.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil
+}
 
 // Posted reads a form and reports whether it carries the token of a secret.
 func Posted(w http.ResponseWriter, r *http.Request, secret string) bool {
-	r.Body = http.MaxBytesReader(w, r.Body, MaxForm)
-	return CheckForm(secret, r.PostFormValue("form"))
+	return ReadForm(w, r, MaxForm) == nil && CheckForm(secret, r.PostForm.Get("form"))
 }
 
 // NewSecret returns a secret for a cookie of a browser that nobody has signed in

@@ -51,7 +51,7 @@ func TestSignInAcrossMembers(t *testing.T) {
 	if page := r.get("/signin/sessions"); strings.Contains(page, "とつながっています") {
 		t.Fatalf("connected before she said so\n%s", page)
 	}
-	if page := r.send(screen, "/signin/connect", url.Values{"act": {"connect"}}); !strings.Contains(page, "加盟企業0とつながっています") || compared.FindString(page) != number {
+	if page := r.send(screen, "/signin/connect", url.Values{"act": {"connect"}, "asked": {asked.FindStringSubmatch(screen)[1]}}); !strings.Contains(page, "加盟企業0とつながっています") || compared.FindString(page) != number {
 		t.Fatalf("connected\n%s", page)
 	}
 	r.form("/signin/sessions", "/signin/sessions", url.Values{"id": {"all"}})
@@ -142,8 +142,10 @@ func (p *pages) send(page, to string, form url.Values) string {
 	return page
 }
 
-// connected is a connection in the list, compared the number of one.
+// connected is a connection in the list, compared the number of one, asked what the page
+// that connects has asked.
 var (
+	asked     = regexp.MustCompile(`name="asked" value="([^"]+)"`)
 	connected = regexp.MustCompile(`action="/signin/disconnect">.*?name="id" value="([0-9A-Za-z/]+)"`)
 	compared  = regexp.MustCompile(`<b class="mono">[0-9]{4}</b>`)
 )

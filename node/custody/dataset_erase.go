@@ -93,7 +93,7 @@ func (d *Desk) planDataset(st *store.State, c Call, issuer string, body [32]byte
 		return job, 0, err
 	}
 	if tell != nil {
-		d.erasing.add(tell).pieces = tell.pieceIDs()
+		d.erasing.add(tell, tell.pieceIDs()...)
 	}
 	return p.rec.ID, due, nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/akashi-ledger/akashi/crypto/canon"
+	"github.com/akashi-ledger/akashi/crypto/seal"
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/crypto/vault"
 	"github.com/akashi-ledger/akashi/ledger/record"
@@ -107,7 +108,7 @@ func (d *Desk) loadErasures() error {
 		if ok, err := d.openStep(id, "b", &p); err != nil {
 			return err
 		} else if ok {
-			d.erasing.add(&p).adopted = d.Wall()
+			d.erasing.add(&p).sinceMs = d.nowMs()
 		}
 		var start erasureStart
 		if ok, err := d.openStep(id, "a", &start); err != nil {
@@ -118,22 +119,7 @@ func (d *Desk) loadErasures() error {
 			}
 		}
 	}
-	if err := d.adoptPlans(); err != nil {
-		return err
-	}
-	for _, at := range d.found {
-		if !strings.HasPrefix(at, "e/") {
-			continue
-		}
-		id, err := parseID(at[2:min(len(at), 34)])
-		if err != nil {
-			return errors.New("an entry of an erasure is damaged")
-		}
-		if d.erasing.job(id) == nil {
-			d.spend(at)
-		}
-	}
-	return nil
+	return d.adoptPlans()
 }
 
 // openStep reads a plan, false where it is not there or its key is gone.
@@ -160,31 +146,32 @@ func (d *Desk) sealSteps(id record.ID, plans map[string]any, more ...store.KV) e
 	if p, ok := plans["b"].(*erasurePlan); ok {
 		entries = p.pieces()
 	}
-	for _, step := range []string{"a", "b"} {
-		if _, ok := plans[step]; !ok {
-			continue
-		}
-		_, entry, file, err := d.newClass(erasureAt(id, step), "", step)
+	for step, plan := range plans {
+		entry, file, blob, err := d.sealStep(id, step, plan)
 		if err != nil {
 			return err
 		}
-		entry.Reserve = true
-		entries, files = append(entries, entry), append(files, file)
+		entries, files, more = append(entries, entry), append(files, file), append(more, blob)
 	}
 	if err := d.putBeside(files, entries...); err != nil {
 		return err
 	}
-	for step, plan := range plans {
-		c := d.transient(erasureAt(id, step))
-		plain := canon.Must(plan)
-		sealed, err := d.sealFor(c.id, sealedErasure, id, plain)
-		clear(plain)
-		if err != nil {
-			return err
-		}
-		more = append(more, store.KV{Key: erasureKey(id, step), Value: canon.Must(&sealedBlob{Class: c.id, Sealed: sealed})})
-	}
 	return d.Blobs.PutMany(more)
+}
+
+// sealStep draws a plan's class, and seals the plan under it: the class's vault entry
+// and wrapped key, and the plan's blob.
+func (d *Desk) sealStep(id record.ID, step string, plan any) (entry vault.Entry, file, blob store.KV, err error) {
+	c, key, entry, file, err := drawClass(erasureAt(id, step), "", step)
+	if err != nil {
+		return entry, file, blob, err
+	}
+	defer key.Wipe()
+	plain := canon.Must(plan)
+	defer clear(plain)
+	sealed, err := seal.SealItem(key, d.aad(sealedErasure, id), plain)
+	entry.Reserve = true
+	return entry, file, store.KV{Key: erasureKey(id, step), Value: canon.Must(&sealedBlob{Class: c.id, Sealed: sealed})}, err
 }
 
 // Erase destroys everything of a person that no law obliges the member to keep,
@@ -320,7 +307,7 @@ func (d *Desk) planErasure(ctx context.Context, c Call, issuer string, body [32]
 	}
 	err = d.sealSteps(id, map[string]any{"a": &erasureStart{Ref: string(q.ref), Leaf: leaf, Service: only}, "b": plan}, more...)
 	if err == nil {
-		d.erasing.add(plan).pieces = plan.pieceIDs()
+		d.erasing.add(plan, plan.pieceIDs()...)
 	}
 	return id, err
 }

@@ -2,6 +2,7 @@ package custody
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/akashi-ledger/akashi/crypto/canon"
 	"github.com/akashi-ledger/akashi/crypto/vault"
 	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/node/store"
 )
 
 // An erasure outlives the machine that began it. Its issuer's plan — who must be told,
@@ -18,16 +20,17 @@ import (
 //
 //	t/ERASURE/I/N  piece I of the N pieces of the plan (erasurePlan, canonical CBOR)
 //
-// A desk that finds pieces without the plan goes on from them: its disk was lost, or it
-// stopped while it made the plan, or when nothing was left to do, which does no harm
-// twice. It begins nothing: an erasure that is not in the ledger by the time at which
-// what was posted before has failed never will be.
+// A desk that finds pieces and no class of the erasure (e/ERASURE/…, of which custodians
+// get no copy) goes on from them: its disk was lost. Where there is such a class and no
+// plan, it stopped while it made the plan, or after the end: then nothing is left to do.
+// It begins nothing: an erasure that is not in the ledger by the time at which what was
+// posted before has failed never will be.
 //
 // The pieces die when the plan is done, here and at the custodians. Until then they say
 // which handles belonged together, and nobody's name.
 
-// goneUnlessRecorded is how long a desk waits for the record of an erasure of which it
-// found the plan only.
+// goneUnlessRecorded is how long, by the log's time, a desk waits for the record of an
+// erasure of which it found the plan only.
 const goneUnlessRecorded = 2 * record.MaxNotAfter
 
 func pieceID(id record.ID, i, n int) string { return fmt.Sprintf("t/%x/%d/%d", id[:], i, n) }
@@ -52,50 +55,74 @@ func (p *erasurePlan) pieceIDs() (ids []string) {
 	return ids
 }
 
-// foundPieces returns the vault entries of copied plans that New found, by erasure.
-func (d *Desk) foundPieces() (map[record.ID][]string, error) {
+// foundOf returns the vault entries of one kind that New found, by erasure.
+func (d *Desk) foundOf(kind string) (map[record.ID][]string, error) {
 	found := map[record.ID][]string{}
 	for _, at := range d.found {
-		rest, is := strings.CutPrefix(at, "t/")
+		rest, is := strings.CutPrefix(at, kind)
 		if !is {
 			continue
 		}
 		id, err := parseID(rest[:min(len(rest), 2*len(record.ID{}))])
 		if err != nil {
-			return nil, fmt.Errorf("a plan's entry: %w", err)
+			return nil, errors.New("an entry of an erasure is damaged")
 		}
 		found[id] = append(found[id], at)
 	}
 	return found, nil
 }
 
-// adoptPlans goes on with plans of which nothing but the copies is left. Copies that
-// are not whole are of no use.
+// adoptPlans goes on with plans of which nothing but the copies is left, and has what
+// belongs to no plan destroyed.
 func (d *Desk) adoptPlans() error {
-	found, err := d.foundPieces()
+	copies, err := d.foundOf("t/")
 	if err != nil {
 		return err
 	}
-	for id, at := range found {
+	classes, err := d.foundOf("e/")
+	if err != nil {
+		return err
+	}
+	for id, at := range copies {
 		if job := d.erasing.job(id); job != nil {
 			job.pieces = at
-			continue
-		}
-		p, err := d.joined(id, at)
-		if err != nil {
-			return err
-		}
-		if p == nil {
-			d.Log.Warn("the copy of an erasure's plan is not whole", "erasure", hex.EncodeToString(id[:]))
+		} else if len(classes[id]) > 0 {
 			d.spend(at...)
-			continue
-		}
-		if err := d.sealSteps(id, map[string]any{"b": p}); err != nil {
+		} else if err := d.adoptPlan(id, at); err != nil {
 			return err
 		}
-		job := d.erasing.add(p)
-		job.pieces, job.adopted = at, d.Wall()
 	}
+	for id, at := range classes {
+		if d.erasing.job(id) == nil {
+			d.spend(at...)
+		}
+	}
+	return nil
+}
+
+// adoptPlan goes on from copies. Those that are not whole are of no use, unless the
+// rest, or the class, may be where nothing can be read.
+func (d *Desk) adoptPlan(id record.ID, at []string) error {
+	if d.people.damaged != nil {
+		return nil
+	}
+	p, err := d.joined(id, at)
+	if err != nil {
+		return err
+	}
+	if p == nil {
+		d.Log.Warn("the copy of an erasure's plan is not whole", "erasure", hex.EncodeToString(id[:]))
+		d.spend(at...)
+		return nil
+	}
+	entry, file, blob, err := d.sealStep(id, "b", p)
+	if err != nil {
+		return err
+	}
+	if err := d.putBeside([]store.KV{file, blob}, entry); err != nil { // in one write: a class without a plan is an end
+		return err
+	}
+	d.erasing.add(p, at...).sinceMs = d.nowMs()
 	return nil
 }
 
@@ -121,10 +148,18 @@ func (d *Desk) joined(id record.ID, at []string) (*erasurePlan, error) {
 }
 
 // neverRecorded gives up a plan that was found without its erasure, when the record
-// cannot come any more.
+// cannot come any more: by the log's time, since this node may be behind.
 func (d *Desk) neverRecorded(job *erasureJob) error {
-	if job.adopted.IsZero() || d.Wall().Sub(job.adopted) < goneUnlessRecorded {
+	if job.sinceMs == 0 || !d.fresh() {
 		return nil
+	}
+	st, e, err := d.erasureNow(job.id) // no older than what is fresh
+	if err != nil || e != nil || st.Size == 0 {
+		return err
+	}
+	end, err := st.EndWith(st.Size - 1)
+	if err != nil || end.TimeMs < job.sinceMs+uint64(goneUnlessRecorded.Milliseconds()) {
+		return err
 	}
 	return d.endErasure(job)
 }

@@ -2,6 +2,7 @@ package custody
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -54,6 +55,12 @@ func (w *world) replace(m *member, copies []vault.Entry) {
 	noErr(w.t, errors.Join(v.Close(), blobs.Close()))
 	w.open(m)
 	noErr(w.t, m.AfterLoss())
+}
+
+// later lets time pass in the log, too: somebody else has a record in it.
+func (w *world) later(d time.Duration) {
+	w.pass(d)
+	w.must("c-sha", w.c.Service(fmt.Sprintf("c-%d", w.now().UnixMilli())))
 }
 
 // openHandle returns the handle of the person that is in the ledger.
@@ -118,8 +125,7 @@ func TestEraseOutlivesItsIssuer(t *testing.T) {
 func TestPlansWithoutErasure(t *testing.T) {
 	w, a, b := handedOver(t)
 	key := openHandle(t, a)
-	p := &erasurePlan{Erasure: newID(), Own: []string{"a-sha"}, Tell: []holderTold{{Holder: "b-sha", Handles: []sign.PublicKey{key}}},
-		Close: []handleClosing{{Handle: key, Issuer: "a-sha"}}, ByIssuer: true}
+	p := planOf(key)
 	half := pieceID(newID(), 0, 2)
 	noErr(t, a.vault.Put(append(p.pieces(), vault.Entry{ID: half, Value: []byte("half")})...))
 	w.reopen(a)
@@ -130,7 +136,7 @@ func TestPlansWithoutErasure(t *testing.T) {
 		return len(ids)
 	}
 	for _, later := range []time.Duration{0, 50 * time.Minute} {
-		w.pass(later)
+		w.later(later)
 		w.duties()
 		h, err := rules.HandleState(w.state(), key)
 		noErr(t, err)
@@ -138,7 +144,7 @@ func TestPlansWithoutErasure(t *testing.T) {
 			t.Fatalf("after %v: %d pieces, %d people at b-sha, handle %+v", later, pieces(), b.People(ctx), h)
 		}
 	}
-	w.pass(20 * time.Minute)
+	w.later(20 * time.Minute)
 	w.duties()
 	if pieces() != 0 || len(a.erasing.all()) != 0 {
 		t.Errorf("%d pieces, %d plans are left", pieces(), len(a.erasing.all()))

@@ -23,18 +23,18 @@ type erasureJob struct {
 	later map[sign.PublicKey]uint64 // closings that were missed: when they are due instead
 	ended map[sign.PublicKey]bool   // handles that are closed, with nothing open under them
 
-	pieces  []string  // vault entries with the plan's copy
-	adopted time.Time // when the plan was read back; zero: it was made by this desk
+	pieces  []string // vault entries with the plan's copy
+	sinceMs uint64   // when the plan was read back; 0: it was made by this desk
 }
 
-func (e *erasures) add(p *erasurePlan) *erasureJob {
+func (e *erasures) add(p *erasurePlan, pieces ...string) *erasureJob {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.jobs == nil {
 		e.jobs, e.handles = map[record.ID]*erasureJob{}, map[sign.PublicKey]bool{}
 	}
 	if e.jobs[p.Erasure] == nil {
-		e.jobs[p.Erasure] = &erasureJob{id: p.Erasure, plan: p, told: map[string]time.Time{}, later: map[sign.PublicKey]uint64{}, ended: map[sign.PublicKey]bool{}}
+		e.jobs[p.Erasure] = &erasureJob{id: p.Erasure, plan: p, pieces: pieces, told: map[string]time.Time{}, later: map[sign.PublicKey]uint64{}, ended: map[sign.PublicKey]bool{}}
 	}
 	for _, c := range p.Close {
 		e.handles[c.Handle] = true

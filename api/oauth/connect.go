@@ -241,7 +241,7 @@ func (s *Server) endBy(ctx context.Context, person, by string) error {
 		return err
 	}
 	for _, a := range list {
-		if cameBy(a.grant, by) {
+		if slices.Contains(accountsOf(a.grant), by) {
 			if err := s.endGrant(ctx, a.grant); err != nil {
 				return err
 			}
@@ -250,10 +250,29 @@ func (s *Server) endBy(ctx context.Context, person, by string) error {
 	return nil
 }
 
-// cameBy reports whether a grant was given in a session by an account elsewhere.
-func cameBy(g *goidc.Grant, by string) bool {
+// accountsOf returns the accounts elsewhere that said who the person is in the session
+// in which a grant was given, each KIND/VALUE of a lookup.
+func accountsOf(g *goidc.Grant) (out []string) {
 	list, _ := g.Store[storeBy].([]any) // it was JSON
-	return slices.Contains(list, any(by))
+	for _, v := range list {
+		if by, ok := v.(string); ok {
+			out = append(out, by)
+		}
+	}
+	return out
+}
+
+// lostAccount reports whether an account elsewhere that a grant came by is not the
+// person's any more. Then the grant opens nothing, also where nobody has ended it: it was
+// made while its connection was being ended.
+func (s *Server) lostAccount(ctx context.Context, g *goidc.Grant) (bool, error) {
+	for _, by := range accountsOf(g) {
+		kind, value, _ := strings.Cut(by, "/")
+		if ref, found, err := s.Desk.Find(ctx, kind, value); err != nil || !found || string(ref) != g.Subject {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // endGrant ends one grant and tells its client. One that has ended is no error.

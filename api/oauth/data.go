@@ -155,6 +155,13 @@ func (s *Server) bearer(r *http.Request) (*goidc.Grant, *goidc.Token, error) {
 	if errors.Is(err, goidc.ErrNotFound) || err == nil && g.RevokedAt != 0 {
 		err = errToken
 	}
+	if err != nil {
+		return nil, nil, err
+	}
+	lost, err := s.lostAccount(r.Context(), g)
+	if lost {
+		err = errToken
+	}
 	return g, t, err
 }
 

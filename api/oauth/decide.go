@@ -15,6 +15,7 @@ import (
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
 	"github.com/akashi-ledger/akashi/node/custody"
+	"github.com/akashi-ledger/akashi/node/outbox"
 	"github.com/luikyv/go-oidc/pkg/goidc"
 )
 
@@ -258,14 +259,14 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, as *goidc.AuthnS
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), consentWait)
 	defer cancel()
-	// One key for each answer of one authorization: however often it is posted it
-	// happens once.
-	call := custody.Call{Client: "consent:screen", Key: hex.EncodeToString(hashed("a", as.ID)[len(root)+2:][:32]) + "/" + r.PostForm.Get("act")}
+	call := answerCall(as.ID, r.PostForm.Get("act"))
 	switch act := r.PostForm.Get("act"); act {
 	case "refuse", "later":
 		_, err := s.Desk.Decline(ctx, call, custody.DeclineRequest{Person: custody.Ref(who.Person), Service: a.Service, Version: a.Version,
 			Screen: hash[:], Later: act == "later"})
-		if err != nil {
+		// Said before of other bytes of the screen, in another language or on another
+		// day: that record stands, and a refusal needs no second.
+		if err != nil && !errors.Is(err, outbox.ErrKeyReused) {
 			return s.cannot(w, r, err)
 		}
 		return goidc.StatusFailure, goidc.NewError(goidc.ErrorCodeAccessDenied, act)
@@ -286,6 +287,12 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, as *goidc.AuthnS
 	}
 	call.Key += "/" + a.fingerprint(choice)
 	return s.give(ctx, w, r, as, a, who, call, choice)
+}
+
+// answerCall has one key for each answer of one authorization: however often it is
+// posted it happens once.
+func answerCall(authorization, act string) custody.Call {
+	return custody.Call{Client: "consent:screen", Key: hex.EncodeToString(hashed("a", authorization)[len(root)+2:][:32]) + "/" + act}
 }
 
 // give brings a choice into the ledger, confirmed by a passkey where the form has its

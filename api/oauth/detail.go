@@ -189,7 +189,8 @@ func text(g *goidc.Grant, name string) string {
 }
 
 // live returns what a grant still opens: of its details the purposes whose consents
-// are on at a fresh final checkpoint, with the items that were chosen.
+// are on at a fresh final checkpoint, with the items that were chosen; nothing where it
+// has lost an account that it came by.
 func (s *Server) live(ctx context.Context, g *goidc.Grant) ([]goidc.AuthDetail, error) {
 	if ofMember(g.ClientID) {
 		return nil, nil
@@ -204,6 +205,9 @@ func (s *Server) live(ctx context.Context, g *goidc.Grant) ([]goidc.AuthDetail, 
 		return nil, errLeaving
 	}
 	if err != nil {
+		return nil, err
+	}
+	if lost, err := s.lostAccount(ctx, g); err != nil || lost {
 		return nil, err
 	}
 	var out []goidc.AuthDetail

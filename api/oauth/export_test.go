@@ -6,6 +6,9 @@ import (
 	"github.com/akashi-ledger/akashi/api/web"
 )
 
+// AnswerCall is the call by which an answer of an authorization happens once.
+var AnswerCall = answerCall
+
 // PageTitles are the titles of every page that the server can draw, in Japanese, by
 // the page's template. A problem's page has the title of its problem.
 func PageTitles() map[string][]string {

@@ -9,6 +9,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/akashi-ledger/akashi/api/oauth"
+	"github.com/akashi-ledger/akashi/api/session"
+	"github.com/akashi-ledger/akashi/node/custody"
 )
 
 // inLanguage follows a page's own link to another language.
@@ -23,6 +27,32 @@ func (b *browser) inLanguage(page, lang string) (*http.Response, string) {
 		b.m.t.Fatalf("%s: %s\n%s", link[1], resp.Status, body)
 	}
 	return resp, body
+}
+
+// TestRefuseInAnotherLanguage: a refusal whose outcome was not known, so that the page
+// said to try again, can be said again in another language or on another day, each of
+// which makes other bytes of the screen.
+func TestRefuseInAnotherLanguage(t *testing.T) {
+	m := newSite(t)
+	b := m.shown("p01", session.Passkey, 0)
+	_, page := b.get("/oauth/authorize?" + m.flow(m.client(nil)).query().Encode())
+	here := action.FindStringSubmatch(page)[1]
+	_, page = b.inLanguage(page, "en")
+	screen, err := hex.DecodeString(fields(page).Get("screen"))
+	fatal(t, err)
+	_, err = m.n.Desk().Decline(t.Context(), oauth.AnswerCall(here[strings.LastIndexByte(here, '/')+1:], "refuse"),
+		custody.DeclineRequest{Person: "p01", Service: "portal", Version: "1", Screen: screen})
+	fatal(t, err)
+	said := len(m.events("p01"))
+	_, page = b.inLanguage(page, "ja")
+	form := fields(page)
+	form.Set("act", "refuse")
+	if resp, page := b.post(here, form); resp.StatusCode != http.StatusSeeOther || !strings.Contains(resp.Header.Get("Location"), "error=access_denied") {
+		t.Errorf("%s to %q\n%s", resp.Status, resp.Header.Get("Location"), page)
+	}
+	if n := len(m.events("p01")); said == 0 || n != said {
+		t.Errorf("%d events, then %d", said, n)
+	}
 }
 
 // TestLanguageOfAConsent: a person changes the language on every page of the way; the

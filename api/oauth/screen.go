@@ -19,8 +19,8 @@ import (
 
 // The consent screen has two layers. The sheet (sheet.go) is all that consent is given
 // to; its bytes are kept under their hash, and the hash goes into the sealed part of the
-// consent. Around it stands what is this person's own: what they chose before, and the
-// number that their app shows too.
+// consent. Around it stands what is this person's own: whose account it is, what they
+// chose before, and the number that their app shows too.
 
 // endOfIntro ends the part of a sheet that says who asks. What is this person's own
 // stands between it and the rest: a number is to be compared before one decides.
@@ -45,6 +45,7 @@ type screenPage struct {
 	Hash    string
 	Form    string
 	Number  string
+	Account string // in whose name one decides, as its person knows it
 	Before  []before
 	Problem string // key
 	Code    record.Code
@@ -63,6 +64,9 @@ func (s *Server) showScreen(w http.ResponseWriter, r *http.Request, as *goidc.Au
 	sheet, err := s.sheet(a, p.language)
 	if err == nil {
 		p.Passkey, err = s.canConfirm(who.Person)
+	}
+	if err == nil {
+		p.Account, err = s.Desk.Hint(custody.Ref(who.Person))
 	}
 	if err != nil {
 		s.cannot(w, r, err)

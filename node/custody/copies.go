@@ -15,17 +15,29 @@ import (
 )
 
 // Copies hears of what is put into the vault, so that custodians are sent it
-// (node/escrow), and of what went from there without a tombstone.
+// (node/escrow), and of what went from there without a tombstone, with the number under
+// which its copies are. Both return at once.
 type Copies interface {
-	// Changed returns at once.
 	Changed(ids ...string)
+	Gone(n seal.Number, ids ...string)
 }
 
 // tellPiecesGone says which plans are done: their copies have no tombstone to die with.
 func (d *Desk) tellPiecesGone(ids []string) {
-	if pieces := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !isPiece(id) }); d.Copies != nil && len(pieces) > 0 {
-		d.Copies.Changed(pieces...)
+	for _, id := range ids {
+		if d.Copies != nil && isPiece(id) {
+			d.Copies.Gone(d.pieceNumber(id), id)
+		}
 	}
+}
+
+// pieceNumber returns the number of the copies of a plan's pieces. No tombstone has it;
+// but what has one number lies together at a custodian, where there is room for the
+// pieces of one plan and not for those of all.
+func (d *Desk) pieceNumber(id string) seal.Number {
+	_, rest, _ := strings.Cut(id, "/")
+	erasure, _, _ := strings.Cut(rest, "/")
+	return seal.Number(d.code("plan", erasure)[:16])
 }
 
 func isPiece(id string) bool { return strings.HasPrefix(id, "t/") }
@@ -96,7 +108,7 @@ func (d *Desk) NumberOf(id string, value []byte) (n seal.Number, copied bool) {
 		return n, false
 	}
 	if isPiece(id) {
-		return n, true
+		return d.pieceNumber(id), true
 	}
 	kind, rest, _ := strings.Cut(id, "/")
 	ref, what, _ := strings.Cut(rest, "/")

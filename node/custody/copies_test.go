@@ -3,10 +3,13 @@ package custody
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 
+	"github.com/akashi-ledger/akashi/crypto/seal"
 	"github.com/akashi-ledger/akashi/crypto/vault"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
@@ -138,4 +141,57 @@ func newBlobs(t *testing.T) *store.Blobs {
 	noErr(t, err)
 	t.Cleanup(func() { b.Close() })
 	return b
+}
+
+// recorder hears what Copies hear.
+type recorder struct {
+	mu   sync.Mutex
+	gone map[string]seal.Number
+}
+
+func (*recorder) Changed(...string) {}
+
+func (r *recorder) Gone(n seal.Number, ids ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, id := range ids {
+		r.gone[id] = n
+	}
+}
+
+// TestGoneWithoutTombstone: what goes without a tombstone is dropped at the custodians,
+// under the number under which it was copied: a removed lookup, and the pieces of a plan,
+// which have one number a plan and fit a custodian's vault.
+func TestGoneWithoutTombstone(t *testing.T) {
+	w, a, _ := handedOver(t)
+	r := &recorder{gone: map[string]seal.Number{}}
+	a.Copies = r
+	want := map[string]seal.Number{}
+	noErr(t, a.AddLookup(ctx, refMarker, "email", "x@example.com"))
+	for _, id := range []string{"l/email/x@example.com", personID(refMarker, "l/email/x@example.com")} {
+		value, err := a.vault.Get(id)
+		noErr(t, err)
+		want[id], _ = a.NumberOf(id, value)
+	}
+	noErr(t, a.RemoveLookup(ctx, refMarker, "email", "x@example.com"))
+	numbers := map[seal.Number]int{}
+	for range 2 {
+		p := planOf(openHandle(t, a))
+		for range 400 {
+			p.Close = append(p.Close, p.Close[0])
+		}
+		noErr(t, a.put(p.pieces()...))
+		for _, e := range p.pieces() {
+			n, copied := a.NumberOf(e.ID, e.Value)
+			if !copied || n == (seal.Number{}) || len(e.Value) > pieceBytes {
+				t.Fatalf("%s: %x, %t, %d bytes", e.ID, n, copied, len(e.Value))
+			}
+			want[e.ID], numbers[n] = n, numbers[n]+1
+		}
+		noErr(t, a.shred(p.pieceIDs()...))
+	}
+	if len(numbers) != 2 || !maps.Equal(r.gone, want) {
+		t.Errorf("%d numbers; gone %v, want %v", len(numbers), r.gone, want)
+	}
+	w.duties()
 }

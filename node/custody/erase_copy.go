@@ -33,6 +33,10 @@ import (
 // erasure of which it found the plan only.
 const goneUnlessRecorded = 2 * record.MaxNotAfter
 
+// pieceBytes is the size of a piece. Sealed and padded, its copy must not be longer than
+// a custodian's vault takes (vault.MaxValueBytes).
+const pieceBytes = 4 << 10
+
 func pieceID(id record.ID, i, n int) string { return fmt.Sprintf("t/%x/%d/%d", id[:], i, n) }
 
 // pieces returns the vault entries of a plan; none where there is nobody to tell and
@@ -41,7 +45,7 @@ func (p *erasurePlan) pieces() (out []vault.Entry) {
 	if len(p.Tell)+len(p.Close) == 0 {
 		return nil
 	}
-	parts := slices.Collect(slices.Chunk(canon.Must(p), vault.MaxValueBytes))
+	parts := slices.Collect(slices.Chunk(canon.Must(p), pieceBytes))
 	for i, part := range parts {
 		out = append(out, vault.Entry{ID: pieceID(p.Erasure, i, len(parts)), Value: slices.Clone(part), Reserve: true})
 	}

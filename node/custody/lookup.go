@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/akashi-ledger/akashi/crypto/seal"
 	"github.com/akashi-ledger/akashi/crypto/vault"
 	"github.com/akashi-ledger/akashi/ledger/record"
 )
@@ -63,7 +64,18 @@ func (d *Desk) RemoveLookup(_ context.Context, ref Ref, kind, value string) erro
 	if !theirs {
 		return nil
 	}
-	return d.shred(id, personID(ref, id))
+	if d.Copies == nil {
+		return d.shred(id, personID(ref, id))
+	}
+	number, err := d.personNumber(ref)
+	if err != nil {
+		return err
+	}
+	if err := d.shred(id, personID(ref, id)); err != nil {
+		return err
+	}
+	d.Copies.Gone(seal.Number(number), id, personID(ref, id)) // the person stays, so no tombstone destroys these
+	return nil
 }
 
 // Hint is by what people know an account of theirs, with most of it hidden: the number

@@ -69,7 +69,8 @@ func TestLateCopy(t *testing.T) {
 		t.Error("a custodian that had no copy did not attest")
 	}
 	w.down = false
-	noErr(t, w.sender.put(context.Background(), "b-sha", []sealedCopy{late}))
+	_, err = w.sender.put(context.Background(), "b-sha", []sealedCopy{late})
+	noErr(t, err)
 	if w.kept() != "" {
 		t.Error("a copy with a tombstone was taken in")
 	}

@@ -209,12 +209,32 @@ func (k *Keeper) put(owner string, r *putRequest) ([]byte, error) {
 		}
 		entries = append(entries, vault.Entry{ID: entryOf(owner, c.Label), Value: c.Sealed, Replace: true})
 	}
-	if err := k.Vault.Put(entries...); errors.Is(err, vault.ErrInvalid) || errors.Is(err, vault.ErrTooLarge) {
-		return nil, record.Refuse(record.CodeRecordMalformed, "the copies' form")
-	} else if err != nil {
+	if answer.Untaken, err = k.putSome(entries); err != nil {
 		return nil, err
 	}
 	return canon.Must(&answer), nil
+}
+
+// putSome puts what it can, and returns the labels of the rest: too long, or in a bucket
+// that is full or damaged.
+func (k *Keeper) putSome(entries []vault.Entry) (untaken []byte, err error) {
+	err = k.Vault.Put(entries...)
+	if !slices.ContainsFunc([]error{vault.ErrInvalid, vault.ErrTooLarge, vault.ErrFull, vault.ErrBlock}, func(e error) bool { return errors.Is(err, e) }) {
+		return nil, err
+	}
+	if len(entries) == 1 {
+		_, l, _ := labelAt(entries[0].ID)
+		b := l.bytes()
+		return b[:], nil
+	}
+	for _, half := range [][]vault.Entry{entries[:len(entries)/2], entries[len(entries)/2:]} {
+		some, err := k.putSome(half)
+		if err != nil {
+			return nil, err
+		}
+		untaken = append(untaken, some...)
+	}
+	return untaken, nil
 }
 
 // buried reports whether a number has a tombstone.

@@ -57,11 +57,11 @@ func (s *Sender) Lag() (l Lag) {
 	if len(known) == 0 {
 		return l
 	}
-	for id, since := range known[0].waiting {
-		everywhere := true
+	for id, w := range known[0].waiting {
+		since, everywhere := w.since, true
 		for _, q := range known[1:] {
-			t, waits := q.waiting[id]
-			since, everywhere = earlier(since, t), everywhere && waits
+			other, waits := q.waiting[id]
+			since, everywhere = earlier(since, other.since), everywhere && waits
 		}
 		if everywhere {
 			l.Keys, l.Since = l.Keys+1, earlier(l.Since, since)

@@ -36,7 +36,7 @@ func TestLag(t *testing.T) {
 	if l.Keys != 2 || l.Unknown || l.Since.Before(before) || l.Degraded(time.Now()) || !l.Degraded(time.Now().Add(LagBound)) {
 		t.Errorf("two wait: %+v", l)
 	}
-	second := &queue{compared: time.Now(), waiting: map[string]time.Time{"p/taro/ks": before.Add(-time.Hour)}}
+	second := &queue{compared: time.Now(), waiting: map[string]waiting{"p/taro/ks": {since: before.Add(-time.Hour)}}}
 	w.addCustodian("c-sha", second)
 	if l := w.sender.Lag(); l.Custodians != 2 || l.Keys != 1 || !l.Degraded(time.Now()) {
 		t.Errorf("the other custodian has one of them: %+v", l)

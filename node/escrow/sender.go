@@ -44,19 +44,6 @@ type Sender struct {
 	queues map[string]*queue
 }
 
-// queue is what one custodian does not have yet.
-type queue struct {
-	sinceMs    uint64 // of the custodian's naming
-	generation uint64 // that it last said or attested
-	waiting    map[string]time.Time
-	most       int       // of waiting
-	compared   time.Time // when its copies were last compared with the vault
-	compare    bool      // they must be
-	began      time.Time // since when they must be, or it was made
-	failed     error     // why the last attempt did
-	notBefore  time.Time
-}
-
 // Bounds of a sender.
 const (
 	maxWaiting   = 100_000 // entries; beyond, the custodian's copies are compared with the vault instead
@@ -73,31 +60,30 @@ func NewSender(c SenderConfig) (*Sender, error) {
 	return &Sender{SenderConfig: c, queues: map[string]*queue{}}, nil
 }
 
-// Changed hears of entries that were put into the vault, or went from there without a
-// tombstone. It returns at once.
+// Changed hears of entries that were put into the vault. It returns at once.
 func (s *Sender) Changed(ids ...string) {
+	s.each(ids, func(q *queue, id string) { q.add(id) })
+}
+
+// Gone hears of entries that went from the vault without a tombstone, and under which
+// number their copies are. It returns at once.
+func (s *Sender) Gone(n Number, ids ...string) {
+	s.each(ids, func(q *queue, id string) {
+		if q.add(id); !q.compare {
+			w := q.waiting[id]
+			w.drop, w.number = true, n
+			q.waiting[id] = w
+		}
+	})
+}
+
+func (s *Sender) each(ids []string, f func(q *queue, id string)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, q := range s.queues {
 		for _, id := range ids {
-			q.add(id)
+			f(q, id)
 		}
-	}
-}
-
-func (q *queue) add(id string) {
-	if _, ok := q.waiting[id]; ok {
-		return
-	}
-	if len(q.waiting) >= q.most {
-		q.began = time.Now()
-		for _, t := range q.waiting {
-			q.began = earlier(q.began, t)
-		}
-		q.compare, q.waiting = true, map[string]time.Time{}
-	}
-	if !q.compare {
-		q.waiting[id] = time.Now()
 	}
 }
 
@@ -109,6 +95,7 @@ type CustodianStatus struct {
 	Gone       bool      `json:"gone,omitempty"`     // ended, or lost its copies
 	Complete   bool      `json:"complete"`           // it has a copy of every key
 	Waiting    int       `json:"waiting"`            // keys that it has no copy of
+	Refused    int       `json:"refused,omitempty"`  // of these, those that it does not take; the others are copied all the same
 	Oldest     time.Time `json:"oldest,omitzero"`    // since when the first of them waits
 	Compared   time.Time `json:"compared,omitzero"`  // when its copies were last compared with the vault
 	Failed     string    `json:"failed,omitempty"`   // why the last attempt did
@@ -129,8 +116,11 @@ func (s *Sender) Status() []CustodianStatus {
 		st := CustodianStatus{Custodian: c.ID, Class: c.Class, Generation: c.Generation, Gone: c.Gone}
 		if q := s.queues[c.ID]; q != nil && c.Holds() {
 			st.Waiting, st.Compared, st.Comparing = len(q.waiting), q.compared, q.compare
-			for _, t := range q.waiting {
-				st.Oldest = earlier(st.Oldest, t)
+			for _, w := range q.waiting {
+				st.Oldest = earlier(st.Oldest, w.since)
+				if w.refused {
+					st.Refused++
+				}
 			}
 			if q.failed != nil {
 				st.Failed = q.failed.Error()
@@ -187,7 +177,7 @@ func (s *Sender) queueOf(c *rules.Custodian) *queue {
 	}
 	q := s.queues[c.ID]
 	if q == nil || q.sinceMs != c.SinceMs || c.Generation < q.generation {
-		q = &queue{sinceMs: c.SinceMs, waiting: map[string]time.Time{}, most: maxWaiting, compare: true, began: time.Now()}
+		q = &queue{sinceMs: c.SinceMs, waiting: map[string]waiting{}, most: maxWaiting, compare: true, began: time.Now()}
 		s.queues[c.ID] = q
 	}
 	q.generation = c.Generation
@@ -240,65 +230,69 @@ func (s *Sender) serve(ctx context.Context, custodian string, q *queue) error {
 	return ctx.Err()
 }
 
-// some returns entries that wait.
-func (s *Sender) some(q *queue) map[string]time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	taken := map[string]time.Time{}
-	for id, since := range q.waiting {
-		if taken[id] = since; len(taken) == maxCopies {
-			break
-		}
-	}
-	return taken
-}
-
-// sendSome sends these entries, or as many as fit one parcel.
-func (s *Sender) sendSome(ctx context.Context, custodian string, q *queue, taken map[string]time.Time) error {
+// sendSome sends these entries, or as many as fit one parcel. What a custodian does
+// not take holds nothing else up.
+func (s *Sender) sendSome(ctx context.Context, custodian string, q *queue, some []taken) error {
 	var copies []sealedCopy
 	var gone []Label
-	size := 0
-	for id := range taken {
+	ids, refused, size := map[Label]string{}, map[string]bool{}, 0
+	for i, t := range some {
 		if size > maxBatchBytes {
-			delete(taken, id)
-			continue
+			some = some[:i]
+			break
 		}
-		value, err := s.Vault.Get(id)
-		if errors.Is(err, vault.ErrNotFound) { // shredded; copies with a number die by its tombstone
-			gone = append(gone, Label{Copy: s.Key.name(id)})
-			continue
+		if t.drop {
+			gone = append(gone, Label{Number: t.number, Copy: s.Key.name(t.id)})
 		}
+		c, there, copied, err := s.copyNow(t.id)
 		if err != nil {
 			return err
 		}
-		c, copied, err := s.copyOf(id, value)
-		clear(value)
-		if err != nil {
-			return err
-		}
-		// Shredded between the two: the number may be that of another life.
-		if there, err := s.Vault.Has(id); err != nil {
-			return err
-		} else if there && copied {
-			copies, size = append(copies, c), size+len(c.Sealed)
-		}
-	}
-	if len(copies) > 0 {
-		if err := s.put(ctx, custodian, copies); err != nil {
-			return err
+		switch {
+		case !there && !t.drop: // shredded; copies with a number die by its tombstone
+			gone = append(gone, Label{Copy: s.Key.name(t.id)})
+		case copied && len(c.Sealed) > vault.MaxValueBytes:
+			refused[t.id] = true
+		case copied:
+			copies, size, ids[c.Label] = append(copies, c), size+len(c.Sealed), t.id
 		}
 	}
 	if err := s.drop(ctx, custodian, gone); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for id, since := range taken {
-		if q.waiting[id].Equal(since) { // else it changed again
-			delete(q.waiting, id)
+	if len(copies) > 0 {
+		untaken, err := s.put(ctx, custodian, copies)
+		if err != nil {
+			return err
+		}
+		for _, l := range untaken {
+			refused[ids[l]] = true
 		}
 	}
+	if len(refused) > 0 {
+		s.Log.Warn("a custodian does not take some copies", "custodian", custodian, "copies", len(refused))
+	}
+	s.sent(q, some, refused)
 	return nil
+}
+
+// copyNow makes the copy of an entry, where it is there and is copied.
+func (s *Sender) copyNow(id string) (c sealedCopy, there, copied bool, err error) {
+	value, err := s.Vault.Get(id)
+	if errors.Is(err, vault.ErrNotFound) {
+		return c, false, false, nil
+	}
+	if err != nil {
+		return c, false, false, err
+	}
+	c, copied, err = s.copyOf(id, value)
+	clear(value)
+	if err != nil {
+		return c, false, false, err
+	}
+	// Shredded between the two: the number may be that of another life.
+	still, err := s.Vault.Has(id)
+	return c, true, still && copied, err
 }
 
 func (s *Sender) copyOf(id string, value []byte) (sealedCopy, bool, error) {
@@ -311,23 +305,30 @@ func (s *Sender) copyOf(id string, value []byte) (sealedCopy, bool, error) {
 	return sealedCopy{Label: l, Sealed: b}, true, err
 }
 
-func (s *Sender) put(ctx context.Context, custodian string, copies []sealedCopy) error {
+// put sends copies, and returns those that the custodian does not take.
+func (s *Sender) put(ctx context.Context, custodian string, copies []sealedCopy) ([]Label, error) {
 	var o offerAnswer
 	if err := s.ask(ctx, custodian, callOffer, nil, &o); err != nil {
-		return err
+		return nil, err
 	}
 	file, err := packed(o.Offer, s.Self, custodian, copies, o.Recipient)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var answer putAnswer
 	if err := s.ask(ctx, custodian, callPut, &putRequest{Offer: o.Offer, Parcel: file}, &answer); err != nil {
-		return err
+		return nil, err
 	}
 	if answer.Buried > 0 {
 		s.Log.Info("a custodian took no copies of what is erased", "custodian", custodian, "copies", answer.Buried)
 	}
-	return nil
+	untaken, ok := labelsOf(answer.Untaken, maxCopies)
+	if !ok || slices.ContainsFunc(untaken, func(l Label) bool {
+		return !slices.ContainsFunc(copies, func(c sealedCopy) bool { return c.Label == l })
+	}) {
+		return nil, errors.New("an answer about other copies")
+	}
+	return untaken, nil
 }
 
 func (s *Sender) ask(ctx context.Context, custodian, what string, req, answer any) error {
@@ -373,9 +374,8 @@ func (s *Sender) compareWith(ctx context.Context, custodian string, q *queue) er
 		}
 	}
 	s.mu.Lock()
-	now := time.Now()
 	for _, id := range missing {
-		q.waiting[id] = now
+		q.await(id)
 	}
 	q.most = len(q.waiting) + maxWaiting
 	s.mu.Unlock()

@@ -42,7 +42,8 @@ type putRequest struct {
 }
 
 type putAnswer struct {
-	Buried int `cbor:"1,keyasint,omitempty"` // copies with a tombstone, which were not taken
+	Buried  int    `cbor:"1,keyasint,omitempty"` // copies with a tombstone, which were not taken
+	Untaken []byte `cbor:"2,keyasint,omitempty"` // labels of copies for which there is no place: the others are taken
 }
 
 type listRequest struct {

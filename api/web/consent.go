@@ -124,16 +124,19 @@ func (s *server) changed(w http.ResponseWriter, r *http.Request, what string, fi
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// start turns one purpose on: again as it was, or as its offer was answered.
+// start turns one purpose on: again as it was, or as its offer was answered. The language
+// and the words of the button are those of the page that was answered, whichever another
+// tab has changed to since.
 func (s *server) start(w http.ResponseWriter, r *http.Request) {
 	person, ok := s.sent(w, r)
 	if !ok {
 		return
 	}
+	lang := Language(r.PostForm.Get("lang"))
 	g := Grant{Service: r.PostFormValue("service"), Purpose: r.PostFormValue("purpose"), Once: r.PostFormValue("once"),
 		Again: r.PostFormValue("again") == "1", Version: r.PostFormValue("version"), Items: r.PostForm["item"],
-		Clear: r.PostFormValue("clear") == "1", Language: string(s.choose(w, r))}
-	if !short(g.Service, g.Purpose, g.Once) || !g.Again && !short(g.Version) || len(g.Items) > record.MaxItems || len(g.Items) > 0 && !slices.ContainsFunc(g.Items, func(i string) bool { return short(i) }) {
+		Clear: r.PostFormValue("clear") == "1", Language: string(lang)}
+	if !known(lang) || !short(g.Service, g.Purpose, g.Once) || !g.Again && !short(g.Version) || len(g.Items) > record.MaxItems || len(g.Items) > 0 && !slices.ContainsFunc(g.Items, func(i string) bool { return short(i) }) {
 		s.problem(w, r, http.StatusUnprocessableEntity, "error.form")
 		return
 	}
@@ -146,7 +149,7 @@ func (s *server) start(w http.ResponseWriter, r *http.Request) {
 	if g.Again {
 		button = "sw.off"
 	}
-	g.Button = s.choose(w, r).text(button)
+	g.Button = lang.text(button)
 	final, err := s.backend.Grant(r.Context(), person, g)
 	s.changed(w, r, "started", final, err)
 }

@@ -151,15 +151,14 @@ func numbered(s string) string {
 	return b.String()
 }
 
-func hidden(r rune) bool {
-	switch {
-	case r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0x200e, r == 0x200f, r == 0x061c: // direction
-		return true
-	case r == 0x200b, r == 0x2060, r == 0xfeff, r == 0x00ad, r == 0x180e, r == 0x3164, r == 0x115f, r == 0x1160: // no shape
-		return true
-	}
-	return unicode.IsControl(r)
-}
+// unseen are the characters without a shape, and those that turn the direction, but for
+// variation selectors: these are between variants of a kanji (Unicode §23.4).
+var unseen = []*unicode.RangeTable{unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point}
+
+// blankBraille has a shape without a dot.
+const blankBraille = 0x2800
+
+func hidden(r rune) bool { return r == blankBraille || unicode.In(r, unseen...) }
 
 // clock writes a time with its zone.
 func (l Language) clock(ms int64) string {

@@ -127,3 +127,20 @@ func TestPlain(t *testing.T) {
 		}
 	}
 }
+
+// TestHidden: characters without a shape of their own are shown as such, variants of a
+// kanji and blanks are not.
+func TestHidden(t *testing.T) {
+	for _, r := range []rune{0x00ad, 0x034f, 0x061c, 0x115f, 0x17b4, 0x17b5, 0x180e, 0x200b, 0x200c, 0x200d, 0x2028, 0x2029, 0x202e, 0x2060, 0x2061, 0x2064, 0x2065,
+		0x206a, 0x2800, 0x3164, 0xfeff, 0xffa0, 0xfff0, 0xfff9, 0xe0001, 0xe0041, '\t', 0x7f} {
+		name := record.Text{Ja: "あ社" + string(r)}
+		if strings.ContainsRune(string(Japanese.Name(name)), r) || strings.ContainsRune(Japanese.Plain(name), r) {
+			t.Errorf("U+%04X is not shown", r)
+		}
+	}
+	for _, r := range []rune{' ', 0x3000, 0x3099, 0xfe00, 0xe0100, 0x180b, '髙', 0x1f600} {
+		if name := (record.Text{Ja: "あ社" + string(r)}); !strings.ContainsRune(string(Japanese.Name(name)), r) || Japanese.Plain(name) != name.Ja {
+			t.Errorf("U+%04X is shown by its number", r)
+		}
+	}
+}

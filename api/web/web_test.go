@@ -285,6 +285,32 @@ func TestStop(t *testing.T) {
 	}
 }
 
+// TestStartInTheLanguageOfThePage: what is sealed of a consent is the language and the
+// button of the page that was answered, not what another tab changed to afterwards.
+func TestStartInTheLanguageOfThePage(t *testing.T) {
+	s := newStory(t)
+	srv := serve(t, s, s.c.Policy())
+	cookie := entered(t, srv.URL, "once")
+	for path, want := range map[string]web.Grant{
+		"/?lang=ja-easy":                     {Language: "ja-easy", Button: "オフ", Service: "coupon", Purpose: "mail", Again: true},
+		"/services/alert/alert?lang=ja-easy": {Language: "ja-easy", Button: "いいよ", Service: "alert", Purpose: "alert", Version: "3"},
+		"/services/library/mail?lang=en":     {Language: "en", Button: "Agree", Service: "library", Purpose: "mail", Version: "1"},
+	} {
+		_, page := visit(t, "GET", srv.URL+path, cookie, "")
+		form := url.Values{}
+		for _, m := range regexp.MustCompile(`name="([a-z]+)" value="([^"]*)"`).FindAllStringSubmatch(page[strings.Index(page, `action="/consents/start"`):], -1) {
+			if !form.Has(m[1]) && m[1] != "item" && m[1] != "answer" {
+				form.Set(m[1], m[2])
+			}
+		}
+		s.granted = nil
+		resp, _ := visit(t, "POST", srv.URL+"/consents/start", cookie+"; akashi_lang=ja", form.Encode())
+		if len(s.granted) != 1 || s.granted[0].Language != want.Language || s.granted[0].Button != want.Button || s.granted[0].Purpose != want.Purpose {
+			t.Errorf("%s: %s, sealed %+v", path, resp.Status, s.granted)
+		}
+	}
+}
+
 // Starting is guarded as stopping is, and says why where it is refused.
 func TestStart(t *testing.T) {
 	s := newStory(t)
@@ -292,12 +318,12 @@ func TestStart(t *testing.T) {
 	cookie := entered(t, srv.URL, "once")
 	_, body := visit(t, "GET", srv.URL+"/services/alert/alert", cookie, "")
 	token := formToken.FindStringSubmatch(body)[1]
-	full := url.Values{"form": {token}, "service": {"alert"}, "purpose": {"alert"}, "version": {"3"}, "once": {"k1"}, "item": {"name"}}
+	full := url.Values{"form": {token}, "service": {"alert"}, "purpose": {"alert"}, "version": {"3"}, "once": {"k1"}, "item": {"name"}, "lang": {"ja"}}
 	for name, c := range map[string]struct {
 		cookie, key, value string
 		status             int
 	}{
-		"no session": {"", "x", "", 401}, "no token": {cookie, "form", "", 403}, "no version": {cookie, "version", "", 422}, "no service": {cookie, "service", "", 422},
+		"no session": {"", "x", "", 401}, "no token": {cookie, "form", "", 403}, "no version": {cookie, "version", "", 422}, "no language": {cookie, "lang", "", 422}, "another language": {cookie, "lang", "fr", 422}, "no service": {cookie, "service", "", 422},
 		"an empty item": {cookie, "item", "", 422}, "a long key": {cookie, "once", strings.Repeat("a", 300), 422}, "no": {cookie, "answer", "no", 303}, "yes": {cookie, "answer", "yes", 303},
 	} {
 		f := url.Values{}

@@ -264,8 +264,8 @@ func (c *town) changed(r *reader) {
 		want     string
 	}{
 		{"/", "/consents/stop", url.Values{"service": {"shop"}, "purpose": {"survey"}}, "止めました"},
-		{"/", "/consents/start", url.Values{"service": {"shop"}, "purpose": {"survey"}, "again": {"1"}}, "始めました"},
-		{"/services/shop/research", "/consents/start", url.Values{"service": {"shop"}, "purpose": {"research"}, "version": {"1"}, "answer": {"no"}}, "同意しませんでした"},
+		{"/", "/consents/start", url.Values{"service": {"shop"}, "purpose": {"survey"}, "again": {"1"}, "lang": {"ja"}}, "始めました"},
+		{"/services/shop/research", "/consents/start", url.Values{"service": {"shop"}, "purpose": {"research"}, "version": {"1"}, "answer": {"no"}, "lang": {"ja"}}, "同意しませんでした"},
 		{"/requests", "/requests", url.Values{"kind": {"records"}, "service": {"shop"}, "note": {"わたしの記録をください"}}, "請求を受け付けました"},
 		{"/stops", "/stops", url.Values{"kind": {"marketing"}, "state": {"stopped"}}, "すぐに効いています"},
 	} {

@@ -150,7 +150,7 @@ func (d *Desk) openFromThem(st *store.State, from string, intents []record.ID) (
 		if err != nil {
 			return nil, err
 		}
-		if in == nil || !d.mine(in.To) {
+		if in == nil || !d.mine(in.To) || slices.Contains(open, id) {
 			continue
 		}
 		if _, ok, err := d.acts(st, from, in.From); err != nil {

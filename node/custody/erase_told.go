@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/akashi-ledger/akashi/crypto/canon"
+	"github.com/akashi-ledger/akashi/crypto/seal"
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
@@ -28,6 +29,9 @@ func (d *Desk) serveErase(ctx context.Context, st *store.State, from string, r *
 	if err != nil {
 		return nil, err
 	}
+	if n := len(r.Dataset); n != 0 && (n != len(seal.Number{}) || !byIssuer) {
+		return nil, record.Refuse(record.CodeNotAuthorised, "the dataset")
+	}
 	told, err := d.toldFrom(ctx, st, from, r.Handles)
 	if err != nil {
 		return nil, err
@@ -43,7 +47,10 @@ func (d *Desk) serveErase(ctx context.Context, st *store.State, from string, r *
 	defer d.lock("erasure/" + hex.EncodeToString(r.Erasure[:]))()
 	if job := d.erasing.job(r.Erasure); job != nil {
 		err = d.replan(job, func(p *erasurePlan) error {
-			p.Own, p.ByIssuer = own, p.ByIssuer || byIssuer
+			p.Own = own
+			if byIssuer {
+				p.ByIssuer, p.Dataset, p.Refuse = true, r.Dataset, refuse
+			}
 			return d.addTold(p, told)
 		})
 	} else {

@@ -1,0 +1,84 @@
+package custody
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/node/outbox"
+)
+
+// TestConfinedByAnotherHolder: a holder that says of a person's erasure that it is of a
+// dataset only is refused; the issuer's word stands, and everything goes.
+func TestConfinedByAnotherHolder(t *testing.T) {
+	w := newWorld(t)
+	victim := newRace(t, w, 1).people[0]
+	a, b, c := w.members["a-sha"], w.members["b-sha"], w.members["c-sha"]
+	_, err := a.Provide(ctx, Call{}, victim.give("b-sha"))
+	noErr(t, err)
+	w.duties()
+	i := slices.IndexFunc(victim.handles, func(k HandleOf) bool { return k.For == "a-portal" && k.Open })
+	key := victim.handles[i].Key
+	at, ok, err := b.personOf(key)
+	if err != nil || !ok {
+		t.Fatalf("b-sha has not received anything: %v", err)
+	}
+	onward := victim.give("c-sha")
+	onward.Person = at.Ref
+	_, err = b.Provide(ctx, Call{}, onward)
+	noErr(t, err)
+	w.duties()
+	if c.People(ctx) != 1 {
+		t.Fatalf("%d people at c-sha", c.People(ctx))
+	}
+	w.set(func() { w.refuse = func(to, what string) error { return errors.New("down") } })
+	view, _, err := a.Erase(ctx, Call{}, EraseRequest{Person: victim.ref, Cause: "request"})
+	noErr(t, err)
+	lie := &eraseRequest{Erasure: mustID(t, view.ID), Handles: []sign.PublicKey{key}, Size: w.state().Size, Dataset: make([]byte, 16)}
+	_, err = c.serveErase(ctx, w.state(), "b-sha", lie)
+	wantCode(t, err, record.CodeNotAuthorised)
+	lie.Dataset = lie.Dataset[:15]
+	_, err = c.serveErase(ctx, w.state(), "a-sha", lie)
+	wantCode(t, err, record.CodeNotAuthorised)
+	if c.erasing.job(lie.Erasure) != nil {
+		t.Error("a refused word began something")
+	}
+	w.set(func() { w.refuse = nil })
+	w.duties()
+	v, err := a.Erasure(ctx, view.ID)
+	if err != nil || len(v.Pending) != 0 || b.People(ctx)+c.People(ctx) != 0 {
+		t.Errorf("%+v, %v; %d and %d people", v, err, b.People(ctx), c.People(ctx))
+	}
+}
+
+// TestIssuerWidens: what the issuer says last of how far an erasure goes holds.
+func TestIssuerWidens(t *testing.T) {
+	w, a, b := handedOver(t)
+	key := openHandle(t, a)
+	w.set(func() { w.refuse = func(to, what string) error { return errors.New("down") } })
+	view, _, err := a.Erase(ctx, Call{}, EraseRequest{Person: refMarker, Cause: "request"})
+	noErr(t, err)
+	w.set(func() {
+		w.posted = func(r outbox.Request) error { // so b-sha does not attest yet
+			if r.Issuer == "b-sha" {
+				return errors.New("no leader")
+			}
+			return nil
+		}
+	})
+	_, err = b.serveErase(ctx, w.state(), "a-sha", &eraseRequest{Erasure: mustID(t, view.ID), Handles: []sign.PublicKey{key}, Size: w.state().Size, Dataset: make([]byte, 16)})
+	noErr(t, err)
+	if b.People(ctx) != 1 {
+		t.Fatal("a word about another dataset destroyed something")
+	}
+	w.set(func() { w.refuse = nil })
+	w.duties()
+	w.set(func() { w.posted = nil })
+	w.duties()
+	v, err := a.Erasure(ctx, view.ID)
+	if err != nil || len(v.Pending) != 0 || b.People(ctx) != 0 {
+		t.Errorf("%+v, %v; %d people at b-sha", v, err, b.People(ctx))
+	}
+}

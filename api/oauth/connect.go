@@ -99,13 +99,13 @@ func (s *Server) askConnect(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) showConnect(w http.ResponseWriter, r *http.Request, status int, who *visit, problem string) {
-	c := new(connecting)
+	c, f := new(connecting), s.frame(w, r)
 	err := s.storage.load(hashed("y", connectSecret(who.token)), c)
 	if errors.Is(err, goidc.ErrNotFound) {
 		http.Redirect(w, r, "/signin/sessions", http.StatusSeeOther)
 		return
 	}
-	p := connectPage{frame: s.frame(w, r), Problem: problem, Form: session.FormToken(who.token), Number: numberOf(c.Value), Asked: c.ID}
+	p := connectPage{frame: f, Problem: problem, Form: session.FormToken(who.token), Number: numberOf(c.Value), Asked: c.ID}
 	up := s.upstream(c.With)
 	if err == nil && up == nil {
 		s.problem(w, r, http.StatusForbidden, "error.connect")

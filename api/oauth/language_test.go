@@ -55,6 +55,29 @@ func TestRefuseInAnotherLanguage(t *testing.T) {
 	}
 }
 
+// TestLanguageOfAProblem: the language links of an error after a form lead to a page in
+// that language, with a session and without.
+func TestLanguageOfAProblem(t *testing.T) {
+	m := newSite(t)
+	for who, b := range map[string]*browser{"somebody": m.shown("p01", session.Link, 0), "nobody": m.browser()} {
+		for _, path := range []string{"/signin", "/signin/code", "/signin/recover", "/signin/connect", "/signin/disconnect", "/signin/apps", "/signin/paper", "/signin/paper/end", "/signin/oidc", "/signin/passkey/remove", "/signin/sessions"} {
+			resp, page := b.post(path, url.Values{})
+			link := regexp.MustCompile(`<a href="([^"]+[?&]lang=en)"`).FindStringSubmatch(page)
+			if resp.StatusCode < 400 || link == nil {
+				t.Fatalf("%s: %s: %s\n%s", who, path, resp.Status, page)
+			}
+			resp, page = b.get(html.UnescapeString(link[1]))
+			for hop := 0; hop < 2 && resp.StatusCode == http.StatusSeeOther; hop++ {
+				resp, page = b.get(resp.Header.Get("Location"))
+			}
+			if resp.StatusCode != http.StatusOK && path != "/signin/connect" || !strings.Contains(page, `<html lang="en">`) {
+				t.Errorf("%s: %s: its language link %s answers %s", who, path, link[1], resp.Status)
+			}
+			b.get("/signin?lang=ja")
+		}
+	}
+}
+
 // TestLanguageOfAConsent: a person changes the language on every page of the way; the
 // way goes on, and what is sealed is the language that the answered screen had.
 func TestLanguageOfAConsent(t *testing.T) {

@@ -218,11 +218,22 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, status int, key
 		w.Header().Set("Retry-After", "3")
 	}
 	p := problemPage{frame: s.frame(w, r), Problem: key}
+	p.Path = s.pageOf(r)
 	p.Title = p.text(key + ".title")
 	if strings.HasPrefix(r.URL.Path, pathAuthorize+"/") && status != http.StatusGone {
 		p.Again = r.URL.Path
 	}
 	s.show(w, status, "problem", p)
+}
+
+// pageOf is where the language links of a request's problem lead: to its own page, or
+// where a form has none, to the one that has most forms.
+func (s *Server) pageOf(r *http.Request) string {
+	isPage := func(x route) bool { return x.pattern == "GET "+r.URL.Path }
+	if r.Method != http.MethodPost || strings.HasPrefix(r.URL.Path, pathAuthorize) || slices.ContainsFunc(s.routes(), isPage) {
+		return r.URL.Path
+	}
+	return "/signin/sessions"
 }
 
 // showError is what a person sees of a request that cannot be answered to the app:

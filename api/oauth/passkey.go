@@ -144,7 +144,7 @@ func (s *Server) handleIn(b interface {
 // drawnHandle is handleIn for somebody who is about to get a passkey: it draws what is
 // not there.
 func (s *Server) drawnHandle(person string) (handle []byte, err error) {
-	return handle, s.Blobs.Update(func(tx *store.BlobTx) error {
+	err = s.Blobs.Update(func(tx *store.BlobTx) error {
 		if handle, err = s.handleIn(tx, person); err != nil || handle != nil {
 			return err
 		}
@@ -156,6 +156,7 @@ func (s *Server) drawnHandle(person string) (handle []byte, err error) {
 		}
 		return tx.Put(s.handleKey(person), b)
 	})
+	return handle, err
 }
 
 // forgetPasskeys deletes what a person has of passkeys, with the handle.
@@ -344,18 +345,19 @@ func (s *Server) passkeyEnd(w http.ResponseWriter, r *http.Request) {
 	d := new(webauthn.SessionData)
 	err := s.takeCeremony(secret, d)
 	said := []byte(r.PostForm.Get("credential"))
-	m := session.Passkey
-	person := ""
 	switch {
 	case err != nil:
 	case who == nil:
-		person, m, err = s.signedIn(d, said)
+		var person string
+		var m session.Method
+		if person, m, err = s.signedIn(d, said); err == nil {
+			err = s.begin(w, r, person, m)
+		}
 	default:
-		person = who.Person
-		m, err = s.added(who, d, said)
-	}
-	if err == nil {
-		err = s.begin(w, r, person, m)
+		var m session.Method
+		if m, err = s.added(who, d, said); err == nil {
+			err = s.raise(w, secret, m)
+		}
 	}
 	if err != nil {
 		s.ceremonyFailed(w, err)
@@ -363,6 +365,19 @@ func (s *Server) passkeyEnd(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(map[string]string{"next": next(r.PostForm.Get("next"))})
+}
+
+// raise adds a proof to the session of a passkey that was added. One that has ended
+// meanwhile begins none.
+func (s *Server) raise(w http.ResponseWriter, token string, m session.Method) error {
+	next, _, err := s.Sessions.AddBy(token, session.Proof{Method: m, At: s.Now()})
+	if errors.Is(err, session.ErrUnknown) {
+		return errCeremony
+	}
+	if err == nil {
+		s.cookies.Set(w, session.CookieSession, next, session.MaxLife)
+	}
+	return err
 }
 
 // signedIn checks an assertion and returns whose it is, and what it proves.
@@ -440,7 +455,7 @@ func (s *Server) endPasskey(w http.ResponseWriter, r *http.Request) {
 		p.Keys = slices.DeleteFunc(p.Keys, func(k passkey) bool { return hex.EncodeToString(k.ID) == r.PostForm.Get("id") })
 		return nil
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errCeremony) { // which says that there are none
 		s.cannot(w, r, err)
 		return
 	}

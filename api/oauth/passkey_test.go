@@ -120,4 +120,9 @@ func TestPasskeyForms(t *testing.T) {
 	if resp, _ := b.post("/signin/passkey/begin", url.Values{}); resp.StatusCode != http.StatusForbidden {
 		t.Errorf("begun without a form: %s", resp.Status)
 	}
+	b = m.shown("p01", session.Link, 0)
+	_, page = b.get("/signin/sessions")
+	if resp, body := b.post("/signin/passkey/remove", url.Values{"form": fields(page)["form"], "id": {"00"}}); resp.StatusCode != http.StatusSeeOther {
+		t.Errorf("one of none taken away: %s %s", resp.Status, body)
+	}
 }

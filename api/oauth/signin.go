@@ -219,6 +219,7 @@ func (p sessionsPage) Device(agent string) string {
 
 func (s *Server) listSessions(w http.ResponseWriter, r *http.Request) {
 	token := s.cookies.Read(r, session.CookieSession)
+	f := s.frame(w, r) // a language that the address has is kept on the way to the sign-in
 	mine, err := s.Sessions.Lookup(token)
 	if errors.Is(err, session.ErrUnknown) {
 		http.Redirect(w, r, "/signin?next=/signin/sessions", http.StatusSeeOther)
@@ -228,7 +229,7 @@ func (s *Server) listSessions(w http.ResponseWriter, r *http.Request) {
 		s.cannot(w, r, err)
 		return
 	}
-	p := sessionsPage{frame: s.frame(w, r), Form: session.FormToken(token), Mine: mine.ID, MayPrint: mine.Fresh(s.Now())}
+	p := sessionsPage{frame: f, Form: session.FormToken(token), Mine: mine.ID, MayPrint: mine.Fresh(s.Now())}
 	p.Passkeys = s.party != nil
 	if p.Sessions, err = s.Sessions.List(mine.Person); err == nil {
 		p.Keys, err = s.shownPasskeys(mine.Person)

@@ -144,26 +144,33 @@ func (s *Store) UsePaper(secret, browser, agent string, known func(person string
 		return "", nil, ErrPaper
 	}
 	token = tokenOf(secret, browser)
-	p, err := s.paper(secret)
-	if errors.Is(err, ErrPaper) {
-		v, err := s.read(token)
-		if errors.Is(err, ErrUnknown) {
+	v, err := s.usePaper(secret, token, agent, known)
+	if errors.Is(err, ErrPaper) { // used, perhaps by this browser, whose form was sent twice
+		if v, err = s.read(token); errors.Is(err, ErrUnknown) {
 			err = ErrPaper
 		}
-		return token, v, err
 	}
 	if err != nil {
 		return "", nil, err
 	}
+	return token, v, nil
+}
+
+// usePaper is UsePaper for a paper that is there, and begins the session of a token.
+func (s *Store) usePaper(secret, token, agent string, known func(person string) (bool, error)) (*Session, error) {
+	p, err := s.paper(secret)
+	if err != nil {
+		return nil, err
+	}
 	if is, err := known(p.Person); err != nil || !is {
-		return "", nil, orElse(err, ErrPaper)
+		return nil, orElse(err, ErrPaper)
 	}
 	v := s.begun(p.Person, Proof{Method: Paper, At: s.now()}, agent)
 	entries, err := s.entries(token, v)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
-	return token, v, s.blobs.Update(func(tx *store.BlobTx) error {
+	return v, s.blobs.Update(func(tx *store.BlobTx) error {
 		there, err := s.takePaper(tx, p.Person, keyOf(prefixPaper, secret))
 		if err != nil || !there { // used or replaced meanwhile
 			return orElse(err, ErrPaper)

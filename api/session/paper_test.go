@@ -134,6 +134,29 @@ func TestPaperIsNotGuessed(t *testing.T) {
 	}
 }
 
+// A form that is sent twice at once from one browser gets the session with whichever
+// answer the browser keeps.
+func TestPaperTwiceAtOnce(t *testing.T) {
+	f := newFixture(t)
+	secret, browser := f.paper(t, "p01"), newSecret()
+	var first string
+	token, v, err := f.UsePaper(secret, browser, "", func(string) (bool, error) { // while the other is at it
+		var err error
+		first, _, err = f.UsePaper(secret, browser, "", func(string) (bool, error) { return true, nil })
+		return true, err
+	})
+	if err != nil || token != first || v.Person != "p01" {
+		t.Fatalf("the same browser's other request: %v", err)
+	}
+	if _, err := f.Lookup(token); err != nil {
+		t.Error(err)
+	}
+	if all, err := f.List("p01"); err != nil || len(all) != 1 {
+		t.Errorf("%d sessions, %v", len(all), err)
+	}
+	f.worthless(t, secret, "in another browser")
+}
+
 // Of many who use one paper at once, one gets in.
 func TestPaperAtOnce(t *testing.T) {
 	f := newFixture(t)

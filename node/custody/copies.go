@@ -233,7 +233,7 @@ func (d *Desk) AfterLoss() error {
 		if err := d.sealSteps(id, map[string]any{"b": p}); err != nil {
 			return err
 		}
-		d.erasing.add(p)
+		d.erasing.add(p, 0)
 		return nil
 	})
 }

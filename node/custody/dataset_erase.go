@@ -90,10 +90,13 @@ func (d *Desk) planDataset(st *store.State, c Call, issuer string, body [32]byte
 		}
 	}
 	if err := d.storeRetirement(p, more...); err != nil {
+		if tell != nil { // given up when its erasure cannot come any more
+			d.erasing.add(tell, d.nowMs(), tell.pieceIDs()...)
+		}
 		return job, 0, err
 	}
 	if tell != nil {
-		d.erasing.add(tell, tell.pieceIDs()...)
+		d.erasing.add(tell, 0, tell.pieceIDs()...)
 	}
 	return p.rec.ID, due, nil
 }

@@ -108,7 +108,7 @@ func (d *Desk) loadErasures() error {
 		if ok, err := d.openStep(id, "b", &p); err != nil {
 			return err
 		} else if ok {
-			d.erasing.add(&p).sinceMs = d.nowMs()
+			d.erasing.add(&p, d.nowMs())
 		}
 		var start erasureStart
 		if ok, err := d.openStep(id, "a", &start); err != nil {
@@ -307,7 +307,7 @@ func (d *Desk) planErasure(ctx context.Context, c Call, issuer string, body [32]
 	}
 	err = d.sealSteps(id, map[string]any{"a": &erasureStart{Ref: string(q.ref), Leaf: leaf, Service: only}, "b": plan}, more...)
 	if err == nil {
-		d.erasing.add(plan, plan.pieceIDs()...)
+		d.erasing.add(plan, 0, plan.pieceIDs()...)
 	}
 	return id, err
 }

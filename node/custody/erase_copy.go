@@ -126,7 +126,7 @@ func (d *Desk) adoptPlan(id record.ID, at []string) error {
 	if err := d.putBeside([]store.KV{file, blob}, entry); err != nil { // in one write: a class without a plan is an end
 		return err
 	}
-	d.erasing.add(p, at...).sinceMs = d.nowMs()
+	d.erasing.add(p, d.nowMs(), at...)
 	return nil
 }
 

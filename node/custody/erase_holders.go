@@ -165,12 +165,15 @@ func (d *Desk) tell(ctx context.Context, st *store.State, e *rules.Erasure, job 
 	}
 	all := true
 	for _, t := range tell {
+		host, gone, err := d.hostNow(st, t.Holder)
+		if gone { // nobody is there who could attest: the certificate names them
+			continue
+		}
 		pending := slices.Contains(e.Pending, t.Holder)
 		all = all && !pending
 		if at, told := job.told[t.Holder]; told && (!pending || d.Wall().Sub(at) < tellAgain) {
 			continue
 		}
-		host, err := d.hostOf(st, t.Holder)
 		if err == nil {
 			callCtx, cancel := context.WithTimeout(ctx, callWait)
 			err = d.ask(callCtx, host, callErase, &eraseRequest{Erasure: job.plan.Erasure, Handles: t.Handles, Size: st.Size,
@@ -185,6 +188,15 @@ func (d *Desk) tell(ctx context.Context, st *store.State, e *rules.Erasure, job 
 		job.told[t.Holder] = d.Wall()
 	}
 	return all
+}
+
+// hostNow returns the member at whose node a party is reached, and whether that has left.
+func (d *Desk) hostNow(st *store.State, id string) (host string, gone bool, err error) {
+	if host, err = d.hostOf(st, id); err != nil {
+		return "", false, err
+	}
+	_, there, err := d.here(st, host)
+	return host, err == nil && !there, err
 }
 
 // closeHandles closes what is due, with the hand-overs that are still open under

@@ -13,7 +13,7 @@ import (
 type erasures struct {
 	mu      sync.Mutex
 	jobs    map[record.ID]*erasureJob
-	handles map[sign.PublicKey]bool // that will be closed
+	handles map[sign.PublicKey]int // that will be closed: by how many
 }
 
 type erasureJob struct {
@@ -24,30 +24,39 @@ type erasureJob struct {
 	ended map[sign.PublicKey]bool   // handles that are closed, with nothing open under them
 
 	pieces  []string // vault entries with the plan's copy
-	sinceMs uint64   // when the plan was read back; 0: it was made by this desk
+	sinceMs uint64   // since when its erasure may never come (neverRecorded); 0: it does
 }
 
-func (e *erasures) add(p *erasurePlan, pieces ...string) *erasureJob {
+// add takes a plan up, with the vault entries of its copy. One that was read back, or may
+// be without its erasure, says since when.
+func (e *erasures) add(p *erasurePlan, sinceMs uint64, pieces ...string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.jobs == nil {
-		e.jobs, e.handles = map[record.ID]*erasureJob{}, map[sign.PublicKey]bool{}
+		e.jobs, e.handles = map[record.ID]*erasureJob{}, map[sign.PublicKey]int{}
 	}
-	if e.jobs[p.Erasure] == nil {
-		e.jobs[p.Erasure] = &erasureJob{id: p.Erasure, plan: p, pieces: pieces, told: map[string]time.Time{}, later: map[sign.PublicKey]uint64{}, ended: map[sign.PublicKey]bool{}}
+	if e.jobs[p.Erasure] != nil {
+		return
 	}
-	for _, c := range p.Close {
-		e.handles[c.Handle] = true
+	e.jobs[p.Erasure] = &erasureJob{id: p.Erasure, plan: p, sinceMs: sinceMs, pieces: pieces,
+		told: map[string]time.Time{}, later: map[sign.PublicKey]uint64{}, ended: map[sign.PublicKey]bool{}}
+	for _, c := range p.Close { // which no later plan of it changes
+		e.handles[c.Handle]++
 	}
-	return e.jobs[p.Erasure]
 }
 
+// remove forgets a plan. What another one closes, too, goes on to be closed.
 func (e *erasures) remove(p *erasurePlan) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.jobs[p.Erasure] == nil {
+		return
+	}
 	delete(e.jobs, p.Erasure)
 	for _, c := range p.Close {
-		delete(e.handles, c.Handle)
+		if e.handles[c.Handle]--; e.handles[c.Handle] == 0 {
+			delete(e.handles, c.Handle)
+		}
 	}
 }
 
@@ -72,7 +81,7 @@ func (e *erasures) all() []*erasureJob {
 func (e *erasures) closes(k sign.PublicKey) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.handles[k]
+	return e.handles[k] > 0
 }
 
 // until returns the last days of the record identities that an erasure under way

@@ -80,7 +80,7 @@ func (d *Desk) beginTold(e *rules.Erasure, p *erasurePlan, told []sign.PublicKey
 	if err := d.sealSteps(p.Erasure, map[string]any{"b": p}); err != nil {
 		return err
 	}
-	d.erasing.add(p)
+	d.erasing.add(p, 0)
 	return nil
 }
 

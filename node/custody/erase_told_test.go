@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/record"
@@ -80,5 +81,47 @@ func TestIssuerWidens(t *testing.T) {
 	v, err := a.Erasure(ctx, view.ID)
 	if err != nil || len(v.Pending) != 0 || b.People(ctx) != 0 {
 		t.Errorf("%+v, %v; %d people at b-sha", v, err, b.People(ctx))
+	}
+}
+
+// TestHolderThatLeft: a holder whose member left the consortium is waited for no more; the
+// certificate goes on naming it.
+func TestHolderThatLeft(t *testing.T) {
+	w, a, _ := handedOver(t)
+	w.set(func() { w.refuse = func(to, what string) error { return errors.New("down") } })
+	view, _, err := a.Erase(ctx, Call{}, EraseRequest{Person: refMarker, Cause: "request"})
+	noErr(t, err)
+	for range 3 { // missed, delayed anew, closed
+		w.pass(2 * time.Hour)
+		w.duties()
+	}
+	if len(a.erasing.all()) != 1 {
+		t.Fatalf("%d plans", len(a.erasing.all()))
+	}
+	w.must("a-sha", w.c.Remove("b-sha", "a-sha", "c-sha", "pf"))
+	w.duties()
+	a.shredSpent()
+	ids, err := a.vault.List("t/")
+	noErr(t, err)
+	if v, err := a.Erasure(ctx, view.ID); err != nil || !slices.Equal(v.Pending, []string{"b-sha"}) || len(a.erasing.all())+len(ids) != 0 {
+		t.Errorf("%+v, %v, %d plans, %q", v, err, len(a.erasing.all()), ids)
+	}
+}
+
+// TestTwoClose: a handle that two plans close is about to be closed until both have ended.
+func TestTwoClose(t *testing.T) {
+	var e erasures
+	key := sign.PublicKey{1}
+	one, two := planOf(key), planOf(key)
+	e.add(one, 0)
+	e.add(one, 0)
+	e.add(two, 0)
+	e.remove(one)
+	e.remove(one)
+	if !e.closes(key) {
+		t.Error("the other plan closes it")
+	}
+	if e.remove(two); e.closes(key) {
+		t.Error("nobody closes it")
 	}
 }

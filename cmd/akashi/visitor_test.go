@@ -29,7 +29,8 @@ func (c *town) visitor() *visitor {
 			c.t.Logf("the browser is at %s (%v)", at, err)
 		}
 	})
-	v.run(browsertest.Command(browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: v.home}))
+	v.run(browsertest.Command(browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
+		Behavior: browser.SetDownloadBehaviorBehaviorAllow, BrowserContextID: chromedp.FromContext(v.ctx).BrowserContextID, DownloadPath: v.home}))
 	return v
 }
 

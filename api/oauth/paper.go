@@ -91,7 +91,7 @@ func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) showRecover(w http.ResponseWriter, r *http.Request, status int, secret, problem string) {
-	p := recoverPage{frame: s.frame(w, r), Form: session.FormToken(s.browser(w, r)), Problem: problem}
+	p := recoverPage{frame: s.frame(w, r), Form: session.FormToken(s.cookies.Browser(w, r)), Problem: problem}
 	if len(secret) <= 64 {
 		p.Secret = secret
 	}

@@ -32,23 +32,12 @@ func next(text string) string {
 	return text
 }
 
-// browser returns the secret of a browser that is about to sign in, made where
-// there is none: forms before a session carry its token.
-func (s *Server) browser(w http.ResponseWriter, r *http.Request) string {
-	if v := s.cookies.Read(r, session.CookieSignIn); v != "" {
-		return v
-	}
-	v := session.NewSecret()
-	s.cookies.Set(w, session.CookieSignIn, v, session.CodeLife)
-	return v
-}
-
 func (s *Server) signIn(w http.ResponseWriter, r *http.Request) {
 	s.showSignIn(w, r, http.StatusOK, next(r.URL.Query().Get("next")), "")
 }
 
 func (s *Server) showSignIn(w http.ResponseWriter, r *http.Request, status int, to, problem string) {
-	p := signInPage{frame: s.frame(w, r), Form: session.FormToken(s.browser(w, r)), Problem: problem, Codes: s.Sender != nil, Passkeys: s.party != nil}
+	p := signInPage{frame: s.frame(w, r), Form: session.FormToken(s.cookies.Browser(w, r)), Problem: problem, Codes: s.Sender != nil, Passkeys: s.party != nil}
 	p.Next = to
 	if s.idp != nil {
 		p.Upstream = s.idp.Name
@@ -129,7 +118,7 @@ func (s *Server) askCode(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) showCode(w http.ResponseWriter, r *http.Request, status int, to, problem string) {
-	p := signInPage{frame: s.frame(w, r), Form: session.FormToken(s.browser(w, r)), Problem: problem}
+	p := signInPage{frame: s.frame(w, r), Form: session.FormToken(s.cookies.Browser(w, r)), Problem: problem}
 	p.Next = to
 	p.Title = p.text("code.title")
 	s.show(w, status, "code", p)

@@ -56,6 +56,17 @@ func (c Cookies) Read(r *http.Request, name string) string {
 	return found[0].Value
 }
 
+// Browser returns the secret of a browser that is about to sign in, made where there
+// is none: forms before a session carry its token.
+func (c Cookies) Browser(w http.ResponseWriter, r *http.Request) string {
+	if v := c.Read(r, CookieSignIn); v != "" {
+		return v
+	}
+	v := newSecret()
+	c.Set(w, CookieSignIn, v, CodeLife)
+	return v
+}
+
 // FormToken is what a form of a session carries: nobody without the cookie can
 // make it, and it does not reveal the cookie.
 func FormToken(secret string) string {

@@ -30,7 +30,7 @@ func TestBrowserAccessible(t *testing.T) {
 		ready                step
 	}{
 		{"GET /{$}", "/", "", seen(".cons")},
-		{"GET /enter", "/enter?code=other", "", seen("button[value=switch]")},
+		{"GET /enter", "/enter?code=other", "", seen("button[value=stay]")},
 		{"GET /services/{service}/{purpose}", "/services/alert/alert", "", seen(".ask")},
 		{"GET /services/{service}", "/services/coupon", "", seen(".ask")},
 		{"GET /erasures/{id}", "/erasures/" + erasure, "", settled("ok")},
@@ -47,11 +47,11 @@ func TestBrowserAccessible(t *testing.T) {
 		{"", "/nowhere", "", seen("h1")},
 	}
 	looked := map[string]bool{}
-	for _, path := range []string{"/", "/all", receipt, "/enter?code=gone"} { // nobody has signed in
+	for _, path := range []string{"/", "/all", receipt, "/enter?code=once", "/enter?code=gone"} { // nobody has signed in
 		t.Run("signed out "+named(path), func(t *testing.T) { accessibleAt(t, ctx, srv.URL+path, seen("h1")) })
 	}
 	s.codes["other"] = "m-2"
-	run(t, ctx, chromedp.Navigate(srv.URL+"/enter?code=once"))
+	run(t, ctx, entry(srv.URL, "once"))
 	for _, p := range pages {
 		looked[p.pattern] = true
 		t.Run(named(p.path)+p.state, func(t *testing.T) {

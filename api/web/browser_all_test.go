@@ -20,7 +20,7 @@ func TestBrowserAll(t *testing.T) {
 	s := newStory(t)
 	srv := serve(t, s, s.c.Policy())
 	w := watched(t, ctx)
-	run(t, ctx, chromedp.Navigate(srv.URL+"/enter?code=once"), chromedp.Navigate(srv.URL+"/all"), settled("ok"))
+	run(t, ctx, entry(srv.URL, "once"), chromedp.Navigate(srv.URL+"/all"), settled("ok"))
 	if got := textOf(t, ctx, "#check"); !strings.Contains(got, "一件も欠けていない") || !strings.Contains(got, "鍵はファイルにあるまま") || !strings.Contains(got, "時点の状態です") {
 		t.Errorf("steps: %s", got)
 	}

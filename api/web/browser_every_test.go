@@ -27,7 +27,7 @@ func TestBrowserEvery(t *testing.T) {
 	s := newStory(t)
 	srv := serve(t, s, s.c.Policy())
 	w := watched(t, ctx)
-	run(t, ctx, chromedp.Navigate(srv.URL+"/enter?code=once"))
+	run(t, ctx, entry(srv.URL, "once"))
 	for _, path := range []string{"/receipts", "/history?lang=en", "/history?lang=ja"} {
 		run(t, ctx, chromedp.Navigate(srv.URL+path))
 		verdict(t, ctx, "ok")

@@ -25,7 +25,7 @@ func TestBrowserKeyboard(t *testing.T) {
 	s := newStory(t)
 	srv := serve(t, s, s.c.Policy())
 	s.strong = true
-	run(t, ctx, chromedp.Navigate(srv.URL+"/enter?code=once"), seen(".cons"))
+	run(t, ctx, entry(srv.URL, "once"), seen(".cons"))
 	for _, path := range []string{"/", "/history", "/receipts", "/requests", "/stops", "/services/alert/alert", "/services/coupon", "/verify", "/all"} {
 		for _, width := range []int{1280, 320} {
 			run(t, ctx, view(width, false), chromedp.Navigate(srv.URL+path), seen("h1"))

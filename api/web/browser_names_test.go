@@ -51,7 +51,7 @@ func TestBrowserNames(t *testing.T) {
 				}
 			}
 			s.codes["again"] = person
-			run(t, ctx, chromedp.Navigate(srv.URL+"/enter?code=again"), seen(".cons"))
+			run(t, ctx, entry(srv.URL, "again"), seen(".cons"))
 			narrow(t, ctx, what)
 			outside := get(t, ctx, chromedp.Evaluate[[]string](`[...document.querySelectorAll("main *")].filter((e) => !e.closest("bdi,svg,select,[lang]:not(html)") && [...e.childNodes].some((n) => n.nodeType === 3 && /[\u0590-\u08ff]/.test(n.data))).map((e) => e.outerHTML)`))
 			if len(outside) > 0 {

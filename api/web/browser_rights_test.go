@@ -18,7 +18,7 @@ func TestBrowserRights(t *testing.T) {
 	s := newStory(t)
 	srv := serve(t, s, s.c.Policy())
 	w := watched(t, ctx)
-	run(t, ctx, chromedp.Navigate(srv.URL+"/enter?code=once"), chromedp.Navigate(srv.URL+"/requests"), click("#k-correction"),
+	run(t, ctx, entry(srv.URL, "once"), chromedp.Navigate(srv.URL+"/requests"), click("#k-correction"),
 		chromedp.SendKeys(chromedp.CSS("#r-n"), "「髙」の字です"), click(".ask button"), seen(".said-note"))
 	if len(s.filed) != 1 || s.filed[0].Kind != "correction" || s.filed[0].Note != "「髙」の字です" || s.filed[0].Service != "alert" {
 		t.Errorf("filed %+v", s.filed)

@@ -39,6 +39,13 @@ var (
 
 type step = browsertest.Step
 
+// entry opens a one-time link and signs in with it.
+func entry(base, code string) step {
+	return chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		return chromedp.Do(ctx, chromedp.Navigate(base+"/enter?code="+code), click("button[value=enter]"), seen(`form[action="/leave"]`))
+	})
+}
+
 func command[P, R any](c cdp.Command[P, R], params P) step { return browsertest.Command(c, params) }
 
 func get[T any](t *testing.T, ctx context.Context, a chromedp.Action[T]) T {
@@ -81,7 +88,7 @@ func TestBrowserPerson(t *testing.T) {
 	w := watched(t, ctx)
 	run(t, ctx, chromedp.Navigate(srv.URL+"/"), seen("h1"))
 	shot(t, ctx, "start", 360, 768, 1280)
-	run(t, ctx, chromedp.Navigate(srv.URL+"/enter?code=once"), seen(".cons"))
+	run(t, ctx, entry(srv.URL, "once"), seen(".cons"))
 	if where := location(t, ctx); where != srv.URL+"/" {
 		t.Errorf("the link leads to %s", where)
 	}
@@ -93,7 +100,7 @@ func TestBrowserPerson(t *testing.T) {
 	narrow(t, ctx, "consents in easy Japanese")
 	shot(t, ctx, "consents-easy", 360, 1280)
 	s.codes["other"] = "m-2"
-	run(t, ctx, chromedp.Navigate(srv.URL+"/enter?code=other&lang=ja"), seen("button[value=switch]"))
+	run(t, ctx, chromedp.Navigate(srv.URL+"/enter?code=other&lang=ja"), seen("button[value=stay]"))
 	shot(t, ctx, "enter", 360, 768, 1280)
 	run(t, ctx, chromedp.Navigate(srv.URL+"/nowhere"), seen(".prob"))
 	shot(t, ctx, "not-found", 360, 768, 1280)
@@ -115,7 +122,7 @@ func TestBrowserOffer(t *testing.T) {
 	s := newStory(t)
 	srv := serve(t, s, s.c.Policy())
 	w := watched(t, ctx)
-	run(t, ctx, chromedp.Navigate(srv.URL+"/enter?code=once"), click(`a[href="/services/alert/alert"]`), seen(".ask"))
+	run(t, ctx, entry(srv.URL, "once"), click(`a[href="/services/alert/alert"]`), seen(".ask"))
 	shot(t, ctx, "offer", 360, 768, 1280)
 	narrow(t, ctx, "offer")
 	if n := get(t, ctx, chromedp.Evaluate[int](`document.querySelectorAll("input:checked").length`)); n != 0 {
@@ -151,7 +158,7 @@ func TestBrowserHistory(t *testing.T) {
 	s := newStory(t)
 	srv := serve(t, s, s.c.Policy())
 	w := watched(t, ctx)
-	run(t, ctx, chromedp.Navigate(srv.URL+"/enter?code=once"), chromedp.Navigate(srv.URL+"/history"), seen(".flow"))
+	run(t, ctx, entry(srv.URL, "once"), chromedp.Navigate(srv.URL+"/history"), seen(".flow"))
 	shot(t, ctx, "history", 360, 768, 1280)
 	narrow(t, ctx, "history")
 	got := get(t, ctx, chromedp.Evaluate[[]string](`[...document.querySelectorAll("svg[role=img]")].flatMap((v) => [v.querySelector("title")?.textContent, v.querySelector("desc")?.textContent])`))
@@ -179,7 +186,7 @@ func TestBrowserReceipt(t *testing.T) {
 	w := watched(t, ctx)
 	index := s.view.Consents[0].Index
 	address := srv.URL + "/receipts/" + itoa(index)
-	run(t, ctx, chromedp.Navigate(srv.URL+"/enter?code=once"), chromedp.Navigate(address), settled("ok"))
+	run(t, ctx, entry(srv.URL, "once"), chromedp.Navigate(address), settled("ok"))
 	if got := textOf(t, ctx, "#check"); !strings.Contains(got, "計算は、すべて合いました") || !strings.Contains(got, "3者が署名している") ||
 		!strings.Contains(got, "minato（署名なし）") || !strings.Contains(got, "鍵の番号は、あなたが見くらべます") || !strings.Contains(got, "/log/policy") {
 		t.Errorf("steps: %s", got)
@@ -302,7 +309,7 @@ func TestBrowserWithoutJavaScript(t *testing.T) {
 	ctx := browser(t)
 	s := newStory(t)
 	srv := serve(t, s, s.c.Policy())
-	run(t, ctx, command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}), chromedp.Navigate(srv.URL+"/enter?code=once"), chromedp.Navigate(srv.URL+"/receipts/"+itoa(s.view.Consents[0].Index)))
+	run(t, ctx, command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}), entry(srv.URL, "once"), chromedp.Navigate(srv.URL+"/receipts/"+itoa(s.view.Consents[0].Index)))
 	body := textOf(t, ctx, "#main")
 	if !strings.Contains(body, "まだ確かめていません") || !strings.Contains(body, "akashi verify FILE") || strings.Contains(body, "合いました") {
 		t.Errorf("without JavaScript: %s", body)

@@ -55,7 +55,8 @@ type page struct {
 	Problem string // key
 	Code    string // of the refusal
 	Name    string // of the person
-	Account string // whose session it is, as they know it
+	Account string // whose the one-time link is, as they know it
+	Now     string // whose session it is, as they know it, "" without one
 	Link    string // code of a one-time link that is not used yet
 	View    *View
 	Cards   []card

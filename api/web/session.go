@@ -66,63 +66,97 @@ func (s *server) sent(w http.ResponseWriter, r *http.Request) (person string, ok
 	return person, err == nil
 }
 
-// enter redeems a one-time link. What only looks ahead does not use it up. In a browser
-// where somebody else is signed in it asks first: else whoever has them open a link would
-// have what they do next done in an account of the sender's choice (login CSRF).
+// enter shows whom a one-time link is for, and asks whether to sign in with it. Opening
+// it signs nobody in: else whoever has a browser open a link would have what its person
+// does next done in an account of the sender's choice (login CSRF), and programs that look
+// at the links of a message would use it up. Only where its person is signed in already
+// does it count at once.
 func (s *server) enter(w http.ResponseWriter, r *http.Request) {
 	code := r.URL.Query().Get("code")
 	if r.Method == http.MethodHead || r.Header.Get("Sec-Purpose") != "" || r.Header.Get("Purpose") == "prefetch" {
 		s.problem(w, r, http.StatusServiceUnavailable, "error.busy") // which a browser that looks ahead drops
 		return
 	}
-	if code == "" || len(code) > 200 {
+	if !linkCode(code) {
 		s.problem(w, r, http.StatusUnauthorized, "error.link")
 		return
 	}
-	if token, person, err := s.who(r); err == nil && token != "" {
-		theirs, err := s.backend.Whose(r.Context(), code)
-		switch {
-		case errors.Is(err, ErrNoSession):
-			s.problem(w, r, http.StatusUnauthorized, "error.link")
-		case err != nil:
-			s.fail(w, r, "enter", err)
-		case theirs != person:
-			s.askSwap(w, r, token, person, code)
-		default:
-			s.redeem(w, r, code)
-		}
-		return
-	} else if err != nil && !errors.Is(err, ErrNoSession) {
+	token, person, err := s.live(r)
+	if err != nil {
 		s.fail(w, r, "enter", err)
 		return
 	}
-	s.redeem(w, r, code)
+	theirs, err := s.backend.Whose(r.Context(), code)
+	switch {
+	case errors.Is(err, ErrNoSession):
+		s.problem(w, r, http.StatusUnauthorized, "error.link")
+	case err != nil:
+		s.fail(w, r, "enter", err)
+	case token != "" && theirs == person:
+		s.redeem(w, r, code)
+	default:
+		s.askEnter(w, r, token, person, theirs, code)
+	}
 }
 
-// askSwap says who is signed in, and asks whether the link is to be used.
-func (s *server) askSwap(w http.ResponseWriter, r *http.Request, token, person, code string) {
-	account, err := s.backend.Account(r.Context(), person)
+// linkCode reports whether a text may be a one-time link's code.
+func linkCode(code string) bool { return code != "" && len(code) <= 200 }
+
+// live is who for pages that need no session: one that has ended is none.
+func (s *server) live(r *http.Request) (token, person string, err error) {
+	token, person, err = s.who(r)
+	if errors.Is(err, ErrNoSession) {
+		return "", "", nil
+	}
+	return token, person, err
+}
+
+// askEnter says whom a link is for and, with a session, who is signed in.
+func (s *server) askEnter(w http.ResponseWriter, r *http.Request, token, person, theirs, code string) {
+	account, err := s.backend.Account(r.Context(), theirs)
+	now := ""
+	if err == nil && token != "" {
+		now, err = s.backend.Account(r.Context(), person)
+	}
 	if err != nil {
 		s.fail(w, r, "enter", err)
 		return
 	}
 	p := s.page(w, r)
-	p.session(token)
-	p.Title, p.Account, p.Link = p.Lang.text("enter.title"), account, code
+	if token == "" {
+		p.Title, p.Form = p.Lang.text("enter.title"), session.FormToken(s.cookies().Browser(w, r))
+	} else {
+		p.session(token)
+		p.Title = p.Lang.text("enter.swap")
+	}
+	p.Account, p.Now, p.Link = account, now, code
 	s.show(w, http.StatusOK, "enter", p)
 }
 
-// swap is the answer to askSwap. The session that there was ends.
-func (s *server) swap(w http.ResponseWriter, r *http.Request) {
-	token, ok := s.posted(w, r)
-	if !ok {
+// entering is the answer to askEnter. A session that there was ends.
+func (s *server) entering(w http.ResponseWriter, r *http.Request) {
+	if err := session.ReadForm(w, r, session.MaxForm); err != nil {
+		s.problem(w, r, http.StatusForbidden, "error.form")
 		return
 	}
-	if r.PostForm.Get("act") != "switch" {
+	token, _, err := s.live(r)
+	if err != nil {
+		s.fail(w, r, "enter", err)
+		return
+	}
+	secret := token
+	if secret == "" {
+		secret = s.read(r, session.CookieSignIn)
+	}
+	if !session.Posted(w, r, secret) {
+		s.problem(w, r, http.StatusForbidden, "error.form")
+		return
+	}
+	if r.PostForm.Get("act") != "enter" {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
-	if s.redeem(w, r, r.PostForm.Get("code")) {
+	if s.redeem(w, r, r.PostForm.Get("code")) && token != "" {
 		if err := s.backend.Leave(r.Context(), token); err != nil { // the browser has left it: it ends by itself
 			s.Log.Error("page: leave", "err", err)
 		}
@@ -131,7 +165,7 @@ func (s *server) swap(w http.ResponseWriter, r *http.Request) {
 
 // redeem uses a link, and reports whether its session has begun.
 func (s *server) redeem(w http.ResponseWriter, r *http.Request, code string) bool {
-	if code == "" || len(code) > 200 {
+	if !linkCode(code) {
 		s.problem(w, r, http.StatusUnauthorized, "error.link")
 		return false
 	}

@@ -105,7 +105,7 @@ func (s *server) routes() []route {
 	return []route{
 		{"GET /{$}", s.home, true},
 		{"GET /enter", s.enter, true},
-		{"POST /enter", s.swap, false},
+		{"POST /enter", s.entering, false},
 		{"POST /leave", s.leave, false},
 		{"POST /consents/stop", s.stop, false},
 		{"POST /consents/start", s.start, false},

@@ -18,10 +18,23 @@ import (
 	"github.com/akashi-ledger/akashi/ledger/record"
 )
 
-// entered opens the one-time link and returns the session's cookie.
+// opened opens a one-time link in a browser in which nobody is signed in, and returns the
+// browser's cookie and what the page's button sends.
+func opened(t testing.TB, base, code string) (cookie, form string) {
+	t.Helper()
+	resp, body := visit(t, "GET", base+"/enter?code="+code, "", "")
+	token := formToken.FindStringSubmatch(body)
+	if resp.StatusCode != http.StatusOK || token == nil || len(resp.Cookies()) != 1 || !strings.HasSuffix(resp.Cookies()[0].Name, session.CookieSignIn) {
+		t.Fatalf("the link: %s %v\n%s", resp.Status, resp.Cookies(), body)
+	}
+	return resp.Cookies()[0].Name + "=" + resp.Cookies()[0].Value, url.Values{"act": {"enter"}, "form": {token[1]}, "code": {code}}.Encode()
+}
+
+// entered signs in with the one-time link and returns the session's cookie.
 func entered(t testing.TB, base, code string) string {
 	t.Helper()
-	resp, _ := visit(t, "GET", base+"/enter?code="+code, "", "")
+	browser, form := opened(t, base, code)
+	resp, _ := visit(t, "POST", base+"/enter", browser, form)
 	if resp.StatusCode != http.StatusSeeOther || resp.Header.Get("Location") != "/" {
 		t.Fatalf("enter: %s to %q", resp.Status, resp.Header.Get("Location"))
 	}
@@ -198,7 +211,8 @@ func TestSecureCookies(t *testing.T) {
 		t.Fatal(err)
 	}
 	srv := newServer(t, h)
-	resp, _ := visit(t, "GET", srv+"/enter?code=once", "", "")
+	browser, form := opened(t, srv, "once")
+	resp, _ := visit(t, "POST", srv+"/enter", browser, form)
 	if c := resp.Header.Get("Set-Cookie"); !strings.HasPrefix(c, "__Host-akashi_session=") || !strings.Contains(c, "Secure") {
 		t.Errorf("cookie %q", c)
 	}

@@ -102,6 +102,7 @@ func (v *visitor) signUp() {
 		browsertest.Command(webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{Protocol: "ctap2", Transport: "internal",
 			HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true}}))
 	v.open(v.link("yui"), "h1")
+	v.click(`button[value=enter]`, `form[action="/leave"]`)
 	v.open("/signin/sessions", "#passkey")
 	v.click("#passkey", ".passkey-kept")
 	v.open("/", "h1")

@@ -27,15 +27,13 @@ type reader struct {
 	http *http.Client
 }
 
-// reader opens the one-time link of a person.
+// reader signs in with the one-time link of a person.
 func (c *town) reader(person string) *reader {
 	c.t.Helper()
 	jar, err := cookiejar.New(nil)
 	c.must(err)
 	r := &reader{c, &http.Client{Timeout: c.http.Timeout, Transport: c.http.Transport, Jar: jar}}
-	if status, _, page := r.get(strings.TrimPrefix(c.link(person), c.issuer)); status != http.StatusOK {
-		c.t.Fatalf("the link of %s: %d\n%s", person, status, page)
-	}
+	(&pages{c, r.http, c.issuer}).enter(c.link(person))
 	return r
 }
 

@@ -86,6 +86,36 @@ func leaveOut(id string) func([]byte) []byte {
 	}
 }
 
+// In easy Japanese what is computed is said in easy words, too, and the heading of a
+// step that fails keeps its readings.
+func TestBrowserVerifyEasy(t *testing.T) {
+	ctx := browser(t)
+	s := newStory(t)
+	srv := serve(t, s, s.c.Policy())
+	good, err := s.build(s.view.Consents[0].Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := func(name string, b []byte) string {
+		p := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(p, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	w := watched(t, ctx)
+	run(t, ctx, chromedp.Navigate(srv.URL+"/verify?lang=ja-easy"), chromedp.WaitEnabled(chromedp.CSS("#file")),
+		upload("#policyfile", file("policy", s.c.Policy().Format())), upload("#file", file("good.akashi.json", good)), settled("ok"))
+	for _, want := range []string{"けいさんは、ぜんぶ あいました", "ひかえは、かわっていません", "あなたが わたした ものです"} {
+		eventually(t, ctx, "#check", want)
+	}
+	narrow(t, ctx, "verified in easy Japanese")
+	accessible(t, ctx, "verified in easy Japanese")
+	run(t, ctx, upload("#file", file("bad.akashi.json", bytes.Replace(good, []byte("まちなか"), []byte("むらなか"), 1))), settled("ng"), seen("#steps .st.ng + div h3 ruby"))
+	eventually(t, ctx, ".res", "4ばんめ")
+	w.Check(t, srv.URL)
+}
+
 // The published proofs verify on the page for saved files, too, without a
 // network and without a session.
 func TestBrowserVerifyBundles(t *testing.T) {

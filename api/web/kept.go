@@ -23,7 +23,7 @@ import (
 const keptPolicy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' data:; img-src data:"
 
 // imported are the names by which modules import each other.
-var imported = regexp.MustCompile(`(["\x60])\./([a-z0-9-]+|text-\$\{lang\})\.js(["\x60])`)
+var imported = regexp.MustCompile(`(["\x60])\./([a-z0-9-]+|text-\$\{wording\})\.js(["\x60])`)
 
 // kept draws the file.
 func (s *server) kept(p *page, file, policy []byte, code *qr.Code) ([]byte, error) {

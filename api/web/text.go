@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -23,7 +24,7 @@ const (
 	Easy     Language = "ja-easy" // やさしい日本語, with readings above every kanji
 )
 
-var languages = []Language{Japanese, English}
+var languages = []Language{Japanese, English, Easy}
 
 //go:embed catalogue.json
 var catalogueJSON []byte
@@ -38,9 +39,9 @@ const modulePrefix = "js."
 // module returns the texts that modules use, as an ES module.
 func (l Language) module() []byte {
 	texts := map[string]string{}
-	for k, e := range catalogue {
+	for k := range catalogue {
 		if name, ok := strings.CutPrefix(k, modulePrefix); ok {
-			texts[name] = e[l]
+			texts[name] = catalogue.Text(l, k)
 		}
 	}
 	b, err := json.Marshal(texts)
@@ -78,7 +79,7 @@ func (s *server) choose(w http.ResponseWriter, r *http.Request) Language {
 	return Choose(w, r, s.cookies())
 }
 
-func known(l Language) bool { return l == Japanese || l == English || l == Easy }
+func known(l Language) bool { return slices.Contains(languages, l) }
 
 // of returns a name of the ledger in this language, else in Japanese and marked
 // as such.

@@ -39,7 +39,8 @@ func TestReadCatalogue(t *testing.T) {
 	}
 }
 
-// Every key that pages and modules use is there, and none is there for nothing.
+// Every key that pages and modules use is there, in easy Japanese too, and none is there
+// for nothing. Where no reading can stand above a kanji, easy texts have none.
 func TestCatalogue(t *testing.T) {
 	used := map[string]bool{}
 	prefixes := []string{"state.", "mark."} // keys that end in a code
@@ -102,7 +103,13 @@ func TestCatalogue(t *testing.T) {
 	}
 	used[modulePrefix+"row.handle"], used[modulePrefix+"badsecret.p"] = true, true
 	used[modulePrefix+"ok"], used[modulePrefix+"ng"] = true, true // states of a step
-	for key := range catalogue {
+	for key, e := range catalogue {
+		if e[Easy] == "" {
+			t.Errorf("%s: no text in easy Japanese", key)
+		}
+		if (strings.HasPrefix(key, modulePrefix) || strings.HasPrefix(key, "pdf.")) && ruby.MatchString(e[Easy]) {
+			t.Errorf("%s: a reading that cannot be shown", key)
+		}
 		if !used[key] && !slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(key, p) }) {
 			t.Errorf("%s is used nowhere", key)
 		}

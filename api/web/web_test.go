@@ -1,8 +1,6 @@
 package web_test
 
 import (
-	"bytes"
-	"compress/gzip"
 	"errors"
 	"io"
 	"log/slog"
@@ -104,34 +102,6 @@ func TestSignedOut(t *testing.T) {
 			if resp.StatusCode != http.StatusUnauthorized || !strings.Contains(body, want) {
 				t.Errorf("%s with %q: %s, no %q", path, cookie, resp.Status, want)
 			}
-		}
-	}
-}
-
-// The verifier is small enough for an old phone on a slow line.
-func TestModuleSize(t *testing.T) {
-	var all bytes.Buffer
-	z := gzip.NewWriter(&all)
-	s := newStory(t)
-	srv := serve(t, s, s.c.Policy())
-	for i, part := range []struct {
-		names []string
-		limit int // bytes with gzip, with what comes before
-	}{
-		{[]string{"page", "dom", "verify", "bytes", "cbor", "ed25519", "form", "log", "record", "words", "facts", "text-ja"}, 32_500}, // a receipt
-		{[]string{"complete", "words-complete", "rows"}, 39_500},                                                                      // what a person keeps
-		{[]string{"evidence", "chain", "slip", "history"}, 48_000},                                                                    // evidence, files of later policy epochs, slips, all receipts at once
-		{[]string{"passkey"}, 52_000}, // consents that a passkey confirmed
-	} {
-		for _, name := range part.names {
-			resp, body := visit(t, "GET", srv.URL+"/assets/"+name+".js", "", "")
-			if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/javascript; charset=utf-8" {
-				t.Errorf("%s: %s", name, resp.Status)
-			}
-			io.WriteString(z, body)
-		}
-		if z.Flush(); all.Len() > part.limit {
-			t.Errorf("the modules up to part %d are %d bytes with gzip", i, all.Len())
 		}
 	}
 }
@@ -416,15 +386,14 @@ func TestLanguage(t *testing.T) {
 	}
 }
 
-// Easy Japanese has readings above every kanji, in attributes as plain text, and
-// what is not easy yet in Japanese.
+// Easy Japanese has readings above every kanji, and in attributes plain text.
 func TestEasy(t *testing.T) {
 	s := newStory(t)
 	srv := serve(t, s, s.c.Policy())
 	cookie := entered(t, srv.URL, "once")
 	for _, path := range []string{"/", "/history", "/receipts", "/requests", "/stops", "/services/alert/alert", "/services/coupon", "/all", "/verify", "/receipts/" + itoa(s.view.Consents[0].Index), "/nowhere"} {
 		resp, body := visit(t, "GET", srv.URL+path+"?lang=ja-easy", cookie, "")
-		if !strings.Contains(body, `<html lang="ja">`) || !strings.Contains(body, "<rt>") || strings.Contains(body, "‹") || regexp.MustCompile(`\p{Han}\|\p{Hiragana}`).MatchString(body) {
+		if !strings.Contains(body, `<html lang="ja" data-texts="ja-easy">`) || !strings.Contains(body, "<rt>") || strings.Contains(body, "‹") || regexp.MustCompile(`\p{Han}\|\p{Hiragana}`).MatchString(body) {
 			t.Errorf("%s in easy Japanese: %s", path, resp.Status)
 		}
 		if i := strings.Index(body, "<title>"); strings.Contains(body[i:strings.Index(body, "</title>")], "<r") {

@@ -1,6 +1,7 @@
 // What the modules of pages have in common: the language, its texts, and elements.
 export const lang = document.documentElement.lang === "en" ? "en" : "ja";
-const { default: texts } = await import(`./text-${lang}.js`);
+const wording = document.documentElement.dataset.texts;
+const { default: texts } = await import(`./text-${wording}.js`);
 export const t = (key, values = {}) => texts[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
 export const pick = (text) => (lang === "en" && text.en) || text.ja;
 export const $ = (selector) => document.querySelector(selector);

@@ -31,6 +31,14 @@ function step(name, state, title, ...body) {
   items(name).replaceChildren(disc, el("div", "", el("h3", "", ...word, title), ...body));
 }
 
+// heading takes a step's heading with its readings, without what became of the step.
+function heading(name) {
+  const h = new DocumentFragment();
+  h.append(...items(name).querySelector("h3").childNodes);
+  h.querySelector(".vh")?.remove();
+  return h;
+}
+
 const draw = {
   form(v) {
     if (shown !== "receipt" && shown !== "slip") return step("form", "ok", t("file.ok"), el("p", "", t("file.p")));
@@ -134,7 +142,7 @@ async function run(bytes, policies, source, secret) {
     return v;
   }
   const n = v.order.indexOf(v.step) + 1;
-  const h = items(v.step).querySelector("h3").textContent;
+  const h = heading(v.step);
   const code = el("p", "small", el("span", "mono", t("code", { code: v.about ? `${v.code} · ${v.about}` : v.code })));
   if (v.result === "differ") {
     const why = v.about ? t("differ.at", { name: v.name ? pick(v.name) : v.about }) : t("differ");
@@ -232,7 +240,7 @@ function settle(v, claim) {
   if (v.result === "match" && !same) {
     claim.textContent = t("claim.ng");
     const last = v.order.at(-2);
-    step(last, "ng", items(last).querySelector("h3").textContent, el("p", "", t("claim.ng")));
+    step(last, "ng", heading(last), el("p", "", t("claim.ng")));
     result("ng", t("differ"), t("differ.p", { n: 4 }));
     $("#rows")?.replaceChildren();
   }

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 
@@ -71,17 +72,11 @@ func (c *call) eventLeaves(h sign.PublicKey, n uint64) ([][]byte, error) {
 		return nil, err
 	}
 	leaves := make([][]byte, 0, len(at))
-	for _, index := range at {
-		if err := c.ctx.Err(); err != nil {
-			return nil, err
-		}
-		leaf, err := st.Leaf(index)
-		if err != nil {
-			return nil, err
-		}
-		leaves = append(leaves, leaf)
-	}
-	return leaves, nil
+	err = st.LeavesAt(at, func(_ uint64, leaf []byte) error {
+		leaves = append(leaves, bytes.Clone(leaf))
+		return c.ctx.Err()
+	})
+	return leaves, err
 }
 
 // handleProof proves one handle's state, and on request that its records are all

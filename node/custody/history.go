@@ -84,8 +84,9 @@ func (d *Desk) traces(ctx context.Context, st *store.State, handles []HandleOf) 
 			out = append(out, t)
 		}
 	}
+	present := map[string]bool{} // party → whether it takes part
 	for i := range out {
-		if err := d.settleState(st, &out[i], closed[out[i].rec.ID]); err != nil {
+		if err := d.settleState(st, &out[i], closed[out[i].rec.ID], present); err != nil {
 			return nil, err
 		}
 	}
@@ -93,8 +94,9 @@ func (d *Desk) traces(ctx context.Context, st *store.State, handles []HandleOf) 
 	return out, nil
 }
 
-// settleState says how a hand-over ended, or that nobody is left to end it.
-func (d *Desk) settleState(st *store.State, t *trace, ended string) error {
+// settleState says how a hand-over ended, or that nobody is left to end it. Most of
+// somebody's go to few recipients, each looked up once for present.
+func (d *Desk) settleState(st *store.State, t *trace, ended string, present map[string]bool) error {
 	if t.state == "" { // no hand-over
 		return nil
 	}
@@ -110,11 +112,17 @@ func (d *Desk) settleState(st *store.State, t *trace, ended string) error {
 	if err != nil {
 		return err
 	}
-	_, there, err := d.here(st, to)
-	if err == nil && !there {
+	there, known := present[to]
+	if !known {
+		if _, there, err = d.here(st, to); err != nil {
+			return err
+		}
+		present[to] = there
+	}
+	if !there {
 		t.state = "recipient-left"
 	}
-	return err
+	return nil
 }
 
 // traced opens what can be opened of a trace.

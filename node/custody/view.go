@@ -1,9 +1,11 @@
 package custody
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"iter"
 	"slices"
 
@@ -169,30 +171,26 @@ type placed struct {
 func under(ctx context.Context, st *store.State, k sign.PublicKey, h *rules.Handle) iter.Seq2[placed, error] {
 	return func(yield func(placed, error) bool) {
 		at, err := st.EventsOf(k, h.Events)
-		if err != nil {
-			yield(placed{}, err)
-			return
+		if err == nil {
+			err = st.LeavesAt(at, func(index uint64, leaf []byte) error {
+				rec, err := record.Parse(bytes.Clone(leaf))
+				switch {
+				case err != nil:
+					return err
+				case !yield(placed{rec, index}, nil):
+					return errEnough
+				}
+				return ctx.Err()
+			})
 		}
-		for _, index := range at {
-			p, err := readPlaced(ctx, st, index)
-			if !yield(p, err) || err != nil {
-				return
-			}
+		if err != nil && err != errEnough {
+			yield(placed{}, err)
 		}
 	}
 }
 
-func readPlaced(ctx context.Context, st *store.State, index uint64) (placed, error) {
-	if err := ctx.Err(); err != nil {
-		return placed{}, err
-	}
-	leaf, err := st.Leaf(index)
-	if err != nil {
-		return placed{}, err
-	}
-	rec, err := record.Parse(leaf)
-	return placed{rec, index}, err
-}
+// errEnough ends a walk whose caller needs no more of it.
+var errEnough = errors.New("enough")
 
 func (d *Desk) event(st *store.State, h *rules.Handle, index uint64, rec *record.Record) (*Event, error) {
 	end, err := st.EndWith(index)

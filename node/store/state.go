@@ -248,9 +248,7 @@ func split(seg []byte, at *uint64, start, end uint64, fn func(uint64, []byte) er
 
 // segmentOf returns the first index of the segment that holds a leaf.
 func segmentOf(txn *badger.Txn, prefix []byte, index uint64) (uint64, error) {
-	opts := badger.DefaultIteratorOptions
-	opts.Reverse, opts.PrefetchValues, opts.Prefix = true, false, prefix
-	it := txn.NewIterator(opts)
+	it := newestBefore(txn, prefix)
 	defer it.Close()
 	it.Seek(binary.BigEndian.AppendUint64(bytes.Clone(prefix), index))
 	if !it.Valid() {
@@ -259,17 +257,59 @@ func segmentOf(txn *badger.Txn, prefix []byte, index uint64) (uint64, error) {
 	return binary.BigEndian.Uint64(it.Item().Key()[len(prefix):]), nil
 }
 
+// newestBefore seeks the last key at or before another.
+func newestBefore(txn *badger.Txn, prefix []byte) *badger.Iterator {
+	opts := badger.DefaultIteratorOptions
+	opts.Reverse, opts.PrefetchValues, opts.Prefix = true, false, prefix
+	return txn.NewIterator(opts)
+}
+
 // Leaf returns a copy of one leaf.
 func (s *State) Leaf(index uint64) ([]byte, error) {
-	if index >= s.Size {
-		return nil, fmt.Errorf("leaf %d is beyond size %d", index, s.Size)
-	}
 	var out []byte
-	err := s.Range(index, index+1, func(_ uint64, leaf []byte) error {
+	err := s.LeavesAt([]uint64{index}, func(_ uint64, leaf []byte) error {
 		out = bytes.Clone(leaf)
 		return nil
 	})
 	return out, err
+}
+
+// LeavesAt calls fn with the leaves at some indices, in their order. One iterator reads
+// all of them, and indices that ascend find neighbours without another search: opening
+// an iterator takes longer than finding a leaf. The slice is only valid during the call.
+func (s *State) LeavesAt(at []uint64, fn func(index uint64, leaf []byte) error) (err error) {
+	called := false
+	defer s.ledger.guardBeside(&called, &err)
+	txn := s.ledger.db.NewTransactionAt(s.ts, false)
+	defer txn.Discard()
+	it := newestBefore(txn, []byte{prefixLeaves})
+	defer it.Close()
+	each := func(index uint64, leaf []byte) error {
+		if len(at) == 0 || at[0] != index {
+			return nil
+		}
+		at, called = at[1:], true
+		err := fn(index, leaf)
+		called = false
+		return err
+	}
+	for len(at) > 0 {
+		start := at[0]
+		if start >= s.Size {
+			return fmt.Errorf("leaf %d is beyond size %d", start, s.Size)
+		}
+		if it.Seek(indexKey(prefixLeaves, start)); !it.Valid() {
+			return fmt.Errorf("%w: leaf %d is missing", ErrDamaged, start)
+		}
+		first, left := binary.BigEndian.Uint64(it.Item().Key()[1:]), len(at)
+		if err := it.Item().Value(func(seg []byte) error { return split(seg, &first, start, s.Size, each) }); err != nil {
+			return err
+		}
+		if len(at) == left {
+			return fmt.Errorf("%w: leaf %d is missing", ErrDamaged, start)
+		}
+	}
+	return nil
 }
 
 func (s *State) leafHashes(start, end uint64) ([]merkle.Hash, error) {

@@ -3,7 +3,6 @@ package node_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/merkle"
 	law "github.com/akashi-ledger/akashi/ledger/forest"
@@ -18,7 +17,7 @@ func TestEarlyAdvanceHidesNoLie(t *testing.T) {
 	c := found(t, false)
 	c.start(c.ids...)
 	c.ready()
-	ctx := within(t, time.Minute)
+	ctx := within(t)
 	f := c.nodes["a-sha"].Forest()
 	tree, err := f.Create(ctx, forest.CreateRequest{Name: "early", Type: record.TreePreordered, Client: "t", Key: "k"})
 	if err != nil {

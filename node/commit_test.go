@@ -3,7 +3,6 @@ package node_test
 import (
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	law "github.com/akashi-ledger/akashi/ledger/forest"
@@ -18,7 +17,7 @@ func TestCommitOfNobody(t *testing.T) {
 	c := found(t, false)
 	c.start(c.ids...)
 	c.ready()
-	tree, err := c.nodes["a-sha"].Forest().Create(within(t, time.Minute), forest.CreateRequest{Name: "log", Type: record.TreeLog})
+	tree, err := c.nodes["a-sha"].Forest().Create(within(t), forest.CreateRequest{Name: "log", Type: record.TreeLog})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/ledger/record"
@@ -57,7 +56,7 @@ func (c *consortium) rotation(member string, roles []string, voters ...string) *
 func (c *consortium) change(at string, r *record.Record) *outbox.Outcome {
 	c.t.Helper()
 	r.Issuer = at
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	res, err := c.nodes[at].Outbox().Submit(ctx, outbox.Request{Issuer: at, Records: []*record.Record{r}})
 	if err != nil {

@@ -34,7 +34,7 @@ type custodian struct {
 	keeper *escrow.Keeper // nil where this member keeps nobody's copies
 	copies *vault.Vault   // the keeper's
 
-	sending, keeping atomic.Bool // a pass of their duties is under way
+	keeping atomic.Bool // a pass of the keeper's duties is under way
 }
 
 func (n *Node) openEscrow([]byte) error {
@@ -65,31 +65,15 @@ func (n *Node) openEscrow([]byte) error {
 	return err
 }
 
-// escrowDuties starts what is due of custody, each unless it still runs.
+// escrowDuties starts what is due of custody. A custodian that does not answer holds up
+// neither the others nor the next call.
 func (n *Node) escrowDuties() {
-	start := func(running *atomic.Bool, duty func(context.Context)) {
-		if !running.CompareAndSwap(false, true) {
-			return
-		}
-		n.wg.Go(func() {
-			defer running.Store(false)
-			ctx, cancel := context.WithCancel(context.Background())
-			defer cancel()
-			n.wg.Go(func() {
-				select {
-				case <-n.closing:
-					cancel()
-				case <-ctx.Done():
-				}
-			})
-			duty(ctx)
-		})
-	}
-	start(&n.escrow.sending, n.escrow.sender.Duty)
-	if n.escrow.keeper == nil {
+	n.escrowDuty(n.escrow.sender.Duty)
+	if n.escrow.keeper == nil || !n.escrow.keeping.CompareAndSwap(false, true) {
 		return
 	}
-	start(&n.escrow.keeping, func(ctx context.Context) {
+	n.escrowDuty(func(ctx context.Context) {
+		defer n.escrow.keeping.Store(false)
 		err := n.escrow.keeper.Duty(ctx)
 		switch {
 		case errors.Is(err, vault.ErrStopped):
@@ -97,6 +81,22 @@ func (n *Node) escrowDuties() {
 		case err != nil && ctx.Err() == nil:
 			n.Log.Info("custody of other members' keys does not go on", "err", err)
 		}
+	})
+}
+
+// escrowDuty runs a duty beside everything else, until the node closes.
+func (n *Node) escrowDuty(duty func(context.Context)) {
+	n.wg.Go(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		n.wg.Go(func() {
+			select {
+			case <-n.closing:
+				cancel()
+			case <-ctx.Done():
+			}
+		})
+		duty(ctx)
 	})
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
@@ -71,7 +70,7 @@ func (c *consortium) register(ref custody.Ref) {
 
 func (c *consortium) eraseAt(id string, ref custody.Ref) record.ID {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	v, _, err := c.nodes[id].Desk().Erase(ctx, custody.Call{Client: "app"}, custody.EraseRequest{Person: ref, Cause: "request"})
 	must(c.t, err)

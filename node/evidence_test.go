@@ -104,7 +104,7 @@ func (l *liar) sends(to string, message []byte) {
 		if err != nil {
 			l.c.t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		_, err = l.host.Call(ctx, id, "cosign", message)
 		cancel()
 		if err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/merkle"
 	law "github.com/akashi-ledger/akashi/ledger/forest"
@@ -15,8 +14,8 @@ import (
 	"github.com/akashi-ledger/akashi/node/forest"
 )
 
-func within(t *testing.T, d time.Duration) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), d)
+func within(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -33,7 +32,7 @@ func (c *consortium) sameTree(tree, size uint64) map[string]uint64 {
 			continue
 		}
 		f := n.Forest()
-		a, err := f.Settle(within(c.t, 20*time.Second), tree, size)
+		a, err := f.Settle(within(c.t), tree, size)
 		if err != nil {
 			c.t.Fatalf("%s: %v", id, err)
 		}
@@ -78,7 +77,7 @@ func TestForestLeaderChange(t *testing.T) {
 	c := found(t, false)
 	c.start(c.ids...)
 	c.ready()
-	ctx := within(t, time.Minute)
+	ctx := within(t)
 	victim := c.nodes["a-sha"].Leader()
 	var writers []string
 	for _, id := range c.ids {
@@ -154,7 +153,7 @@ func TestForest(t *testing.T) {
 	c := found(t, false)
 	c.start(c.ids...)
 	c.ready()
-	ctx := within(t, time.Minute)
+	ctx := within(t)
 	a, b := c.nodes["a-sha"].Forest(), c.nodes["b-sha"].Forest()
 	req := forest.CreateRequest{Name: "pre", Type: record.TreePreordered, Client: "t", Key: "k1"}
 	tree, err := a.Create(ctx, req)

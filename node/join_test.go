@@ -81,7 +81,7 @@ func (c *consortium) voted(r *record.Record, voters ...string) *record.Record {
 // join completes a candidate's directory and starts its node.
 func (c *consortium) join(id string) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := node.Join(ctx, c.dirs[id], c.genesis, nil, c.log.With("member", id)); err != nil {
 		c.t.Fatalf("join %s: %v", id, err)

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"filippo.io/age"
 	"github.com/akashi-ledger/akashi/ledger/record"
@@ -78,7 +77,7 @@ func (c *consortium) comeBack(id string, backup []byte, key age.Identity) {
 	if r := c.change(others[0], c.request(me, others...)); r.Refused != nil {
 		c.t.Fatalf("voted in: %v", r.Refused)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	must(c.t, node.Join(ctx, dir, genesis, nil, c.log))
 	c.start(id)

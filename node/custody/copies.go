@@ -1,6 +1,7 @@
 package custody
 
 import (
+	"context"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,10 +17,12 @@ import (
 
 // Copies hears of what is put into the vault, so that custodians are sent it
 // (node/escrow), and of what went from there without a tombstone, with the number under
-// which its copies are. Both return at once.
+// which its copies are. Both return at once. Ensure returns when a custodian has copies
+// of entries, or says why none has.
 type Copies interface {
 	Changed(ids ...string)
 	Gone(n seal.Number, ids ...string)
+	Ensure(ctx context.Context, ids ...string) error
 }
 
 // tellPiecesGone says which plans are done: their copies have no tombstone to die with.

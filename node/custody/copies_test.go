@@ -151,6 +151,8 @@ type recorder struct {
 
 func (*recorder) Changed(...string) {}
 
+func (*recorder) Ensure(context.Context, ...string) error { return nil }
+
 func (r *recorder) Gone(n seal.Number, ids ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

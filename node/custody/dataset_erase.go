@@ -84,19 +84,14 @@ func (d *Desk) planDataset(st *store.State, c Call, issuer string, body [32]byte
 	if c.Key != "" {
 		more = append(more, store.KV{Key: d.memoKey(c, issuer, ""), Value: canon.Must(&memo{Body: body, Erasure: p.rec.ID[:]}), TTL: memoFor})
 	}
-	if tell != nil { // durable first: without the erasure it is nothing
+	if tell != nil { // durable first: without the erasure it is nothing, and given up when that cannot come any more
 		if err := d.sealSteps(p.rec.ID, map[string]any{"b": tell}); err != nil {
 			return job, 0, err
 		}
+		d.erasing.add(tell, d.nowMs(), tell.pieceIDs()...)
 	}
 	if err := d.storeRetirement(p, more...); err != nil {
-		if tell != nil { // given up when its erasure cannot come any more
-			d.erasing.add(tell, d.nowMs(), tell.pieceIDs()...)
-		}
 		return job, 0, err
-	}
-	if tell != nil {
-		d.erasing.add(tell, 0, tell.pieceIDs()...)
 	}
 	return p.rec.ID, due, nil
 }

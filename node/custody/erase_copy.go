@@ -1,6 +1,7 @@
 package custody
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -26,12 +27,20 @@ import (
 // It begins nothing: an erasure that is not in the ledger by the time at which what was
 // posted before has failed never will be.
 //
+// A custodian has the pieces before the erasure is in the ledger (copyPlan): whoever
+// sees it there can count on somebody knowing the rest. Where no custodian answers, the
+// erasure does not wait for one; what is lost with the disk then, the certificate says.
+//
 // The pieces die when the plan is done, here and at the custodians. Until then they say
 // which handles belonged together, and nobody's name.
 
 // goneUnlessRecorded is how long, by the log's time, a desk waits for the record of an
 // erasure of which it found the plan only.
 const goneUnlessRecorded = 2 * record.MaxNotAfter
+
+// idleFor is how long the log's time may stay behind before this node makes it go on:
+// longer than clocks of members differ.
+const idleFor = time.Minute
 
 // pieceBytes is the size of a piece. Sealed and padded, its copy must not be longer than
 // a custodian's vault takes (vault.MaxValueBytes).
@@ -57,6 +66,16 @@ func (p *erasurePlan) pieceIDs() (ids []string) {
 		ids = append(ids, e.ID)
 	}
 	return ids
+}
+
+// copyPlan has a custodian keep a plan, if one answers.
+func (d *Desk) copyPlan(ctx context.Context, job *erasureJob) {
+	if d.Copies == nil || len(job.pieces) == 0 {
+		return
+	}
+	if err := d.Copies.Ensure(ctx, job.pieces...); err != nil {
+		d.Log.Warn("an erasure begins of whose plan no custodian has a copy yet", "erasure", hex.EncodeToString(job.id[:]), "err", safe(err))
+	}
 }
 
 // foundOf returns the vault entries of one kind that New found, by erasure.
@@ -152,8 +171,9 @@ func (d *Desk) joined(id record.ID, at []string) (*erasurePlan, error) {
 }
 
 // neverRecorded gives up a plan that was found without its erasure, when the record
-// cannot come any more: by the log's time, since this node may be behind.
-func (d *Desk) neverRecorded(job *erasureJob) error {
+// cannot come any more: by the log's time, since this node may be behind. Where nobody
+// else makes that time go on, this node does.
+func (d *Desk) neverRecorded(ctx context.Context, job *erasureJob) error {
 	if job.sinceMs == 0 || !d.fresh() {
 		return nil
 	}
@@ -162,10 +182,17 @@ func (d *Desk) neverRecorded(job *erasureJob) error {
 		return err
 	}
 	end, err := st.EndWith(st.Size - 1)
-	if err != nil || end.TimeMs < job.sinceMs+uint64(goneUnlessRecorded.Milliseconds()) {
+	if err != nil {
 		return err
 	}
-	return d.endErasure(job)
+	switch late := job.sinceMs + uint64(goneUnlessRecorded.Milliseconds()); {
+	case end.TimeMs >= late:
+		return d.endErasure(job)
+	case d.nowMs() >= late+uint64(idleFor.Milliseconds()):
+		tick := &record.Record{Kind: record.KindTick, ID: newID(), Issuer: d.Self, Body: &record.Tick{}}
+		_, _, err = d.send(ctx, Call{Client: ownClient}, posting{issuer: d.Self, body: d.bodyOf("own", "tick"), records: []*record.Record{tick}})
+	}
+	return err
 }
 
 // endErasure forgets a plan of which nothing is left to do.

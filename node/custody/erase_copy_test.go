@@ -1,6 +1,7 @@
 package custody
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/akashi-ledger/akashi/crypto/seal"
 	"github.com/akashi-ledger/akashi/crypto/sign"
 	"github.com/akashi-ledger/akashi/crypto/vault"
 	"github.com/akashi-ledger/akashi/ledger/record"
@@ -119,6 +121,57 @@ func TestEraseOutlivesItsIssuer(t *testing.T) {
 	}
 }
 
+// ensured is a Copies that notes what was ensured.
+type ensured struct {
+	recorder
+	ids []string
+	err error
+}
+
+func (e *ensured) Ensure(_ context.Context, ids ...string) error {
+	e.ids = append(e.ids, ids...)
+	return e.err
+}
+
+// wantCopiedFirst wants every erasure that a member posts from now on to find its plan
+// ensured, all of it; it returns how many there were.
+func (w *world) wantCopiedFirst(m *member, answer error) (posted func() int) {
+	c, n := &ensured{recorder: recorder{gone: map[string]seal.Number{}}, err: answer}, 0
+	m.Copies = c
+	w.set(func() {
+		w.refuse = func(to, what string) error { return errors.New("down") }
+		w.posted = func(r outbox.Request) error {
+			if r.Records[0].Kind == record.KindErasure {
+				n++
+				want, err := m.vault.List(fmt.Sprintf("t/%x/", r.Records[0].ID[:]))
+				if slices.Sort(c.ids); err != nil || len(want) == 0 || !slices.Equal(c.ids, want) {
+					w.t.Errorf("%q ensured, want %q, %v", c.ids, want, err)
+				}
+			}
+			return nil
+		}
+	})
+	return func() int { return n }
+}
+
+// TestPlanIsCopiedFirst: before an erasure is in the ledger a custodian has its whole
+// plan, or was asked in vain; a dataset's too.
+func TestPlanIsCopiedFirst(t *testing.T) {
+	for _, answer := range []error{nil, errors.New("every custodian is down")} {
+		w, a, _ := handedOver(t)
+		posted := w.wantCopiedFirst(a, answer)
+		if _, _, err := a.Erase(ctx, Call{}, EraseRequest{Person: refMarker, Cause: "request"}); err != nil || posted() != 1 {
+			t.Errorf("%v, posted %d times", err, posted())
+		}
+		s := newSeen(t)
+		s.give()
+		posted = s.wantCopiedFirst(s.a, answer)
+		if _, _, err := s.a.EraseDataset(ctx, Call{}, s.seen.ID); err != nil || posted() != 1 {
+			t.Errorf("%v, posted %d times", err, posted())
+		}
+	}
+}
+
 // TestPlansWithoutErasure: a plan whose erasure never got into the ledger closes no
 // handle, and goes when its record cannot come any more; one that is not whole goes at
 // once.
@@ -151,6 +204,26 @@ func TestPlansWithoutErasure(t *testing.T) {
 	}
 	_, err := a.Disclose(ctx, refMarker)
 	noErr(t, err)
+}
+
+// TestNeverRecordedInIdleLog: where nobody posts anything, a plan whose erasure never got
+// into the ledger goes all the same.
+func TestNeverRecordedInIdleLog(t *testing.T) {
+	w, a, _ := handedOver(t)
+	noErr(t, a.vault.Put(planOf(openHandle(t, a)).pieces()...))
+	w.reopen(a)
+	height := w.state().Height
+	w.pass(goneUnlessRecorded)
+	w.duties()
+	if len(a.erasing.all()) != 1 || w.state().Height != height {
+		t.Fatalf("%d plans, height %d before the record's last moment is over", len(a.erasing.all()), w.state().Height)
+	}
+	w.pass(idleFor)
+	w.duties()
+	w.duties()
+	if len(a.erasing.all()) != 0 || w.state().Height != height+1 {
+		t.Errorf("%d plans, %d batches", len(a.erasing.all()), w.state().Height-height)
+	}
 }
 
 // TestTellAgain: a recipient that heard of an erasure and lost its disk before it

@@ -36,7 +36,7 @@ func (d *Desk) runErasure(ctx context.Context, id record.ID) error {
 		return nil
 	}
 	if _, e, err := d.erasureNow(id); err != nil || e == nil {
-		return orElse(err, d.neverRecorded(job))
+		return orElse(err, d.neverRecorded(ctx, job))
 	}
 	if len(job.plan.Told) > 0 {
 		if err := d.shredTold(ctx, job); err != nil {
@@ -95,6 +95,7 @@ func (d *Desk) begunErasure(ctx context.Context, job *erasureJob, start *erasure
 	if err != nil {
 		return err
 	}
+	d.copyPlan(ctx, job)
 	_, _, err = d.postOwn(ctx, "erase/"+hex.EncodeToString(id[:]), rec, true)
 	if err != nil {
 		if codeOf(err) != "" {

@@ -294,6 +294,9 @@ var errNotFinal = errors.New("the record is not final yet")
 
 // recordRetirement posts the erasure of a plan; false where it is refused for good.
 func (d *Desk) recordRetirement(ctx context.Context, rec *record.Record) (bool, error) {
+	if job := d.erasing.job(rec.ID); job != nil {
+		d.copyPlan(ctx, job)
+	}
 	done, _, err := d.postOwn(ctx, "retire/"+hex.EncodeToString(rec.ID[:]), rec, true)
 	if code := codeOf(err); neverAccepted(code) {
 		d.Log.Error("destroyed without a record", "code", string(code), "identities", len(rec.Body.(*record.Erasure).Numbers))

@@ -36,6 +36,7 @@ type world struct {
 	behind bool // batches do not become final
 	down   bool // the keeper cannot be reached
 	change func(what string, answer []byte) []byte
+	silent func(ctx context.Context, member string) error // before a keeper is reached
 
 	key     *Key
 	own     *vault.Vault
@@ -256,8 +257,13 @@ type network struct{ w *world }
 // Ask implements Network.
 func (n network) Ask(ctx context.Context, member string, req []byte) ([]byte, error) {
 	n.w.mu.Lock()
-	k, down, change := n.w.keeper, n.w.down, n.w.change
+	k, down, change, silent := n.w.keeper, n.w.down, n.w.change, n.w.silent
 	n.w.mu.Unlock()
+	if silent != nil {
+		if err := silent(ctx, member); err != nil {
+			return nil, err
+		}
+	}
 	if member != "b-sha" || k == nil || down {
 		return nil, errors.New("unreachable")
 	}

@@ -16,6 +16,13 @@ type queue struct {
 	notBefore  time.Time
 }
 
+// ended notes how an attempt ended.
+func (q *queue) ended(err error) {
+	if q.failed, q.notBefore = err, (time.Time{}); err != nil {
+		q.notBefore = time.Now().Add(pause)
+	}
+}
+
 // waiting is what a custodian has not been told of an entry.
 type waiting struct {
 	since   time.Time // of the first change

@@ -40,8 +40,9 @@ type SenderConfig struct {
 // several goroutines.
 type Sender struct {
 	SenderConfig
-	mu     sync.Mutex
-	queues map[string]*queue
+	mu      sync.Mutex
+	queues  map[string]*queue
+	serving map[string]bool // custodians that a Duty is sending to
 }
 
 // Bounds of a sender.
@@ -57,7 +58,7 @@ func NewSender(c SenderConfig) (*Sender, error) {
 	if c.Self == "" || c.Key == nil || c.Vault == nil || c.State == nil || c.Network == nil || c.NumberOf == nil || c.Log == nil {
 		return nil, errors.New("escrow: the sender's config is not whole")
 	}
-	return &Sender{SenderConfig: c, queues: map[string]*queue{}}, nil
+	return &Sender{SenderConfig: c, queues: map[string]*queue{}, serving: map[string]bool{}}, nil
 }
 
 // Changed hears of entries that were put into the vault. It returns at once.
@@ -140,8 +141,8 @@ func (s *Sender) custody() (*rules.Custody, error) {
 	return rules.Load[rules.Custody](st, rules.KeyCustody(s.Self))
 }
 
-// Duty sends what waits to each custodian. It is called every second or so, by one
-// goroutine at a time.
+// Duty sends what waits to each custodian that is not being sent to. It is called every
+// second or so, also while an earlier call waits for a custodian that does not answer.
 func (s *Sender) Duty(ctx context.Context) {
 	custody, err := s.custody()
 	if err != nil || custody == nil {
@@ -157,8 +158,8 @@ func (s *Sender) Duty(ctx context.Context) {
 			err := s.serve(ctx, c.ID, q)
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			if q.failed = err; err != nil {
-				q.notBefore = time.Now().Add(pause)
+			delete(s.serving, c.ID)
+			if q.ended(err); err != nil {
 				s.Log.Info("keys are not copied to a custodian yet", "custodian", c.ID, "err", err)
 			}
 		})
@@ -175,18 +176,25 @@ func (s *Sender) queueOf(c *rules.Custodian) *queue {
 		delete(s.queues, c.ID)
 		return nil
 	}
+	q := s.queue(c)
+	if !q.compare && time.Since(q.compared) > compareEvery {
+		q.compare, q.began = true, time.Now()
+	}
+	if s.serving[c.ID] || time.Now().Before(q.notBefore) || !q.compare && len(q.waiting) == 0 {
+		return nil
+	}
+	s.serving[c.ID] = true
+	return q
+}
+
+// queue returns the queue of a custodian that holds copies. s.mu is held.
+func (s *Sender) queue(c *rules.Custodian) *queue {
 	q := s.queues[c.ID]
 	if q == nil || q.sinceMs != c.SinceMs || c.Generation < q.generation {
 		q = &queue{sinceMs: c.SinceMs, waiting: map[string]waiting{}, most: maxWaiting, compare: true, began: time.Now()}
 		s.queues[c.ID] = q
 	}
 	q.generation = c.Generation
-	if !q.compare && time.Since(q.compared) > compareEvery {
-		q.compare, q.began = true, time.Now()
-	}
-	if time.Now().Before(q.notBefore) || !q.compare && len(q.waiting) == 0 {
-		return nil
-	}
 	return q
 }
 
@@ -223,7 +231,7 @@ func (s *Sender) serve(ctx context.Context, custodian string, q *queue) error {
 		if len(taken) == 0 {
 			return nil
 		}
-		if err := s.sendSome(ctx, custodian, q, taken); err != nil {
+		if _, err := s.sendSome(ctx, custodian, q, taken); err != nil {
 			return err
 		}
 	}
@@ -231,8 +239,8 @@ func (s *Sender) serve(ctx context.Context, custodian string, q *queue) error {
 }
 
 // sendSome sends these entries, or as many as fit one parcel. What a custodian does
-// not take holds nothing else up.
-func (s *Sender) sendSome(ctx context.Context, custodian string, q *queue, some []taken) error {
+// not take holds nothing else up; it returns how many of them that are.
+func (s *Sender) sendSome(ctx context.Context, custodian string, q *queue, some []taken) (untaken int, err error) {
 	var copies []sealedCopy
 	var gone []Label
 	ids, refused, size := map[Label]string{}, map[string]bool{}, 0
@@ -246,7 +254,7 @@ func (s *Sender) sendSome(ctx context.Context, custodian string, q *queue, some 
 		}
 		c, there, copied, err := s.copyNow(t.id)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		switch {
 		case !there && !t.drop: // shredded; copies with a number die by its tombstone
@@ -258,12 +266,12 @@ func (s *Sender) sendSome(ctx context.Context, custodian string, q *queue, some 
 		}
 	}
 	if err := s.drop(ctx, custodian, gone); err != nil {
-		return err
+		return 0, err
 	}
 	if len(copies) > 0 {
 		untaken, err := s.put(ctx, custodian, copies)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		for _, l := range untaken {
 			refused[ids[l]] = true
@@ -273,7 +281,7 @@ func (s *Sender) sendSome(ctx context.Context, custodian string, q *queue, some 
 		s.Log.Warn("a custodian does not take some copies", "custodian", custodian, "copies", len(refused))
 	}
 	s.sent(q, some, refused)
-	return nil
+	return len(refused), nil
 }
 
 // copyNow makes the copy of an entry, where it is there and is copied.

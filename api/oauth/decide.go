@@ -259,7 +259,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, as *goidc.AuthnS
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), consentWait)
 	defer cancel()
-	call := answerCall(as.ID, r.PostForm.Get("act"))
+	call := answerCall(as.ID, who.Person, r.PostForm.Get("act"))
 	switch act := r.PostForm.Get("act"); act {
 	case "refuse", "later":
 		_, err := s.Desk.Decline(ctx, call, custody.DeclineRequest{Person: custody.Ref(who.Person), Service: a.Service, Version: a.Version,
@@ -289,10 +289,10 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, as *goidc.AuthnS
 	return s.give(ctx, w, r, as, a, who, call, choice)
 }
 
-// answerCall has one key for each answer of one authorization: however often it is
-// posted it happens once.
-func answerCall(authorization, act string) custody.Call {
-	return custody.Call{Client: "consent:screen", Key: hex.EncodeToString(hashed("a", authorization)[len(root)+2:][:32]) + "/" + act}
+// answerCall has one key for each answer of a person in one authorization: however often
+// it is posted it happens once.
+func answerCall(authorization, person, act string) custody.Call {
+	return custody.Call{Client: "consent:screen", Key: hex.EncodeToString(hashed("a", authorization+"\x00"+person)[len(root)+2:][:32]) + "/" + act}
 }
 
 // give brings a choice into the ledger, confirmed by a passkey where the form has its
@@ -335,7 +335,7 @@ var errNotYet = errors.New("not final yet")
 // choice reads which purposes and items were ticked. Required ones follow from the
 // screen, not from the form.
 func (a *ask) choice(form url.Values) (*custody.ConsentRequest, string) {
-	r := &custody.ConsentRequest{Service: a.Service, Version: a.Version, Chosen: map[string][]string{},
+	r := &custody.ConsentRequest{Service: a.Service, Version: a.Version, Chosen: map[string][]string{}, ByChoice: true,
 		Foreign: a.shown.Screen.Foreign != "", Sensitive: form.Get("sensitive") == "yes"}
 	ticked := form["purpose"]
 	if slices.ContainsFunc(ticked, func(p string) bool { return !slices.Contains(a.Purposes, p) }) {
@@ -370,8 +370,11 @@ func (a *ask) choice(form url.Values) (*custody.ConsentRequest, string) {
 
 func itemName(purpose, item string) string { return purpose + "/" + item }
 
+// fingerprint tells choices of one authorization apart, but not the language or day of
+// the screen on which one was made.
 func (a *ask) fingerprint(r *custody.ConsentRequest) string {
 	h := sha256.New()
+	h.Write([]byte(r.Version + "\n"))
 	for _, p := range r.Purposes {
 		h.Write([]byte(p + "\n" + strings.Join(r.Chosen[p], ",") + "\n"))
 	}
@@ -394,7 +397,7 @@ func (s *Server) cannot(w http.ResponseWriter, r *http.Request, err error) (goid
 	switch code := codeOf(err); {
 	case errors.Is(err, errNotYet) || oneOf(code, "outcome.unknown", custody.CodeNotFinal, CodeNotFinal):
 		s.problem(w, r, http.StatusServiceUnavailable, "error.notfinal")
-	case oneOf(code, "outbox.busy", "outbox.no-leader", "outbox.storage", "outbox.closed", custody.CodePersonLeaving):
+	case oneOf(code, "outbox.busy", "outbox.no-leader", "outbox.storage", "outbox.closed", "submission.expired", custody.CodePersonLeaving):
 		s.problem(w, r, http.StatusServiceUnavailable, "error.busy")
 	case oneOf(code, record.CodeErased, custody.CodePersonUnknown):
 		s.problem(w, r, http.StatusGone, "error.erased")

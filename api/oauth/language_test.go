@@ -7,12 +7,14 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/akashi-ledger/akashi/api/oauth"
 	"github.com/akashi-ledger/akashi/api/session"
 	"github.com/akashi-ledger/akashi/node/custody"
+	"github.com/akashi-ledger/akashi/node/outbox"
 )
 
 // inLanguage follows a page's own link to another language.
@@ -40,7 +42,7 @@ func TestRefuseInAnotherLanguage(t *testing.T) {
 	_, page = b.inLanguage(page, "en")
 	screen, err := hex.DecodeString(fields(page).Get("screen"))
 	fatal(t, err)
-	_, err = m.n.Desk().Decline(t.Context(), oauth.AnswerCall(here[strings.LastIndexByte(here, '/')+1:], "refuse"),
+	_, err = m.n.Desk().Decline(t.Context(), oauth.AnswerCall(here[strings.LastIndexByte(here, '/')+1:], "p01", "refuse"),
 		custody.DeclineRequest{Person: "p01", Service: "portal", Version: "1", Screen: screen})
 	fatal(t, err)
 	said := len(m.events("p01"))
@@ -52,6 +54,56 @@ func TestRefuseInAnotherLanguage(t *testing.T) {
 	}
 	if n := len(m.events("p01")); said == 0 || n != said {
 		t.Errorf("%d events, then %d", said, n)
+	}
+}
+
+// TestConsentAgain: a consent whose outcome was not known, so that the page said to try
+// again, is the same one when it is given again in another language, and keeps what its
+// person answered first. Another choice, and another person's, is a consent of its own.
+func TestConsentAgain(t *testing.T) {
+	m := newSite(t)
+	m.person("p02")
+	f := m.flow(m.client(nil))
+	desk := m.slow()
+	b := m.shown("p01", session.Passkey, 0)
+	_, page := b.get("/oauth/authorize?" + f.query().Encode())
+	here := action.FindStringSubmatch(page)[1]
+	answer := func(b *browser, lang string, items ...string) (*http.Response, string) {
+		_, page := b.get(here)
+		_, page = b.inLanguage(page, lang)
+		form := fields(page)
+		form["act"], form["purpose"], form["item"] = []string{"give"}, []string{"service"}, items
+		return b.post(here, form)
+	}
+	for _, x := range []struct {
+		lang, title string
+		err         error
+	}{{"ja-easy", "サインを まっています", outbox.ErrUnknown}, {"ja", "加盟企業の署名がそろっていません", outbox.ErrUnknown}, {"en", "Busy", outbox.ErrExpired}} {
+		desk.meanwhile = func() error { return x.err }
+		if resp, page := answer(b, x.lang); resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(page, x.title) {
+			t.Errorf("%s: %s\n%s", x.lang, resp.Status, page)
+		}
+	}
+	first := m.events("p01")
+	if len(first) != 1 || first[0].Kind != "consent" || first[0].Opening["language"] != "ja-easy" {
+		t.Fatalf("%+v", first)
+	}
+	desk.meanwhile = func() error { return outbox.ErrUnknown }
+	if resp, _ := answer(b, "en", "service/name"); resp.StatusCode != http.StatusServiceUnavailable {
+		t.Error(resp.Status)
+	}
+	if all := m.events("p01"); len(all) != 2 || slices.Equal(all[1].Items, first[0].Items) {
+		t.Errorf("another choice: %+v", all)
+	}
+	desk.meanwhile = func() error { return outbox.ErrUnknown }
+	answer(m.shown("p02", session.Passkey, 0), "en")
+	if theirs := m.events("p02"); len(theirs) != 1 {
+		t.Errorf("somebody else's: %+v", theirs)
+	}
+	resp, page := answer(b, "en")
+	f.code(t, resp, page)
+	if n := len(m.events("p01")); n != 2 {
+		t.Errorf("%d events", n)
 	}
 }
 

@@ -15,36 +15,46 @@ import (
 	"github.com/akashi-ledger/akashi/node/custody"
 )
 
-// slowDesk is a desk at which something happens while a consent becomes final.
+// slowDesk is a desk at which something happens while a consent becomes final, instead
+// of which the page may get an error.
 type slowDesk struct {
 	*custody.Desk
-	meanwhile func()
+	meanwhile func() error
 }
 
 func (d *slowDesk) Consent(ctx context.Context, c custody.Call, r custody.ConsentRequest) (*custody.Done, error) {
 	done, err := d.Desk.Consent(ctx, c, r)
 	if do := d.meanwhile; do != nil {
 		d.meanwhile = nil
-		do()
+		if said := do(); said != nil {
+			return nil, said
+		}
 	}
 	return done, err
+}
+
+// slow is a second server of the site at a slowDesk; the storage is the same.
+func (m *site) slow() *slowDesk {
+	m.t.Helper()
+	desk := &slowDesk{Desk: m.n.Desk()}
+	srv := httptest.NewUnstartedServer(nil)
+	m.url = "http://" + srv.Listener.Addr().String()
+	s, err := oauth.New(oauth.Options{Issuer: m.url, Member: m.n.Self(), Key: m.n.Desk().KeyFor("authorization server"), Blobs: m.n.Blobs(), Sessions: m.sessions,
+		Desk: desk, State: m.n.FinalState, Changed: m.n.FinalChanged, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	fatal(m.t, err)
+	srv.Config.Handler = s
+	srv.Start()
+	m.t.Cleanup(func() { srv.Close(); s.Close() })
+	return desk
 }
 
 // TestGrantDuringDisconnect: what an app is given in a session that came by a connection
 // does not outlive it, also where it ends while the consent is becoming final.
 func TestGrantDuringDisconnect(t *testing.T) {
 	m := newSite(t)
-	desk := &slowDesk{Desk: m.n.Desk()}
+	k := m.client(nil)
+	desk := m.slow()
 	fatal(t, desk.AddLookup(t.Context(), "p01", "member", "b-sha/sub-1"))
-	k := m.client(nil) // of the first server; the storage is the same
-	srv := httptest.NewUnstartedServer(nil)
-	m.url = "http://" + srv.Listener.Addr().String()
-	s, err := oauth.New(oauth.Options{Issuer: m.url, Member: m.n.Self(), Key: m.n.Desk().KeyFor("authorization server"), Blobs: m.n.Blobs(), Sessions: m.sessions,
-		Desk: desk, State: m.n.FinalState, Changed: m.n.FinalChanged, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
-	fatal(t, err)
-	srv.Config.Handler = s
-	srv.Start()
-	t.Cleanup(func() { srv.Close(); s.Close() })
 
 	came, own := m.browser(), m.shown("p01", session.Passkey, 0)
 	token, _, err := m.sessions.StartBy("p01", session.Proof{Method: session.Upstream, At: time.Now(), By: "member/b-sha/sub-1"}, "Firefox")
@@ -54,11 +64,12 @@ func TestGrantDuringDisconnect(t *testing.T) {
 	came.c.Jar.SetCookies(at, []*http.Cookie{{Name: session.CookieSession, Value: token}})
 	_, page := own.get("/signin/sessions")
 	ended := false
-	desk.meanwhile = func() {
+	desk.meanwhile = func() error {
 		ended = true
 		if resp, _ := own.post("/signin/disconnect", url.Values{"id": {connectionID.FindStringSubmatch(page)[1]}, "form": fields(page)["form"]}); resp.StatusCode != http.StatusSeeOther {
 			t.Errorf("%s", resp.Status)
 		}
+		return nil
 	}
 	f := m.flow(k, "service")
 	resp, body := f.decide(came, "p01", give())

@@ -37,7 +37,7 @@ func (d *Desk) Consent(ctx context.Context, c Call, r ConsentRequest) (*Done, er
 		return nil, err
 	}
 	r.Items, r.Purposes = set(r.Items), set(r.Purposes)
-	body := d.bodyOf("consent", jsonOf(r))
+	body := d.bodyOf("consent", r.asked())
 	defer d.lock(string(r.Person))()
 	for attempt := 1; ; attempt++ {
 		suffix := suffixOf(attempt)

@@ -93,6 +93,18 @@ type ConsentRequest struct {
 	// Passkey confirms the consents, where the person has one. It is no part of what
 	// makes a repeated request the same: an authenticator never answers twice alike.
 	Passkey *Confirmation `json:"-"`
+
+	// ByChoice makes a repeated request the same that chooses the same, whichever screen
+	// showed it: what is sealed stays what the first one answered.
+	ByChoice bool `json:"-"`
+}
+
+// asked is what makes a repeated request the same.
+func (r ConsentRequest) asked() string {
+	if r.ByChoice {
+		r.Screen, r.Button, r.Language, r.Foreign, r.Sensitive = nil, "", "", false, false
+	}
+	return jsonOf(r)
 }
 
 // A Confirmation is a passkey's answer to the challenge of a Drawn.

@@ -26,7 +26,21 @@ type shownAccess struct {
 	grant *goidc.Grant
 }
 
-// accesses lists what apps hold of a person's, by service, the newest first.
+// shownAccesses are the accesses that still open something for their app.
+func (s *Server) shownAccesses(ctx context.Context, person string) ([]shownAccess, error) {
+	list, err := s.accesses(ctx, person)
+	living := list[:0]
+	for _, a := range list {
+		lost, failed := s.lostAccount(ctx, a.grant)
+		if err = errors.Join(err, failed); !lost {
+			living = append(living, a)
+		}
+	}
+	return living, err
+}
+
+// accesses lists what apps hold of a person's, by service, the newest first: also what
+// opens nothing since its account was lost, which endBy has to find.
 func (s *Server) accesses(ctx context.Context, person string) ([]shownAccess, error) {
 	consents, err := s.Desk.Consents(ctx, custody.Ref(person))
 	if oneOf(codeOf(err), record.CodeErased, custody.CodePersonUnknown) {

@@ -42,7 +42,7 @@ type connectPage struct {
 	Here    string // account at this member, as its person knows it
 	To      record.Text
 	At      string // host of the other side's pages
-	Number  string // of the account there
+	Number  string // of the account there, "" at the identity provider, whose pages show none
 	Asked   string // which ceremony it names
 }
 
@@ -76,7 +76,7 @@ func (s *Server) beginConnecting(w http.ResponseWriter, r *http.Request, a *aski
 		return
 	}
 	c := &connecting{ID: newSecret(), With: a.With, Value: by.name, Strength: by.strength, At: by.at}
-	if !s.mayConnect(who, c) {
+	if !s.connectable(a.With) || !s.mayConnect(who, c) {
 		s.problem(w, r, http.StatusForbidden, "error.connect")
 		return
 	}
@@ -105,7 +105,7 @@ func (s *Server) showConnect(w http.ResponseWriter, r *http.Request, status int,
 		http.Redirect(w, r, "/signin/sessions", http.StatusSeeOther)
 		return
 	}
-	p := connectPage{frame: f, Problem: problem, Form: session.FormToken(who.token), Number: numberOf(c.Value), Asked: c.ID}
+	p := connectPage{frame: f, Problem: problem, Form: session.FormToken(who.token), Asked: c.ID}
 	up := s.upstream(c.With)
 	if err == nil && up == nil {
 		s.problem(w, r, http.StatusForbidden, "error.connect")
@@ -123,7 +123,7 @@ func (s *Server) showConnect(w http.ResponseWriter, r *http.Request, status int,
 		p.At = to.Host
 	}
 	if c.With != "" {
-		p.To = (&names{st: s.State()}).party(c.With)
+		p.To, p.Number = (&names{st: s.State()}).party(c.With), numberOf(c.Value)
 	}
 	p.Title = p.text("connect.title")
 	s.show(w, status, "connect", p)
@@ -167,17 +167,21 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/signin/sessions", http.StatusSeeOther)
 }
 
-// A connection is an account at another member by which a person signs in here.
+// A connection is an account elsewhere by which a person signs in here.
 type connection struct {
 	ID     string // names it in the form
 	Name   record.Text
-	Number string
+	Number string // of the account at another member, "" at the identity provider
 
-	value string // of the lookup
+	kind, value string // of the lookup
 }
 
-// connections returns a person's connections, and the members that there are to
-// connect with.
+func (s *Server) connectionBy(kind, value string, name record.Text, number string) connection {
+	return connection{ID: hex.EncodeToString(hashed("l", kind+"/"+value)), Name: name, Number: number, kind: kind, value: value}
+}
+
+// connections returns a person's connections, and whom there is to connect with: the
+// other members and, without an ID, the identity provider.
 func (s *Server) connections(person string) (known []connection, others []Member, err error) {
 	values, err := s.Desk.Lookups(custody.Ref(person), lookupMember)
 	if codeOf(err) == record.CodeErased || codeOf(err) == custody.CodePersonUnknown {
@@ -186,14 +190,32 @@ func (s *Server) connections(person string) (known []connection, others []Member
 	words := &names{st: s.State()}
 	for _, v := range values { // also those at who is no member any more
 		member, _, _ := strings.Cut(v, "/")
-		known = append(known, connection{ID: hex.EncodeToString(hashed("l", v)), Name: words.party(member), Number: numberOf(v), value: v})
+		known = append(known, s.connectionBy(lookupMember, v, words.party(member), numberOf(v)))
 	}
 	for _, m := range s.Members() {
 		if !slices.ContainsFunc(values, func(v string) bool { return strings.HasPrefix(v, m.ID+"/") }) {
 			others = append(others, m)
 		}
 	}
+	if err != nil || !s.connectable("") {
+		return known, others, err
+	}
+	name := record.Text{Ja: s.idp.Name, En: s.idp.Name}
+	if values, err = s.Desk.Lookups(custody.Ref(person), s.idp.Lookup); len(values) == 0 {
+		others = append(others, Member{Name: name})
+	}
+	for _, v := range values {
+		known = append(known, s.connectionBy(s.idp.Lookup, v, name, ""))
+	}
 	return known, others, err
+}
+
+// connectable reports whether people connect an account there themselves, and so end
+// it, too. What a provider's sub is a lookup of that the member made itself, a number of
+// its customers say, is the member's to change.
+func (s *Server) connectable(with string) bool {
+	up := s.upstream(with)
+	return up != nil && (with != "" || up.Lookup == LookupUpstream)
 }
 
 // disconnect ends a connection with all that came by it. Whoever is signed in may: it
@@ -206,7 +228,7 @@ func (s *Server) disconnect(w http.ResponseWriter, r *http.Request) {
 	known, _, err := s.connections(who.Person)
 	for _, c := range known {
 		if err == nil && c.ID == r.PostForm.Get("id") {
-			err = s.endConnection(r.Context(), who.Person, c.value)
+			err = s.endConnection(r.Context(), who.Person, &c)
 		}
 	}
 	if err != nil {
@@ -219,12 +241,12 @@ func (s *Server) disconnect(w http.ResponseWriter, r *http.Request) {
 // endConnection ends what came by a connection before the connection itself, so that
 // after a crash it is still listed and can be ended again; and once more after it, for
 // who came in between.
-func (s *Server) endConnection(ctx context.Context, person, value string) error {
-	by := lookupMember + "/" + value
+func (s *Server) endConnection(ctx context.Context, person string, c *connection) error {
+	by := c.kind + "/" + c.value
 	if err := s.endBy(ctx, person, by); err != nil {
 		return err
 	}
-	if err := s.Desk.RemoveLookup(ctx, custody.Ref(person), lookupMember, value); err != nil {
+	if err := s.Desk.RemoveLookup(ctx, custody.Ref(person), c.kind, c.value); err != nil {
 		return err
 	}
 	return s.endBy(ctx, person, by)

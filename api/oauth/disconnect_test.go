@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/akashi-ledger/akashi/api/oauth"
 	"github.com/akashi-ledger/akashi/api/oauth/idptest"
 	"github.com/akashi-ledger/akashi/api/session"
 )
@@ -197,5 +198,58 @@ func TestDisconnect(t *testing.T) {
 	}
 	if got := m.token(k, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {mine.Refresh}}); got.status != 200 {
 		t.Errorf("the person's own grant ended: %+v", got)
+	}
+}
+
+// TestConnectProvider: an account at the identity provider that its person connected is
+// listed and undone like one at a member. Where the provider's sub is a lookup that the
+// member made for itself, people neither connect nor undo it.
+func TestConnectProvider(t *testing.T) {
+	idp := idptest.New(t)
+	m := newSiteWith(t, "127.0.0.1", idp)
+	idp.Is("sub-1", authTime(time.Minute))
+	offered := regexp.MustCompile(`name="connect" value="1"><button class="btn" name="with" value="">認証アプリとつなぐ<`)
+	b := m.shown("p01", session.Passkey, time.Minute)
+	if _, page := b.get("/signin/sessions"); !offered.MatchString(page) || strings.Contains(page, "とつながっています") {
+		t.Fatalf("not offered\n%s", page)
+	}
+	b.comesBack()
+	_, page := b.get("/signin/connect")
+	if !strings.Contains(page, "いま認証アプリで確かめたのがあなた自身のときだけ") || strings.Contains(page, "確認の番号") {
+		t.Errorf("the page compares a number that the provider's pages do not show\n%s", page)
+	}
+	form := fields(page)
+	form.Set("act", "connect")
+	b.post("/signin/connect", form)
+
+	came := m.browser()
+	resp, _ := came.get(came.away("").String())
+	if resp, _ = came.get(resp.Header.Get("Location")); resp.StatusCode != http.StatusSeeOther || resp.Header.Get("Location") != "/" {
+		t.Fatalf("signing in by it: %s to %q", resp.Status, resp.Header.Get("Location"))
+	}
+	_, page = b.get("/signin/sessions")
+	id := connectionID.FindStringSubmatch(page)
+	if id == nil || !strings.Contains(page, "認証アプリとつながっています") || offered.MatchString(page) {
+		t.Fatalf("not listed\n%s", page)
+	}
+	b.post("/signin/disconnect", url.Values{"id": {id[1]}, "form": fields(page)["form"]})
+	if _, is, err := m.n.Desk().Find(t.Context(), "oidc", "sub-1"); err != nil || is {
+		t.Errorf("undone, and found: %v", err)
+	}
+	if resp, _ := came.get("/signin/sessions"); resp.StatusCode != http.StatusSeeOther {
+		t.Errorf("the session that came by it goes on: %s", resp.Status)
+	}
+
+	fatal(t, m.n.Desk().AddLookup(t.Context(), "p01", "customer", "sub-1"))
+	m.beside(func(o *oauth.Options) {
+		o.Upstream = &oauth.Upstream{Issuer: idp.URL, ClientID: idp.ClientID, Secret: idp.Secret, Name: "認証アプリ", Lookup: "customer"}
+	})
+	b = m.shown("p01", session.Passkey, time.Minute)
+	if _, page = b.get("/signin/sessions"); strings.Contains(page, "認証アプリ") {
+		t.Errorf("the member's own lookup is offered or listed\n%s", page)
+	}
+	resp, page = b.post("/signin/oidc", url.Values{"form": fields(page)["form"], "connect": {"1"}})
+	if resp.StatusCode != http.StatusForbidden || !strings.Contains(page, "つなげませんでした") {
+		t.Errorf("a form made by hand begins to connect: %s\n%s", resp.Status, page)
 	}
 }

@@ -33,19 +33,27 @@ func (d *slowDesk) Consent(ctx context.Context, c custody.Call, r custody.Consen
 	return done, err
 }
 
-// slow is a second server of the site at a slowDesk; the storage is the same.
+// slow is a second server of the site, at a slowDesk.
 func (m *site) slow() *slowDesk {
 	m.t.Helper()
 	desk := &slowDesk{Desk: m.n.Desk()}
+	m.beside(func(o *oauth.Options) { o.Desk = desk })
+	return desk
+}
+
+// beside is a second server of the site, with other options; the storage is the same.
+func (m *site) beside(change func(*oauth.Options)) {
+	m.t.Helper()
 	srv := httptest.NewUnstartedServer(nil)
 	m.url = "http://" + srv.Listener.Addr().String()
-	s, err := oauth.New(oauth.Options{Issuer: m.url, Member: m.n.Self(), Key: m.n.Desk().KeyFor("authorization server"), Blobs: m.n.Blobs(), Sessions: m.sessions,
-		Desk: desk, State: m.n.FinalState, Changed: m.n.FinalChanged, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	o := oauth.Options{Issuer: m.url, Member: m.n.Self(), Key: m.n.Desk().KeyFor("authorization server"), Blobs: m.n.Blobs(), Sessions: m.sessions,
+		Desk: m.n.Desk(), State: m.n.FinalState, Changed: m.n.FinalChanged, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	change(&o)
+	s, err := oauth.New(o)
 	fatal(m.t, err)
 	srv.Config.Handler = s
 	srv.Start()
 	m.t.Cleanup(func() { srv.Close(); s.Close() })
-	return desk
 }
 
 // TestGrantDuringDisconnect: what an app is given in a session that came by a connection
@@ -99,7 +107,18 @@ func TestTokensWithoutTheirAccount(t *testing.T) {
 	if status, v := m.introspect(k, got.Access); got.status != http.StatusOK || status != http.StatusOK || v["active"] != true {
 		t.Fatalf("%+v %d %v", got, status, v)
 	}
+	own := m.shown("p01", session.Passkey, 0)
+	listed := func() bool {
+		_, page := own.get("/signin/sessions")
+		return strings.Contains(page, `action="/signin/apps"`)
+	}
+	if !listed() {
+		t.Error("not listed while it lives")
+	}
 	fatal(t, m.n.Desk().RemoveLookup(t.Context(), "p01", "member", "b-sha/sub-1"))
+	if listed() {
+		t.Error("listed, and opens nothing")
+	}
 	if _, v := m.introspect(k, got.Access); v["active"] != false {
 		t.Errorf("active without its account: %v", v)
 	}

@@ -224,7 +224,7 @@ func (s *Server) listSessions(w http.ResponseWriter, r *http.Request) {
 		p.Keys, err = s.shownPasskeys(mine.Person)
 	}
 	if err == nil {
-		p.Apps, err = s.accesses(r.Context(), mine.Person)
+		p.Apps, err = s.shownAccesses(r.Context(), mine.Person)
 	}
 	if err == nil {
 		p.Known, p.Members, err = s.connections(mine.Person)

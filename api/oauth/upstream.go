@@ -29,6 +29,10 @@ type Upstream struct {
 	Lookup   string // kind of the lookup
 }
 
+// LookupUpstream is the kind of the lookups that hold nothing but a provider's sub:
+// these alone people connect themselves (connectable).
+const LookupUpstream = "oidc"
+
 // upstream is a provider whose metadata is read when it is first needed.
 type upstream struct {
 	Upstream
@@ -165,6 +169,10 @@ func (s *Server) upstreamBegin(w http.ResponseWriter, r *http.Request) {
 	up := s.upstream(a.With)
 	if up == nil || !session.Posted(w, r, secret) {
 		s.problem(w, r, http.StatusForbidden, "error.form")
+		return
+	}
+	if a.Connect && !s.connectable(a.With) {
+		s.problem(w, r, http.StatusForbidden, "error.connect")
 		return
 	}
 	c, _, err := up.config(r.Context())

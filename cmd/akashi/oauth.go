@@ -48,7 +48,7 @@ func identityProvider(n *node.Node) *oauth.Upstream {
 	}
 	u := &oauth.Upstream{Issuer: p.Issuer, ClientID: p.ClientID, Secret: p.ClientSecret, Name: p.Name, Lookup: p.Lookup}
 	if u.Lookup == "" {
-		u.Lookup = "oidc"
+		u.Lookup = oauth.LookupUpstream
 	}
 	return u
 }

@@ -68,6 +68,12 @@ func (c *Client) AnswerRight(ctx context.Context, id string, f rest.AnswerForm) 
 	return write[custody.RightView](ctx, c, "/v1/requests/"+url.PathEscape(id)+"/answer", f)
 }
 
+// SetStop stops one kind of hand-over of a person's data, or lets it go on.
+func (c *Client) SetStop(ctx context.Context, ref custody.Ref, kind string, stopped bool) (*rest.StopList, error) {
+	state := map[bool]string{true: "stopped", false: "on"}[stopped]
+	return put[rest.StopList](ctx, c, aboutPerson(ref, "/stops/"+url.PathEscape(kind)), rest.StopForm{State: state})
+}
+
 // EraseDataset destroys a dataset.
 func (c *Client) EraseDataset(ctx context.Context, id string) (*rest.ErasureDone, error) {
 	out := new(rest.ErasureDone)

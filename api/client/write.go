@@ -92,6 +92,11 @@ func (c *Client) Consent(ctx context.Context, r custody.ConsentRequest) (*Done, 
 	return write[Done](ctx, c, "/v1/consents", r)
 }
 
+// Decline records that a person saw a screen and did not agree.
+func (c *Client) Decline(ctx context.Context, r custody.DeclineRequest) (*Done, error) {
+	return write[Done](ctx, c, "/v1/refusals", r)
+}
+
 // Revoke withdraws consents with the person's key.
 func (c *Client) Revoke(ctx context.Context, r custody.WithdrawRequest) (*Done, error) {
 	return write[Done](ctx, c, "/v1/revocations", r)

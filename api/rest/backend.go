@@ -88,6 +88,7 @@ type People interface {
 // Consents are given and withdrawn.
 type Consents interface {
 	Consent(ctx context.Context, c custody.Call, r custody.ConsentRequest) (*custody.Done, error)
+	Decline(ctx context.Context, c custody.Call, r custody.DeclineRequest) (*custody.Done, error)
 	Withdraw(ctx context.Context, c custody.Call, r custody.WithdrawRequest) (*custody.Done, error)
 	Consents(ctx context.Context, ref custody.Ref) ([]custody.ConsentView, error)
 }

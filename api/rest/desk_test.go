@@ -67,6 +67,10 @@ func (d *desk) Consent(_ context.Context, c custody.Call, r custody.ConsentReque
 	return d.note("consent", c, r)
 }
 
+func (d *desk) Decline(_ context.Context, c custody.Call, r custody.DeclineRequest) (*custody.Done, error) {
+	return d.note("decline", c, r)
+}
+
 func (d *desk) Withdraw(_ context.Context, c custody.Call, r custody.WithdrawRequest) (*custody.Done, error) {
 	return d.note("withdraw", c, r)
 }

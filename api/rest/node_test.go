@@ -181,6 +181,10 @@ func TestClusterOverHTTP(t *testing.T) {
 	if a.ask("app", "POST", "/v1/provisions", object{"person": "p01", "service": "app-a", "to": "c-sha", "items": []string{"name"}, "purpose": "service"}, 403); !given.Final {
 		t.Errorf("%+v", given)
 	}
+	no := get[custody.Done](a, "subject:p01", "POST", "/v1/refusals", object{"person": "p01", "service": "app-a", "version": "1", "screen": make([]byte, 32)})
+	if !no.Final || len(no.Records) != 1 || no.Records[0].Kind != "denial" {
+		t.Errorf("a refusal: %+v", no)
+	}
 	policy, err := sign.ParsePolicy(a.ask("", "GET", "/log/policy", nil, 200))
 	fatal(t, err)
 	for _, who := range []string{"subject:p01", "app"} {

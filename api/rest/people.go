@@ -81,6 +81,8 @@ func peopleRoutes() []*route {
 			roles: admin | app, body: LinkForm{}, result: LinkView{}, handle: (*call).link},
 		{method: "POST", path: "/v1/consents", name: "consent", tag: "consents", text: Sentence{"同意", "Give consent"},
 			roles: admin | app | subject, body: custody.ConsentRequest{}, result: custody.Done{}, writes: true, handle: (*call).consent},
+		{method: "POST", path: "/v1/refusals", name: "decline", tag: "consents", text: Sentence{"同意しない・あとで決める", "Record that a person saw a screen and did not agree, or put the decision off"},
+			roles: admin | app | subject, body: custody.DeclineRequest{}, result: custody.Done{}, writes: true, handle: (*call).decline},
 		{method: "POST", path: "/v1/revocations", name: "revoke", tag: "consents", text: Sentence{"同意の撤回", "Withdraw consent, signed with the person's key"},
 			roles: own, body: custody.WithdrawRequest{}, result: custody.Done{}, writes: true, handle: (*call).revoke},
 		{method: "POST", path: "/v1/stops", name: "stop", tag: "consents", text: Sentence{"申し出による停止", "Stop on request, without the person's key"},
@@ -268,6 +270,18 @@ func (c *call) consent() (any, error) {
 		return nil, err
 	}
 	return done(c.Desk.Consent(c.ctx, to, r))
+}
+
+func (c *call) decline() (any, error) {
+	var r custody.DeclineRequest
+	to, err := c.asked(&r)
+	if err != nil {
+		return nil, err
+	}
+	if r.Person, err = c.about(r.Person); err != nil {
+		return nil, err
+	}
+	return done(c.Desk.Decline(c.ctx, to, r))
 }
 
 func (c *call) revoke() (any, error) { return c.withdraw(false) }

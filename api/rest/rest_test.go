@@ -238,6 +238,8 @@ func TestDesk(t *testing.T) {
 		{token.Subject, "POST", "/v1/people/p01/erasure", `{"cause":"withdrawal","service":"portal"}`, "erase", custody.EraseRequest{Person: "p01", Cause: "withdrawal", Service: "portal"}},
 		{token.Subject, "POST", "/v1/consents", `{"person":"p01","service":"s","version":"1","items":["name"],"purposes":["service"]}`, "consent",
 			custody.ConsentRequest{Person: "p01", Service: "s", Version: "1", Items: []string{"name"}, Purposes: []string{"service"}}},
+		{token.Subject, "POST", "/v1/refusals", `{"person":"p01","service":"s","version":"1","screen":"AQI=","later":true}`, "decline",
+			custody.DeclineRequest{Person: "p01", Service: "s", Version: "1", Screen: []byte{1, 2}, Later: true}},
 		{token.Subject, "POST", "/v1/revocations", `{"person":"p01","service":"s"}`, "withdraw", custody.WithdrawRequest{Person: "p01", Service: "s"}},
 		{token.Manager, "POST", "/v1/stops", `{"person":"p01","service":"s"}`, "withdraw", custody.WithdrawRequest{Person: "p01", Service: "s", Stop: true}},
 		{token.App, "POST", "/v1/provisions", `{"person":"p01","service":"s","to":"b-sha","items":["name"],"purpose":"service"}`, "provide",

@@ -17,6 +17,8 @@ type RightForm struct {
 type AnswerForm struct {
 	State string `json:"state" enum:"done,partly,refused"`
 	Text  string `json:"text,omitempty" doc:"to the person; needed unless done (APPI Art. 36)"`
+
+	Identity string `json:"identity,omitempty" maxLength:"2000" doc:"how it was checked that the person is who asked; needed unless refused. The way, never a document's number"`
 }
 
 // RightList is requests, newest first.
@@ -106,7 +108,7 @@ func (c *call) answerRight() (any, error) {
 	if err := c.body(&f); err != nil {
 		return nil, err
 	}
-	return some(c.Desk.AnswerRight(c.ctx, id, custody.RightAnswer{State: f.State, Text: f.Text}))
+	return some(c.Desk.AnswerRight(c.ctx, id, custody.RightAnswer{State: f.State, Text: f.Text, Identity: f.Identity}))
 }
 
 func (c *call) stops() (any, error) {

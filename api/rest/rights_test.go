@@ -26,8 +26,8 @@ func TestRightRoutes(t *testing.T) {
 		t.Errorf("%+v of %v", l, m.desk.asked)
 	}
 	id := strings.Repeat("ab", 16)
-	must[custody.RightView](m, token.Manager, "POST", "/v1/requests/"+id+"/answer", AnswerForm{State: "refused", Text: "x"})
-	if m.desk.asked != (custody.RightAnswer{State: "refused", Text: "x"}) {
+	must[custody.RightView](m, token.Manager, "POST", "/v1/requests/"+id+"/answer", AnswerForm{State: "partly", Text: "x", Identity: "counter"})
+	if m.desk.asked != (custody.RightAnswer{State: "partly", Text: "x", Identity: "counter"}) {
 		t.Errorf("%+v", m.desk.asked)
 	}
 	must[StopList](m, token.Subject, "GET", "/v1/people/p01/stops", nil)
@@ -49,6 +49,7 @@ func TestRightRoutes(t *testing.T) {
 		"a bad id":       {token.Admin, "POST", "/v1/requests/x/answer", AnswerForm{State: "done"}, nil, codeParameter, 400},
 		"an app answers": {token.App, "POST", "/v1/requests/" + id + "/answer", AnswerForm{State: "done"}, nil, codeRole, 403},
 		"no reason":      {token.Admin, "POST", "/v1/requests/" + id + "/answer", AnswerForm{State: "refused"}, record.Refuse(custody.CodeRightReason, ""), "request.reason", 422},
+		"no identity":    {token.Admin, "POST", "/v1/requests/" + id + "/answer", AnswerForm{State: "done"}, record.Refuse(custody.CodeRightIdentity, ""), "identity-not-verified", 422},
 		"unknown":        {token.Admin, "POST", "/v1/requests/" + id + "/answer", AnswerForm{State: "done"}, record.Refuse(custody.CodeRightUnknown, ""), "request.unknown", 404},
 		"answered":       {token.Admin, "POST", "/v1/requests/" + id + "/answer", AnswerForm{State: "done"}, record.Refuse(custody.CodeRightAnswered, ""), "request.answered", 409},
 	} {

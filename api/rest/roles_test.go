@@ -57,6 +57,7 @@ func TestRoles(t *testing.T) {
 		{"POST", "/v1/people", `{"person":"p02","service":"s","items":{},"source":"self"}`},
 		{"POST", "/v1/people/p02/erasure", `{"cause":"request"}`}, {"POST", "/v1/people/p02/export", `{"recipient":"age1x"}`}, {"PUT", "/v1/people/p02/items", `{"service":"s","items":{}}`},
 		{"POST", "/v1/consents", `{"person":"p02","service":"s","version":"1","items":[],"purposes":[]}`},
+		{"POST", "/v1/refusals", `{"person":"p02","service":"s","version":"1","screen":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`},
 		{"GET", "/v1/people/p02/requests", ""}, {"POST", "/v1/people/p02/requests", `{"kind":"records","service":"s"}`},
 		{"GET", "/v1/people/p02/stops", ""}, {"PUT", "/v1/people/p02/stops/mail", `{"state":"stopped"}`}, {"POST", "/v1/revocations", `{"person":"p02","service":"s"}`}} {
 		var body any

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
@@ -13,14 +14,19 @@ import (
 // Decline records that a person saw a screen and did not agree, or put the decision
 // off: a denial under their handle, with version and screen in its sealed part. A
 // handle that is not in the ledger is opened for it: the member holds the person's
-// data, and a refusal that nobody recorded could be claimed away.
+// data, and a refusal that nobody recorded could be claimed away. A version counts
+// also where another took its place since: the person saw it. Consents that were given
+// before stand as they were.
 func (d *Desk) Decline(ctx context.Context, c Call, r DeclineRequest) (*Done, error) {
 	st, s, err := d.forService(c, r.Service)
 	if err != nil {
 		return nil, err
 	}
-	if len(r.Screen) != sha256.Size || len(r.Version) > record.MaxIDBytes || !utf8Valid(r.Version) {
-		return nil, record.Refuse(CodeMalformed, "screen or version")
+	if len(r.Screen) != sha256.Size {
+		return nil, record.Refuse(CodeMalformed, "hash of the screen")
+	}
+	if !slices.ContainsFunc(s.Terms, func(t rules.TermsOrigin) bool { return t.Version == r.Version }) {
+		return nil, record.Refuse(record.CodeTermsNotEffective, "version %q of %s is not published", r.Version, s.ID)
 	}
 	body := d.bodyOf("decline", jsonOf(r))
 	defer d.lock(string(r.Person))()

@@ -104,6 +104,7 @@ func TestDecline(t *testing.T) {
 
 	for name, bad := range map[string]DeclineRequest{
 		"no screen": {Person: ref, Service: "a-portal", Version: "1"},
+		"version":   {Person: ref, Service: "a-portal", Version: "9", Screen: make([]byte, 32)},
 		"service":   {Person: ref, Service: "nowhere", Version: "1", Screen: make([]byte, 32)},
 		"person":    {Person: "p99", Service: "a-portal", Version: "1", Screen: make([]byte, 32)},
 	} {

@@ -57,6 +57,8 @@ const (
 	CodeRightUnknown  record.Code = "request.unknown"  // no such request is open to this caller
 	CodeRightAnswered record.Code = "request.answered" // it has another answer already
 	CodeRightReason   record.Code = "request.reason"   // what is not done in full must be explained (APPI Art. 36)
+
+	CodeRightIdentity record.Code = "identity-not-verified" // nothing is done for who may be somebody else
 )
 
 // RightRequest is what a person asks for.
@@ -70,8 +72,9 @@ type RightRequest struct {
 
 // RightAnswer is the member's word on a request.
 type RightAnswer struct {
-	State string `json:"state"`          // done, partly, refused
-	Text  string `json:"text,omitempty"` // to the person; needed unless done (APPI Art. 36)
+	State    string `json:"state"`              // done, partly, refused
+	Text     string `json:"text,omitempty"`     // to the person; needed unless done (APPI Art. 36)
+	Identity string `json:"identity,omitempty"` // how it was checked who asked; needed unless refused (APPI Art. 37(1), Cabinet Order Art. 12(iii))
 }
 
 // RightView is a request as it stands.
@@ -88,6 +91,7 @@ type RightView struct {
 	Overdue    bool     `json:"overdue"`
 	State      string   `json:"state"`
 	Answer     string   `json:"answer,omitempty"`
+	Identity   string   `json:"identity,omitempty"` // how the member checked who asked
 	AnsweredMs uint64   `json:"answeredMs,omitempty"`
 }
 
@@ -104,6 +108,7 @@ type right struct {
 	State      string   `cbor:"7,keyasint"`
 	Answer     string   `cbor:"8,keyasint,omitempty"`
 	AnsweredMs uint64   `cbor:"9,keyasint,omitempty"`
+	Identity   string   `cbor:"10,keyasint,omitempty"`
 }
 
 // FileRight takes a request in. With an Idempotency-Key it is taken in once. It is
@@ -257,11 +262,8 @@ func (d *Desk) AnswerRight(_ context.Context, id string, a RightAnswer) (*RightV
 	if err != nil {
 		return nil, record.Refuse(CodeRightUnknown, "")
 	}
-	switch {
-	case a.State != RightDone && a.State != RightPartly && a.State != RightRefused, len(a.Text) > maxTextBytes, !utf8Valid(a.Text):
-		return nil, record.Refuse(CodeMalformed, "an answer")
-	case a.State != RightDone && strings.TrimSpace(a.Text) == "":
-		return nil, record.Refuse(CodeRightReason, "")
+	if err := a.check(); err != nil {
+		return nil, err
 	}
 	defer d.lock("right/" + id)()
 	about, v, err := d.findRight(rid)
@@ -270,16 +272,31 @@ func (d *Desk) AnswerRight(_ context.Context, id string, a RightAnswer) (*RightV
 		return nil, err
 	case v == nil:
 		return nil, record.Refuse(CodeRightUnknown, "")
-	case v.State == a.State && v.Answer == a.Text:
+	case v.State == a.State && v.Answer == a.Text && v.Identity == a.Identity:
 		return d.rightView(about, rid, v), d.liftFor(rid, a.State)
 	case v.State != RightOpen:
 		return nil, record.Refuse(CodeRightAnswered, "")
 	}
-	v.State, v.Answer, v.AnsweredMs = a.State, a.Text, d.nowMs()
+	v.State, v.Answer, v.Identity, v.AnsweredMs = a.State, a.Text, a.Identity, d.nowMs()
 	if err := d.keepRight(about, rid, v); err != nil {
 		return nil, err
 	}
 	return d.rightView(about, rid, v), d.liftFor(rid, a.State)
+}
+
+// check refuses an answer that is none: who asked was not told why, or may be
+// somebody else. Where nobody could tell, the answer is a refusal that says so.
+func (a *RightAnswer) check() error {
+	switch {
+	case a.State != RightDone && a.State != RightPartly && a.State != RightRefused,
+		len(a.Text) > maxTextBytes, !utf8Valid(a.Text), len(a.Identity) > maxTextBytes, !utf8Valid(a.Identity):
+		return record.Refuse(CodeMalformed, "an answer")
+	case a.State != RightRefused && strings.TrimSpace(a.Identity) == "":
+		return record.Refuse(CodeRightIdentity, "")
+	case a.State != RightDone && strings.TrimSpace(a.Text) == "":
+		return record.Refuse(CodeRightReason, "")
+	}
+	return nil
 }
 
 // liftFor lifts the holds that name a request. After a crash before it they end by
@@ -373,5 +390,6 @@ func (d *Desk) rightView(c *class, id record.ID, v *right) *RightView {
 	}
 	service, _ := c.of()
 	return &RightView{ID: hex.EncodeToString(id[:]), Person: c.ref, Kind: v.Kind, Service: service, Items: v.Items, Note: v.Note, FiledMs: v.FiledMs,
-		Due: dayText(v.Due), Public: v.Public, Overdue: v.State == RightOpen && d.nowMs() >= record.DayEndMs(v.Due), State: v.State, Answer: v.Answer, AnsweredMs: v.AnsweredMs}
+		Due: dayText(v.Due), Public: v.Public, Overdue: v.State == RightOpen && d.nowMs() >= record.DayEndMs(v.Due), State: v.State, Answer: v.Answer,
+		Identity: v.Identity, AnsweredMs: v.AnsweredMs}
 }

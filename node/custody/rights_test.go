@@ -48,16 +48,22 @@ func TestRights(t *testing.T) {
 	}
 	_, err = a.AnswerRight(ctx, v.ID, RightAnswer{State: RightRefused, Text: " "})
 	wantCode(t, err, CodeRightReason)
-	_, err = a.AnswerRight(ctx, strings.Repeat("0", 32), RightAnswer{State: RightDone})
+	for _, state := range []string{RightDone, RightPartly} {
+		_, err = a.AnswerRight(ctx, v.ID, RightAnswer{State: state, Text: "直しました", Identity: " "})
+		wantCode(t, err, CodeRightIdentity)
+	}
+	_, err = a.AnswerRight(ctx, v.ID, RightAnswer{State: RightDone, Identity: "\xff"})
+	wantCode(t, err, CodeMalformed)
+	_, err = a.AnswerRight(ctx, strings.Repeat("0", 32), RightAnswer{State: RightDone, Identity: "窓口"})
 	wantCode(t, err, CodeRightUnknown)
 	for range 2 {
-		done, err := a.AnswerRight(ctx, v.ID, RightAnswer{State: RightDone, Text: "直しました"})
+		done, err := a.AnswerRight(ctx, v.ID, RightAnswer{State: RightDone, Text: "直しました", Identity: "窓口"})
 		noErr(t, err)
-		if done.State != RightDone || done.Overdue || done.AnsweredMs == 0 {
+		if done.State != RightDone || done.Identity != "窓口" || done.Overdue || done.AnsweredMs == 0 {
 			t.Errorf("answered: %+v", done)
 		}
 	}
-	_, err = a.AnswerRight(ctx, v.ID, RightAnswer{State: RightPartly, Text: "別の答え"})
+	_, err = a.AnswerRight(ctx, v.ID, RightAnswer{State: RightPartly, Text: "別の答え", Identity: "窓口"})
 	wantCode(t, err, CodeRightAnswered)
 	open, err := a.AllRights(ctx, true)
 	noErr(t, err)

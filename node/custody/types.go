@@ -118,8 +118,8 @@ type DeclineRequest struct {
 	Person  Ref    `json:"person"`
 	Service string `json:"service"`
 	Version string `json:"version"`
-	Screen  []byte `json:"screen"` // SHA-256 of the bytes of the screen that was shown
-	Later   bool   `json:"later"`  // the person put the decision off
+	Screen  []byte `json:"screen"`          // SHA-256 of the bytes of the screen that was shown
+	Later   bool   `json:"later,omitempty"` // the person put the decision off
 }
 
 // WithdrawRequest turns scopes of a service off: those of some purposes, or

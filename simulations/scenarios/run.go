@@ -68,7 +68,7 @@ type runner struct {
 	cast   *Cast
 	system System
 
-	played  []*Step            // in order, for the twin
+	played  []*Step            // in order, for the twin; also what happened outside the ledger
 	skipped map[string]*Step   // by the name that they would have given
 	left    []*Step            // all that were skipped
 	names   map[string]*asMade // what accepted steps called "as"
@@ -178,10 +178,7 @@ func (r *runner) as(organisation string) *client.Client {
 func (r *runner) step(ctx context.Context, p *Played) error {
 	step := p.Step
 	if p.Skipped = r.why(step); p.Skipped != "" {
-		r.left = append(r.left, step)
-		if step.As != "" {
-			r.skipped[step.As] = step
-		}
+		r.skip(step)
 		return nil
 	}
 	twin := r.twin(step, nil)
@@ -216,6 +213,22 @@ func (r *runner) step(ctx context.Context, p *Played) error {
 	}
 	return nil
 }
+
+// skip notes a step that is not played. What happens outside the ledger has happened
+// all the same: the twin is told of it, and later steps go on from there.
+func (r *runner) skip(step *Step) {
+	if slices.Contains(beside, step.Action) && !step.Expect.Refused() {
+		r.played = append(r.played, step)
+		return
+	}
+	r.left = append(r.left, step)
+	if step.As != "" {
+		r.skipped[step.As] = step
+	}
+}
+
+// beside are actions that no ledger plays and on which other steps stand.
+var beside = []string{"file-pia"}
 
 // differ compares the twin's answer with the system's.
 func differ(twin, got Outcome) string {
@@ -264,9 +277,7 @@ var absent = map[string]string{
 	"expel-member":        "a member goes by governance and stops its own node, which a story does not do",
 	"file-pia":            "impact assessments are kept outside the ledger",
 	"notify-change":       "notices of changes are the member's to send",
-	"opt-in":              "the runner does not turn switches on again",
 	"record-match":        "face matching is a company's own work",
-	"refuse-consent":      "a refusal is recorded by the consent screen only, which a story does not open",
 	"register-processor":  "chains of processors are contracts outside the ledger",
 	"release-statistics":  "statistics are about nobody and are not checked here",
 	"reidentify":          "there is no way to ask for it",

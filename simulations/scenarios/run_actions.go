@@ -32,7 +32,7 @@ var actions = map[string]func(*moved, context.Context) error{
 	"disclose-legal": (*moved).discloseLegal, "collect": (*moved).collect, "view": (*moved).look, "erase": (*moved).eraseDataset,
 	"place-hold": (*moved).placeHold, "rights-request": (*moved).rightsRequest, "rights-answer": (*moved).rightsAnswer,
 	"assign-manager": (*moved).assignManager, "rotate-credential": (*moved).rotateCredential, "staff-leave": (*moved).staffLeave,
-	"post-sign": (*moved).postSign,
+	"post-sign": (*moved).postSign, "refuse-consent": (*moved).refuseConsent, "opt-in": (*moved).optIn,
 }
 
 // reasons are the stories' reasons for which the real system refuses.
@@ -45,7 +45,7 @@ var reasons = []string{
 	"votes-missing", "erased", "opted-out", "optout-not-filed", "optout-item-not-filed", "legal-ground-missing", "request-missing",
 	"disclosure-fields-missing", "necessity-missing", "approver-not-independent", "retention-exceeded", "on-hold", "reason-missing",
 	"purpose-not-allowed", "not-manager", "manager-already-assigned", "staff-left", "credential-overdue", "signage-missing",
-	"signage-incomplete",
+	"signage-incomplete", "identity-not-verified",
 }
 
 // alarms are those that can be told from the ledger.
@@ -64,9 +64,20 @@ func (r *runner) unplayable(step *Step, params any) string {
 			return "a hand-over that names no consent"
 		}
 	case *OptOut:
-		if p.Scope != thirdParty {
-			return "a switch that leaves the service's consents on"
+		return r.unplayableSwitch(p.Person, p.Scope)
+	case *GiveConsent:
+		if step.Expect.Reason == "guardian-consent-missing" && r.Attribute("birth-date").Code == "" {
+			return "a member that knows nobody's date of birth"
 		}
+	case *RefuseConsent:
+		if !slices.ContainsFunc(r.played, publicationOf(p.Service, p.Version)) {
+			return "refusing terms that were not published"
+		}
+	case *OptIn:
+		if p.Scope == thirdParty {
+			return "taking back a stop of the ledger's"
+		}
+		return r.unplayableSwitch(p.Person, p.Scope)
 	case *SensorCommit:
 		if p.NoPerson || p.Consent != "" {
 			return "readings about people"
@@ -81,6 +92,15 @@ func (r *runner) unplayable(step *Step, params any) string {
 		}
 	}
 	return r.unplayableData(step, params)
+}
+
+// publicationOf finds the step that published a version of terms.
+func publicationOf(service, version string) func(*Step) bool {
+	return func(s *Step) bool {
+		params, err := s.Decode()
+		p, ok := params.(*PublishTerms)
+		return err == nil && ok && p.Service == service && p.Version == version && !s.Expect.Refused()
+	}
 }
 
 // onScreen reports whether a provider owns the service of a consent or stands on

@@ -122,7 +122,14 @@ func collectedOf(person string) func(*Step) bool {
 func (m *moved) rightsAnswer(ctx context.Context) error {
 	p := m.params.(*RightsAnswer)
 	rq := m.named(p.Request)
-	_, err := m.at(rq.org).AnswerRight(ctx, rq.id, rest.AnswerForm{State: map[string]string{"fulfilled": custody.RightDone}[p.Outcome]})
+	f := rest.AnswerForm{State: map[string]string{"fulfilled": custody.RightDone}[p.Outcome]}
+	if p.IdentityVerified {
+		f.Identity = said(p.Method)
+		if f.Identity == "" { // the story says that, not how
+			f.Identity = "本人と確かめた"
+		}
+	}
+	_, err := m.at(rq.org).AnswerRight(ctx, rq.id, f)
 	return err
 }
 

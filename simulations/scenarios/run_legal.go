@@ -3,6 +3,7 @@ package scenarios
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/akashi-ledger/akashi/api/rest"
 	"github.com/akashi-ledger/akashi/node/custody"
@@ -94,9 +95,67 @@ func (m *moved) provideOptOut(ctx context.Context, p *Provide) error {
 	return nil
 }
 
-// optOut stops hand-overs under a filing everywhere where there is one.
+// switches are the stories' words for the switches that a member keeps for a person.
+var switches = map[string]string{"marketing": custody.StopMarketing, "ads": custody.StopMarketing, "group": custody.StopGroup, "mail": custody.StopMail}
+
+// unplayableSwitch says what is asked for by turning a switch.
+func (r *runner) unplayableSwitch(person, scope string) string {
+	switch {
+	case scope == thirdParty:
+		return ""
+	case switches[scope] == "":
+		return "the switch " + scope
+	case !slices.ContainsFunc(r.played, arrivalOf(person)):
+		return "a switch of somebody who is registered nowhere"
+	}
+	return ""
+}
+
+// arrivalOf finds steps after which somebody's data is held.
+func arrivalOf(person string) func(*Step) bool {
+	return func(s *Step) bool {
+		params, err := s.Decode()
+		if err != nil || s.Expect.Refused() {
+			return false
+		}
+		switch p := params.(type) {
+		case *RegisterPerson:
+			return p.Person == person
+		case *GiveConsent:
+			return p.Person == person
+		}
+		return false
+	}
+}
+
+// optIn lets hand-overs go on that the person had stopped.
+func (m *moved) optIn(ctx context.Context) error {
+	p := m.params.(*OptIn)
+	return m.turn(ctx, p.Person, p.Scope, false)
+}
+
+// turn turns a person's switch wherever an organisation holds something of theirs.
+func (m *moved) turn(ctx context.Context, person, scope string, stopped bool) error {
+	for i := range m.Members {
+		id := m.Members[i].ID
+		if _, held := m.heldUnder(id, person); !held {
+			continue
+		}
+		if _, err := m.at(id).SetStop(ctx, m.refAt(id, person), switches[scope], stopped); err != nil {
+			return err
+		}
+		m.p.Person = person
+	}
+	return nil
+}
+
+// optOut stops hand-overs under a filing everywhere where there is one, or turns a
+// switch that leaves the service's consents on.
 func (m *moved) optOut(ctx context.Context) error {
 	p := m.params.(*OptOut)
+	if p.Scope != thirdParty {
+		return m.turn(ctx, p.Person, p.Scope, true)
+	}
 	for i := range m.Members {
 		id := m.Members[i].ID
 		service, held := m.heldUnder(id, p.Person)

@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -55,12 +56,8 @@ func (m *moved) register(ctx context.Context, person, service string, items []st
 
 func (m *moved) giveConsent(ctx context.Context) error {
 	p := m.params.(*GiveConsent)
-	if m.held[holdingAt{p.Service, p.Person}] == nil { // who consents to a service registers with it
-		fields := m.Service(p.Service).RegistrationFields
-		asked := slices.DeleteFunc(slices.Clone(p.Items), func(item string) bool { return !slices.Contains(fields, item) })
-		if err := m.register(ctx, p.Person, p.Service, asked, "self"); err != nil {
-			return fmt.Errorf("register first: %w", err)
-		}
+	if err := m.arrive(ctx, p.Person, p.Service, p.Items); err != nil {
+		return err
 	}
 	r := custody.ConsentRequest{Person: custody.Ref(p.Person), Service: p.Service, Version: p.Version, Items: p.Items, Purposes: p.Purposes,
 		Button: p.Button, Language: "ja", Guardian: custody.Ref(p.Guardian), Foreign: p.ForeignInfoShown, Sensitive: p.SensitiveAgreed}
@@ -74,6 +71,34 @@ func (m *moved) giveConsent(ctx context.Context) error {
 	m.records(d, p.Person)
 	m.made = &asMade{person: p.Person, service: p.Service, version: p.Version, purposes: p.Purposes}
 	return nil
+}
+
+// arrive registers who answers a consent screen and is not registered yet.
+func (m *moved) arrive(ctx context.Context, person, service string, items []string) error {
+	if m.held[holdingAt{service, person}] != nil {
+		return nil
+	}
+	fields := m.Service(service).RegistrationFields
+	asked := slices.DeleteFunc(slices.Clone(items), func(item string) bool { return !slices.Contains(fields, item) })
+	if err := m.register(ctx, person, service, asked, "self"); err != nil {
+		return fmt.Errorf("register first: %w", err)
+	}
+	return nil
+}
+
+// refuseConsent answers a screen with no: the screen is the text of its terms.
+func (m *moved) refuseConsent(ctx context.Context) error {
+	p := m.params.(*RefuseConsent)
+	if err := m.arrive(ctx, p.Person, p.Service, nil); err != nil {
+		return err
+	}
+	service := m.Service(p.Service)
+	shown := sha256.Sum256([]byte(service.Version(p.Version).Text.JA))
+	d, err := m.at(service.Member).Decline(ctx, custody.DeclineRequest{Person: custody.Ref(p.Person), Service: p.Service, Version: p.Version, Screen: shown[:]})
+	if err == nil {
+		m.records(d, p.Person)
+	}
+	return err
 }
 
 // consentNamed returns what a step named so; one that was never accepted is a

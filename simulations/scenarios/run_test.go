@@ -151,22 +151,20 @@ func TestAbsentActions(t *testing.T) {
 
 // TestHowMuchIsPlayed: what this version plays of each story does not get less.
 func TestHowMuchIsPlayed(t *testing.T) {
-	for name, want := range map[string]int{"osaka": 36, "digirow": 35, "sapporo": 36, "kao": 47, "kddi": 7} {
+	for name, want := range map[string]int{"osaka": 37, "digirow": 36, "sapporo": 36, "kao": 49, "kddi": 24} {
 		story := loaded(t, name)
-		r := &runner{Story: story, skipped: map[string]*Step{}, names: map[string]*asMade{}}
+		r, played := &runner{Story: story, skipped: map[string]*Step{}, names: map[string]*asMade{}}, 0
 		for i := range story.Steps {
 			step := &story.Steps[i]
 			if r.why(step) == "" {
 				r.played = append(r.played, step)
+				played++
 				continue
 			}
-			r.left = append(r.left, step)
-			if step.As != "" {
-				r.skipped[step.As] = step
-			}
+			r.skip(step)
 		}
-		if len(r.played) < want {
-			t.Errorf("%s: %d steps are played, want %d", name, len(r.played), want)
+		if played < want {
+			t.Errorf("%s: %d steps are played, want %d", name, played, want)
 		}
 	}
 }

@@ -24,7 +24,8 @@ const stopScript = `(() => {
 	const all = [...document.querySelectorAll("a[href],button,input,select,textarea,summary,[tabindex='0']")].filter((e) => !e.disabled && e.type !== "hidden" && e.tabIndex >= 0 && e.checkVisibility() && e.getClientRects().length && one(e));
 	const e = document.activeElement, at = all.indexOf(e), wrong = [];
 	if (at < 0) return { name: e?.tagName ?? "nothing", place: -1, of: all.length, wrong };
-	const style = getComputedStyle(e), box = e.getBoundingClientRect();
+	const seen = e.checkVisibility({ opacityProperty: true }) ? e : e.parentElement.querySelector(".btn") ?? e; // of a file input our own button is seen
+	const style = getComputedStyle(seen), box = e.getBoundingClientRect();
 	if (style.outlineStyle === "none" || parseFloat(style.outlineWidth) < 3) wrong.push("its focus is not seen");
 	if (box.top < -1 || box.bottom > innerHeight + 1 && box.height < innerHeight || box.left < -1 || box.right > innerWidth + 1)
 		wrong.push("it has the focus beyond the window: " + [box.left, box.top, box.right, box.bottom].map(Math.round) + " of " + innerWidth + " by " + innerHeight);

@@ -108,7 +108,7 @@ func Calm(t *testing.T, ctx context.Context, name string) {
 		t.Errorf("%s: %q move although motion is reduced", name, moving)
 	}
 	Run(t, ctx, media("forced-colors", "active"))
-	faint := Get(t, ctx, chromedp.Evaluate[[]string](`[...document.querySelectorAll(".btn,.sw>i,input:not([type=hidden]),select,textarea,.card,.pf,.res")].filter((e) => e.getClientRects().length).filter((e) => {
+	faint := Get(t, ctx, chromedp.Evaluate[[]string](`[...document.querySelectorAll(".btn,.sw>i,input:not([type=hidden]),select,textarea,.card,.pf,.res,.pick")].filter((e) => e.checkVisibility({ opacityProperty: true }) && e.getClientRects().length).filter((e) => {
 		const s = getComputedStyle(e), back = getComputedStyle(document.body).backgroundColor;
 		return s.borderTopWidth === "0px" || s.borderTopColor === back || s.borderTopColor === "rgba(0, 0, 0, 0)" }).map((e) => e.tagName + "." + e.className)`))
 	if len(faint) > 0 {

@@ -283,6 +283,9 @@ func TestBrowserVerify(t *testing.T) {
 	if got := textOf(t, ctx, "#check"); !strings.Contains(got, "あなたが渡したものです") {
 		t.Errorf("keys: %s", got)
 	}
+	if got := textOf(t, ctx, "#n-policyfile") + " " + textOf(t, ctx, "#n-file"); got != "policy good.akashi.json" {
+		t.Errorf("chosen: %s", got)
+	}
 	if got := textOf(t, ctx, "#words"); !strings.Contains(got, "まちなかクーポン") {
 		t.Errorf("words: %s", got)
 	}

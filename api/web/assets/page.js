@@ -263,6 +263,7 @@ function verifyPage(form) {
   const chained = import("./chain.js");
   const file = $("#file");
   const policy = $("#policy");
+  const slip = $("#slip");
   const words = $("#words");
   let bytes = null;
   let chain = null;
@@ -270,16 +271,24 @@ function verifyPage(form) {
   const isChain = (b) => /^\s*\{\s*"format":\s*"akashi-policy-chain\//.test(new TextDecoder().decode(b.subarray(0, 200)));
   for (const e of form.querySelectorAll("[disabled]")) e.disabled = false;
 
+  // named says which file is in one of the two places, or that there is none.
+  const nameless = $("#n-file").textContent;
+  const named = (place, f) => ($("#n-" + place).textContent = f?.name ?? nameless);
+
   const choose = async (f) => {
     const b = new Uint8Array(await f.arrayBuffer());
     const head = new TextDecoder().decode(b.subarray(0, 400));
     if (/^\s*(#|log |witness |group )/.test(head)) {
       policy.value = new TextDecoder().decode(b);
       fromServer = false;
+      named("policyfile", f);
     } else if (isChain(b)) {
       chain = b;
+      named("policyfile", f);
     } else {
       bytes = b;
+      slip.value = "";
+      named("file", f);
     }
     if (bytes && policy.value.trim()) await go();
   };
@@ -304,14 +313,17 @@ function verifyPage(form) {
     words.querySelector("ul").replaceChildren(...v.human[lang].map((line) => el("li", "", line)));
   };
   file.addEventListener("change", () => file.files[0] && choose(file.files[0]));
-  $("#slip").addEventListener("input", async (e) => {
-    const text = e.target.value.replace(/[\r\n]/g, ""); // where a field broke its line
+  slip.addEventListener("input", async () => {
+    file.value = "";
+    named("file");
+    const text = slip.value.replace(/[\r\n]/g, ""); // where a field broke its line
     bytes = text ? new TextEncoder().encode(text) : null;
     if (bytes && policy.value.trim()) await go();
   });
   $("#policyfile").addEventListener("change", async (e) => {
     if (!e.target.files[0]) return;
     const b = new Uint8Array(await e.target.files[0].arrayBuffer());
+    named("policyfile", e.target.files[0]);
     if (isChain(b)) chain = b;
     else {
       policy.value = new TextDecoder().decode(b);
@@ -324,6 +336,7 @@ function verifyPage(form) {
     try {
       [policy.value] = await policiesFor(bytes);
       fromServer = true;
+      if (!chain) named("policyfile");
     } catch {
       result("un", t("nofetch"), t("nofetch.p"));
     }

@@ -17,20 +17,7 @@ func TestConfinedByAnotherHolder(t *testing.T) {
 	w := newWorld(t)
 	victim := newRace(t, w, 1).people[0]
 	a, b, c := w.members["a-sha"], w.members["b-sha"], w.members["c-sha"]
-	_, err := a.Provide(ctx, Call{}, victim.give("b-sha"))
-	noErr(t, err)
-	w.duties()
-	i := slices.IndexFunc(victim.handles, func(k HandleOf) bool { return k.For == "a-portal" && k.Open })
-	key := victim.handles[i].Key
-	at, ok, err := b.personOf(key)
-	if err != nil || !ok {
-		t.Fatalf("b-sha has not received anything: %v", err)
-	}
-	onward := victim.give("c-sha")
-	onward.Person = at.Ref
-	_, err = b.Provide(ctx, Call{}, onward)
-	noErr(t, err)
-	w.duties()
+	key := w.passedOn(victim)
 	if c.People(ctx) != 1 {
 		t.Fatalf("%d people at c-sha", c.People(ctx))
 	}

@@ -47,7 +47,7 @@ var banned = []banImport{
 		reason:  "an auditor must be able to re-derive the history without the machinery that made it",
 	},
 	{
-		under: []string{""}, except: []string{"api/browsertest"}, imports: []string{module + "/internal/machine", module + "/api/browsertest"},
+		under: []string{""}, except: []string{"api/browsertest", "api/oauth/apptest"}, imports: []string{module + "/internal/machine", module + "/api/browsertest"},
 		reason: "it is for tests: it installs programs and starts browsers",
 	},
 	{

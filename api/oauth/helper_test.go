@@ -27,6 +27,7 @@ import (
 	"github.com/akashi-ledger/akashi/api/token"
 	"github.com/akashi-ledger/akashi/api/web"
 	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/internal/machine"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node"
 	"github.com/akashi-ledger/akashi/node/custody"
@@ -54,13 +55,6 @@ func fatal(t testing.TB, err error) {
 	}
 }
 
-func free(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	fatal(t, err)
-	defer l.Close()
-	return l.Addr().String()
-}
-
 func newSite(t *testing.T) *site { return newSiteOn(t, "127.0.0.1") }
 
 // newSiteOn is newSite under another name of this machine.
@@ -84,7 +78,7 @@ func newSiteWith(t *testing.T, host string, idp *idptest.Provider) *site {
 			{Code: "service", Label: text("サービス")}, {Code: "survey", Label: text("アンケート")}},
 		Parameters: []record.Parameter{{Name: "sensor-approver", Value: "public-body"}}}
 	k := node.NewKeys(logKey)
-	set := node.Settings{Member: "a-sha", HTTP: free(t), GRPC: free(t), P2P: free(t)}
+	set := node.Settings{Member: "a-sha", HTTP: machine.FreeAddr(t), GRPC: machine.FreeAddr(t), P2P: machine.FreeAddr(t)}
 	fatal(t, os.Mkdir(dir, 0o700))
 	fatal(t, set.Save(dir))
 	fatal(t, k.Save(dir))

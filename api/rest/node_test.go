@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,6 +19,7 @@ import (
 	"github.com/akashi-ledger/akashi/api/rest"
 	"github.com/akashi-ledger/akashi/api/token"
 	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/internal/machine"
 	"github.com/akashi-ledger/akashi/ledger/receipt"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node"
@@ -48,7 +48,7 @@ func sites(t *testing.T) map[string]*site {
 	keys := map[string]*node.Keys{}
 	for _, id := range ids {
 		keys[id] = node.NewKeys(logKey)
-		s := node.Settings{Member: id, HTTP: free(t), GRPC: free(t), P2P: free(t), AutoReceive: id == "b-sha"}
+		s := node.Settings{Member: id, HTTP: machine.FreeAddr(t), GRPC: machine.FreeAddr(t), P2P: machine.FreeAddr(t), AutoReceive: id == "b-sha"}
 		dir := filepath.Join(root, id)
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)
@@ -102,13 +102,6 @@ func serveNode(t *testing.T, n *node.Node, log *slog.Logger) *site {
 		fatal(t, err)
 	}
 	return s
-}
-
-func free(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	fatal(t, err)
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func fatal(t *testing.T, err error) {

@@ -15,6 +15,7 @@ import (
 	"github.com/akashi-ledger/akashi/api/token"
 	"github.com/akashi-ledger/akashi/api/trillian"
 	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/internal/machine"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node"
 	"github.com/akashi-ledger/akashi/node/outbox"
@@ -51,14 +52,6 @@ func fatal(t testing.TB, err error) {
 	}
 }
 
-func free(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	fatal(t, err)
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // newSite starts the member; open says that it asks for no tokens.
 func newSite(t testing.TB, open bool) *site {
 	t.Helper()
@@ -68,7 +61,7 @@ func newSite(t testing.TB, open bool) *site {
 	f := record.Founding{Origin: "test.example/log", CreatedMs: uint64(time.Now().UnixMilli()), LogKey: logKey.Public(),
 		Purposes: []record.Purpose{{Code: "service", Label: text}}}
 	keys := node.NewKeys(logKey)
-	set := node.Settings{Member: "a-sha", HTTP: free(t), GRPC: free(t), P2P: free(t), OpenEntries: open}
+	set := node.Settings{Member: "a-sha", HTTP: machine.FreeAddr(t), GRPC: machine.FreeAddr(t), P2P: machine.FreeAddr(t), OpenEntries: open}
 	f.Members = []record.MemberInfo{keys.MemberOf(record.MemberInfo{ID: "a-sha", Name: text, Regime: "ch4", Country: "JP", Addr: set.P2P}, f.Origin)}
 	leaf, err := node.GenesisLeaf(&f, []sign.Signature{keys.SignFounding(&f)})
 	fatal(t, err)

@@ -28,11 +28,7 @@ func TestServeOnBadDisks(t *testing.T) {
 		machine.Lacks(t, "mounting is not permitted here, so no real disk becomes full or read-only: %v", err)
 	}
 	t.Cleanup(func() { syscall.Unmount(base, syscall.MNT_DETACH) })
-	o := devOptions{dir: filepath.Join(base, "dev"), members: 4}
-	var err error
-	if o.base, err = freePorts(4); err != nil {
-		t.Fatal(err)
-	}
+	o := devOptions{dir: filepath.Join(base, "dev"), members: 4, base: machine.FreePorts(t, 4*portStep)}
 	if err := foundDev(o); err != nil {
 		t.Fatal(err)
 	}

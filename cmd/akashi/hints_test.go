@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/akashi-ledger/akashi/crypto/vault"
+	"github.com/akashi-ledger/akashi/internal/machine"
 	"github.com/akashi-ledger/akashi/node"
 	"github.com/akashi-ledger/akashi/node/store"
 )
@@ -17,11 +18,7 @@ import (
 // TestServeRefusesBadVaults: where the vault cannot be opened, serve says why with a
 // stable code and what to do, and changes nothing.
 func TestServeRefusesBadVaults(t *testing.T) {
-	o := devOptions{dir: t.TempDir(), members: 4}
-	var err error
-	if o.base, err = freePorts(4); err != nil {
-		t.Fatal(err)
-	}
+	o := devOptions{dir: t.TempDir(), members: 4, base: machine.FreePorts(t, 4*portStep)}
 	if err := foundDev(o); err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/akashi-ledger/akashi/api/rest"
+	"github.com/akashi-ledger/akashi/internal/machine"
 	"github.com/akashi-ledger/akashi/node"
 )
 
@@ -74,10 +75,7 @@ func (l *local) raft(i int, member, want string) error {
 // candidate makes a directory and its request, and returns its URL and admin token.
 func (l *local) candidate(home, id string) (url, token string) {
 	l.t.Helper()
-	base, err := freePorts(1)
-	if err != nil {
-		l.t.Fatal(err)
-	}
+	base := machine.FreePorts(l.t, portStep)
 	policy := filepath.Join(l.t.TempDir(), "policy")
 	code, b := l.get("http://"+address(l.base, 0, portHTTP)+"/log/policy", "")
 	if err := os.WriteFile(policy, b, 0o600); err != nil || code != http.StatusOK {

@@ -21,6 +21,7 @@ import (
 	"github.com/akashi-ledger/akashi/api/client"
 	"github.com/akashi-ledger/akashi/api/token"
 	"github.com/akashi-ledger/akashi/crypto/merkle"
+	"github.com/akashi-ledger/akashi/internal/machine"
 	"github.com/akashi-ledger/akashi/node"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -65,11 +66,7 @@ func startRaw(t *testing.T) *rawNode {
 // startRawWith lets the caller change the settings first.
 func startRawWith(t *testing.T, change func(*node.Settings)) *rawNode {
 	t.Helper()
-	o := devOptions{dir: t.TempDir(), members: 1, people: []string{"p01"}}
-	var err error
-	if o.base, err = freePorts(1); err != nil {
-		t.Fatal(err)
-	}
+	o := devOptions{dir: t.TempDir(), members: 1, people: []string{"p01"}, base: machine.FreePorts(t, portStep)}
 	if err := foundDev(o); err != nil {
 		t.Fatal(err)
 	}

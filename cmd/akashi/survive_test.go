@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/akashi-ledger/akashi/api/client"
+	"github.com/akashi-ledger/akashi/internal/machine"
 )
 
 // local is a local consortium of four processes under test.
@@ -41,16 +42,13 @@ func startLocalIn(t *testing.T, dir, witnesses string, change func(devOptions)) 
 	if testing.Short() {
 		t.Skip("four processes: not in the short run")
 	}
-	o := devOptions{dir: dir, members: 4, people: []string{"p01"}, witnesses: witnesses}
-	var err error
-	if o.base, err = freePorts(4); err != nil {
-		t.Fatal(err)
-	}
+	o := devOptions{dir: dir, members: 4, people: []string{"p01"}, witnesses: witnesses, base: machine.FreePorts(t, 4*portStep)}
 	if err := foundDev(o); err != nil {
 		t.Fatal(err)
 	}
 	change(o)
 	l := &local{t: t}
+	var err error
 	if l.fleet, err = startFleet(o.dir, o.base, 4, nil); err != nil {
 		t.Fatal(err)
 	}

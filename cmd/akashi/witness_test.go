@@ -19,6 +19,7 @@ import (
 
 	"github.com/akashi-ledger/akashi/api/rest"
 	"github.com/akashi-ledger/akashi/crypto/sign"
+	"github.com/akashi-ledger/akashi/internal/machine"
 	"github.com/akashi-ledger/akashi/ledger/receipt"
 	"github.com/akashi-ledger/akashi/node"
 	"github.com/akashi-ledger/akashi/node/witness/witnesstest"
@@ -30,7 +31,7 @@ import (
 // not in the policy: when it is gone, the log goes on.
 func TestLitewitness(t *testing.T) {
 	key := sign.NewKey()
-	addr := freeAddress(t)
+	addr := machine.FreeAddr(t)
 	vkey := sign.CosignerKey("witness.example/lite", key.Public())
 	var lite *exec.Cmd
 	l := startLocalWith(t, "", func(o devOptions) {
@@ -271,16 +272,6 @@ func (l *local) verifies(i int, id string) {
 	if _, err := policies[0].OpenExact([]byte(note)); err != nil {
 		l.t.Errorf("the checkpoint of a proof: %v\n%s", err, note)
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // startLitewitness starts litewitness for one log, with its key in an SSH agent

@@ -11,13 +11,10 @@ package machine
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 )
 
@@ -41,28 +38,6 @@ func Find(names []string, packages ...string) (string, error) {
 	}
 	return "", fmt.Errorf("%s is needed and was not found. Install it (Debian: apt-get install %s); go test -short leaves these tests out%s",
 		names[0], strings.Join(packages, " "), reason)
-}
-
-var given sync.Map // addresses that FreeAddr has returned
-
-// FreeAddr returns an address of this machine on which nobody listens. Its port lies
-// below those that the system gives to whoever dials (from 32768 on, Linux's
-// ip_local_port_range): one of those may be taken before a test listens on it, or
-// while a node that it restarts is down.
-func FreeAddr(t testing.TB) string {
-	t.Helper()
-	for range 1000 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(22_000))
-		if _, again := given.LoadOrStore(addr, true); again {
-			continue
-		}
-		if l, err := net.Listen("tcp", addr); err == nil {
-			l.Close()
-			return addr
-		}
-	}
-	t.Fatal("no free port was found")
-	return ""
 }
 
 func look(names []string) string {

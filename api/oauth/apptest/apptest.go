@@ -4,13 +4,14 @@ package apptest
 
 import (
 	"encoding/json"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/akashi-ledger/akashi/internal/machine"
 )
 
 const example = "../../docs/examples/company-app" // from the package under test
@@ -25,12 +26,7 @@ type App struct {
 // Build copies and builds the app.
 func Build(t testing.TB) *App {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	a := &App{URL: "http://" + l.Addr().String(), dir: filepath.Join(t.TempDir(), "app")}
+	a := &App{URL: "http://" + machine.FreeAddr(t), dir: filepath.Join(t.TempDir(), "app")}
 	if err := os.CopyFS(a.dir, os.DirFS(example)); err != nil {
 		t.Fatal(err)
 	}

@@ -294,7 +294,7 @@ func (n *Node) openRaft([]byte) error {
 	r, err := replica.New(replica.Config{
 		Self: n.Settings.Member, Origin: n.Founding.Origin, Key: n.recordKey, Dir: n.Dir, Host: n.host,
 		Local: raftName(n.host.ID()), Founders: founders, Servers: n.servers, Members: func() int { return len(n.peers.Load().seats) },
-		Name: n.nameOf, Height: n.heightOf, Ledger: n.ledger, Cosigned: n.cosign.Marked(), Now: n.Clock.Now, Final: n.cosign.Quorum, Shown: n.cosign.Current, Beat: n.cosign.Beat,
+		Name: n.nameOf, Height: n.heightOf, Ledger: n.ledger, Cosigned: n.cosign.Marked(), Now: n.Clock.Now, Final: n.cosign.Quorum, Shown: n.cosign.Current, Changed: n.cosign.Changed, Beat: n.cosign.Beat,
 		Twice: n.onTwice, Batch: n.onBatch, Committed: n.onCommitted, Leads: n.onLeader, Stop: n.stop, Log: n.Log,
 	})
 	if err == nil {

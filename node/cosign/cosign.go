@@ -121,6 +121,8 @@ type Cosigner struct {
 	halted atomic.Bool           // Stop was called: nothing becomes final any more
 	ready  chan struct{}         // signals the signer
 
+	changed atomic.Pointer[chan struct{}] // see Changed
+
 	epochMu sync.RWMutex
 	epochs  []epoch // ascending; never empty
 
@@ -157,6 +159,8 @@ func New(c Config) (*Cosigner, error) {
 	st := c.State()
 	s := &Cosigner{Config: c, ready: make(chan struct{}, 1), ends: map[uint64]store.End{},
 		sigs: map[uint64]map[string]entry{}, kept: map[string]int{}, recent: map[uint64]record.Digest{}, agreed: map[era]entry{}, odd: map[string][]*oddEntry{}, out: map[string]*outbox{}, witnessed: map[uint64]map[string]sign.Cosignature{}}
+	changed := make(chan struct{})
+	s.changed.Store(&changed)
 	var err error
 	if s.epochs, err = epochsOf(st); err != nil {
 		return nil, err

@@ -29,6 +29,16 @@ func (s *Cosigner) Quorum() *Final { return s.final.Load() }
 // start.
 func (s *Cosigner) Current() *Final { return s.shown.Load() }
 
+// Changed returns a channel that is closed when Quorum or Current next rises: take
+// it before asking them.
+func (s *Cosigner) Changed() <-chan struct{} { return *s.changed.Load() }
+
+// tell wakes who waits on Changed. The caller holds finalMu.
+func (s *Cosigner) tell() {
+	next := make(chan struct{})
+	close(*s.changed.Swap(&next))
+}
+
 // promote takes a checkpoint that k members cosigned. The caller holds finalMu.
 func (s *Cosigner) promote(f *Final) {
 	i, have := slices.BinarySearchFunc(s.offered, f.End.Size, func(o *Final, size uint64) int {
@@ -44,6 +54,7 @@ func (s *Cosigner) promote(f *Final) {
 		s.offered = slices.Delete(s.offered, 0, 1)
 	}
 	s.show()
+	s.tell()
 	if !have && s.Offer != nil {
 		s.Offer(s, f)
 	}
@@ -100,6 +111,7 @@ func (s *Cosigner) TakeWitness(size uint64, cs sign.Cosignature) error {
 	if old, ok := s.witnessed[size][cs.Signer]; !ok || cs.Time > old.Time {
 		s.witnessed[size][cs.Signer] = cs
 		s.show()
+		s.tell()
 	}
 	return nil
 }

@@ -164,3 +164,20 @@ func TestOfferedEndsAreBounded(t *testing.T) {
 		t.Errorf("height %d, %v", w.height(), err)
 	}
 }
+
+// TestChanged: who waits hears of what k members cosigned, and of what a witness
+// then makes final.
+func TestChanged(t *testing.T) {
+	w := newWatched(t, true)
+	changed := w.s.Changed()
+	end := w.agreed()
+	<-changed
+	changed = w.s.Changed()
+	if err := w.cosigns("w1.example", end); err != nil {
+		t.Fatal(err)
+	}
+	<-changed
+	if w.height() != int(end.Height) {
+		t.Errorf("height %d", w.height())
+	}
+}

@@ -120,19 +120,14 @@ func (cl *cluster) start(id string) *member {
 		},
 		Differs:  func(_ *sign.Policy, member string, _ receipt.Cosigned) { cl.t.Errorf("%s differs from %s", member, id) },
 		Evidence: func(file []byte) { cl.t.Errorf("evidence at %s: %s", id, file) },
-		Final: func(f *cosign.Final) {
-			m.ledger.Final(f.End.Height)
-			if r := m.replica.Load(); r != nil {
-				r.Advanced()
-			}
-		}})
+		Final:    func(f *cosign.Final) { m.ledger.Final(f.End.Height) }})
 	must(err)
 	must(m.host.Handle("cosign", transport.Limits{MaxRequest: 1 << 20, MaxResponse: 1 << 10, Concurrency: 8},
 		func(_ context.Context, _ peer.ID, b []byte) ([]byte, error) { return nil, m.cosign.Receive(b) }))
 	r, err := replica.New(replica.Config{Self: id, Origin: cl.c.Origin, Key: func() (sign.Key, bool) { return keys.Key, true }, Dir: cl.dirs[id], Host: m.host,
 		Local: cl.servers[id], Founders: cl.servers, Servers: func() map[string]raft.ServerID { return cl.servers },
 		Members: func() int { return len(cl.servers) }, Name: cl.nameOf, Height: func(context.Context, string) (uint64, error) { return 0, nil },
-		Ledger: m.ledger, Now: now, Final: m.cosign.Quorum, Shown: m.cosign.Current, Beat: m.cosign.Beat,
+		Ledger: m.ledger, Now: now, Final: m.cosign.Quorum, Shown: m.cosign.Current, Changed: m.cosign.Changed, Beat: m.cosign.Beat,
 		Twice: func(a, b *record.Header) { m.twice.Add(1); m.liar.Store(&a.Leader) },
 		Batch: func(b *store.Batch) { m.cosign.Derived(b.End, b.Result.Next) }, Committed: func([]byte, *forest.Result) {}, Leads: func(string) {}, Stop: stop, Log: log})
 	must(err)

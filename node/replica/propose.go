@@ -68,6 +68,7 @@ func (r *Replica) lead() (again bool) {
 			r.Log.Warn("an entry failed: no more headers in this term", "term", term)
 			return r.resign()
 		}
+		changed := r.Changed()
 		ready, may := r.queue.ready, r.mayPropose(c)
 		if held != nil || !may || !r.worthwhile(c) {
 			ready = nil
@@ -87,6 +88,7 @@ func (r *Replica) lead() (again bool) {
 		case <-ready:
 			held = r.queue.next()
 		case <-r.applied:
+		case <-changed:
 		case <-tick.C:
 			f := r.Final()
 			if f != nil && (f.End.Height > final || held == nil && f.End.Height == r.Ledger.State().Height || r.awaitsWitnesses(c)) {

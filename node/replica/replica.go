@@ -83,12 +83,13 @@ type Config struct {
 	// Height asks a member how far it has derived the log.
 	Height   func(ctx context.Context, member string) (uint64, error)
 	Ledger   *store.Ledger
-	Cosigned uint64               // height that this member has cosigned, 0 for none
-	Now      func() time.Time     // the consortium's clock
-	Final    func() *cosign.Final // the highest checkpoint that k members cosigned
-	Shown    func() *cosign.Final // the highest that is final under the policy: the same, or behind it while witnesses are awaited
-	Beat     func()               // asks members for fresh cosignatures
-	Batch    func(b *store.Batch) // called for every applied batch; must not block
+	Cosigned uint64                 // height that this member has cosigned, 0 for none
+	Now      func() time.Time       // the consortium's clock
+	Final    func() *cosign.Final   // the highest checkpoint that k members cosigned
+	Shown    func() *cosign.Final   // the highest that is final under the policy: the same, or behind it while witnesses are awaited
+	Changed  func() <-chan struct{} // closed when either rises
+	Beat     func()                 // asks members for fresh cosignatures
+	Batch    func(b *store.Batch)   // called for every applied batch; must not block
 	// Committed is called for every applied commit to a tree; it must not block.
 	Committed func(entry []byte, r *forest.Result)
 	Leads     func(leader string) // called when the leader changes; must not block
@@ -107,7 +108,7 @@ type Replica struct {
 	logs    *wal.WAL
 	trans   *raft.NetworkTransport
 	queue   *queue
-	applied chan struct{} // an entry of ours was applied or failed, or more is final
+	applied chan struct{} // an entry of ours was applied or failed
 	done    chan struct{}
 	seated  chan struct{} // seatAll has ended
 	stopped chan struct{}
@@ -247,14 +248,6 @@ func (r *Replica) Submit(from string, s *record.Submitted, urgent bool) error {
 		return ErrBusy
 	}
 	return nil
-}
-
-// Advanced says that a higher checkpoint is final. It does not block.
-func (r *Replica) Advanced() {
-	select {
-	case r.applied <- struct{}{}:
-	default:
-	}
 }
 
 // Close leaves the cluster's work and closes the log.

@@ -8,9 +8,15 @@ ARGS     ?=
 FUZZTIME ?= 30s
 RECORDS ?= 1000000
 PEOPLE  ?= 1000000
-# Two packages at a time suits a machine of two cores; set P for a bigger one.
-P        ?= 2
+# Half of a package's time is waiting for elections, disks and browsers: three at a
+# time, and the race detector beside them, fill two cores. Set P for a bigger machine.
+P        ?= 3
 GOTEST   := go test -p $(P) -timeout 20m
+# The longest first: one that started last would run alone at the end.
+LONGEST  := ./cmd/akashi ./api/web ./api/oauth ./node ./node/custody
+# With the race detector only in make race: what one goroutine works through, byte by
+# byte or case by case. All of it runs without the detector in make test.
+ALONE    := ^Test(Mangle|CrashTable|CallsTouch|WritesAreBounded|ChangedBatch|ChainRefusals|Committed|Incomplete|CompleteIff|Slip$$|DamagedFile|OpenExact|Limits$$)
 # Tests write here what this machine did not permit (internal/machine).
 LEFT_OUT := $(CURDIR)/build/left-out
 test sim: export AKASHI_LEFT_OUT := $(LEFT_OUT)
@@ -45,11 +51,17 @@ vet: go-version
 
 test: setup format vet ## everything that a change must pass (CI=true also fuzzes for 60 s)
 	@mkdir -p build && rm -f $(LEFT_OUT)
-	$(GOTEST) -shuffle=on ./...
-	CGO_ENABLED=1 $(GOTEST) -race -short ./crypto/... ./ledger/...
-	CGO_ENABLED=1 $(GOTEST) -race -short -run '^TestCluster' ./node/replica
+	@$(MAKE) --no-print-directory -j2 test-plain test-race
 	@if [ "$$CI" = true ]; then .ci/fuzz total 60; fi
 	@.ci/left-out $(LEFT_OUT)
+
+.PHONY: test-plain test-race
+test-plain:
+	$(GOTEST) -shuffle=on $(LONGEST) $$(go list ./... | grep -vxF "$$(go list $(LONGEST))")
+
+test-race: race-ready
+	CGO_ENABLED=1 go test -p 1 -timeout 20m -race -short -shuffle=on -skip '$(ALONE)' ./crypto/... ./ledger/...
+	CGO_ENABLED=1 go test -p 1 -timeout 20m -race -short -shuffle=on -run '^TestCluster' ./node/replica
 
 check: format vet ## the fast part of test, for every save
 	$(GOTEST) -short ./...

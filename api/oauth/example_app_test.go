@@ -170,7 +170,7 @@ func (e *example) heard() string {
 			e.m.t.Fatalf("the app answered an event with %d", d.status)
 		}
 		return d.token
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		e.m.t.Fatal("no event")
 	}
 	return ""

@@ -96,7 +96,7 @@ func newSiteWith(t *testing.T, host string, idp *idptest.Provider) *site {
 	}
 	m.serve(host, up, log)
 	for begin := time.Now(); n.Ready() != nil; time.Sleep(10 * time.Millisecond) {
-		if time.Since(begin) > 30*time.Second {
+		if time.Since(begin) > patience {
 			t.Fatal("not ready")
 		}
 	}

@@ -74,7 +74,7 @@ func sites(t *testing.T) map[string]*site {
 	}
 	for _, s := range out {
 		for begin := time.Now(); s.n.Ready() != nil; time.Sleep(10 * time.Millisecond) {
-			if time.Since(begin) > 30*time.Second {
+			if time.Since(begin) > patience {
 				t.Fatal("not ready")
 			}
 		}
@@ -256,11 +256,15 @@ func (s *site) follow(other *site) {
 	wait(s.t, "the other member's height", func() bool { return get[rest.Status](s, "", "GET", "/v1/status", nil).Final.Height >= height })
 }
 
+// patience is how long anything may take that a test waits for, on a machine that has much
+// else to do.
+const patience = 2 * time.Minute
+
 func wait(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for begin := time.Now(); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Since(begin) > 30*time.Second {
-			t.Fatalf("%s: not within 30 s", what)
+		if time.Since(begin) > patience {
+			t.Fatalf("%s: not within %v", what, patience)
 		}
 	}
 }
@@ -271,7 +275,7 @@ func TestClusterStreamEnds(t *testing.T) {
 		t.Skip("two whole nodes")
 	}
 	a := sites(t)["a-sha"]
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, "GET", a.url+"/v1/stream?from=0", nil)
 	fatal(t, err)

@@ -52,6 +52,10 @@ func fatal(t testing.TB, err error) {
 	}
 }
 
+// patience is how long anything may take that a test waits for, on a machine that has much
+// else to do.
+const patience = 2 * time.Minute
+
 // newSite starts the member; open says that it asks for no tokens.
 func newSite(t testing.TB, open bool) *site {
 	t.Helper()
@@ -72,7 +76,7 @@ func newSite(t testing.TB, open bool) *site {
 	s.n, err = node.Start(dir, log)
 	fatal(t, err)
 	t.Cleanup(func() { s.n.Close() })
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for s.n.Ready() != nil {
 		select {
@@ -108,7 +112,7 @@ func (s *site) post(count int) {
 	for i := range recs {
 		recs[i] = &record.Record{Kind: record.KindTick, Body: &record.Tick{}, ID: node.NewID(), Issuer: s.n.Self()}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	res, err := s.n.Outbox().Submit(ctx, outbox.Request{Issuer: s.n.Self(), Records: recs})
 	fatal(s.t, err)

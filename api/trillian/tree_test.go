@@ -43,7 +43,7 @@ func (s *site) make(kind pb.TreeType) int64 {
 // have ever later times.
 func (s *site) settled(id int64, size uint64) *types.LogRootV1 {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
 	last := s.root(id)
 	for last.TreeSize < size {

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/merkle"
 	"github.com/akashi-ledger/akashi/ledger/audit"
@@ -37,7 +36,7 @@ func TestGuideThenAudit(t *testing.T) {
 	if err := os.WriteFile(kept, receipt, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, code := runFor(t, time.Minute, "verify", kept, "--policy", policyFile(l.dir)); code != 0 || !strings.Contains(out, "verified") {
+	if out, code := runFor(t, patience, "verify", kept, "--policy", policyFile(l.dir)); code != 0 || !strings.Contains(out, "verified") {
 		t.Fatalf("verify exits %d:\n%s", code, out)
 	}
 
@@ -45,7 +44,7 @@ func TestGuideThenAudit(t *testing.T) {
 	var live, files []byte
 	for range 5 { // the log may grow between the two
 		live, _ = audited(t, 0, node, "--policy", policyFile(l.dir), "--token", l.tokens["auditor"])
-		if out, code := runFor(t, time.Minute, "export", node, log, "--policy", policyFile(l.dir), "--token", l.tokens["auditor"]); code != 0 {
+		if out, code := runFor(t, patience, "export", node, log, "--policy", policyFile(l.dir), "--token", l.tokens["auditor"]); code != 0 {
 			t.Fatalf("export exits %d:\n%s", code, out)
 		}
 		if files, _ = audited(t, 0, log, "--policy", policyFile(l.dir)); bytes.Equal(live, files) {
@@ -236,7 +235,7 @@ func tamperings(t *testing.T, log, policy string) {
 		if err := os.WriteFile(filepath.Join(dir, bundle), b[:len(b)-1], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if out, code := runFor(t, time.Minute, "audit", dir, "--policy", policy); code != exitUnmet || !strings.Contains(out, filepath.ToSlash(bundle)) {
+		if out, code := runFor(t, patience, "audit", dir, "--policy", policy); code != exitUnmet || !strings.Contains(out, filepath.ToSlash(bundle)) {
 			t.Errorf("exits %d:\n%s", code, out)
 		}
 	})

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"filippo.io/age"
 	"github.com/akashi-ledger/akashi/internal/machine"
@@ -27,7 +26,7 @@ func TestBackupDiskFull(t *testing.T) {
 	}
 	n := startRawWith(t, func(s *node.Settings) { s.BackupTo = []string{key.Recipient().String()} })
 	file := filepath.Join(small, "backup")
-	out, exit := runFor(t, time.Minute, "backup", "http://"+n.addr, file, "--token", n.tokens["admin"])
+	out, exit := runFor(t, patience, "backup", "http://"+n.addr, file, "--token", n.tokens["admin"])
 	if exit != exitNotNow || !strings.Contains(out, "no space left") {
 		t.Errorf("a backup onto a full disk exits %d:\n%s", exit, out)
 	}
@@ -39,18 +38,18 @@ func TestBackupDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	roomy := filepath.Join(t.TempDir(), "backup")
-	if out, exit := runFor(t, time.Minute, "backup", "http://"+n.addr, roomy, "--token", n.tokens["admin"]); exit != 0 {
+	if out, exit := runFor(t, patience, "backup", "http://"+n.addr, roomy, "--token", n.tokens["admin"]); exit != 0 {
 		t.Fatalf("with room: %d\n%s", exit, out)
 	}
 	home := filepath.Join(small, "home")
-	out, exit = runFor(t, time.Minute, "restore", roomy, "--dir", home, "--identity", identity)
+	out, exit = runFor(t, patience, "restore", roomy, "--dir", home, "--identity", identity)
 	if exit != exitUnmet || !strings.Contains(out, string(node.CodeRestoreDisk)+": ") {
 		t.Errorf("a restore onto a full disk exits %d:\n%s", exit, out)
 	}
 	if _, err := os.Stat(home); err == nil {
 		t.Error("something was left behind")
 	}
-	if out, exit := runFor(t, time.Minute, "restore", roomy, "--dir", filepath.Join(t.TempDir(), "home"), "--identity", identity); exit != 0 {
+	if out, exit := runFor(t, patience, "restore", roomy, "--dir", filepath.Join(t.TempDir(), "home"), "--identity", identity); exit != 0 {
 		t.Errorf("with room: %d\n%s", exit, out)
 	}
 }

@@ -91,7 +91,7 @@ func TestBackupCommands(t *testing.T) {
 		"a byte flipped":    {[]string{put("flipped", flipped), "--dir", other, "--identity", identity}, node.CodeRestoreDamaged},
 		"of another member": {[]string{file, "--dir", other, "--identity", identity, "--member", "member-9"}, node.CodeRestoreMember},
 	} {
-		out, exit := runFor(t, time.Minute, append([]string{"restore"}, c.args...)...)
+		out, exit := runFor(t, patience, append([]string{"restore"}, c.args...)...)
 		if exit != exitUnmet || !strings.Contains(out, string(c.code)+": ") || !strings.Contains(out, "hint: ") {
 			t.Errorf("%s exits %d:\n%s", name, exit, out)
 		}
@@ -102,7 +102,7 @@ func TestBackupCommands(t *testing.T) {
 	if b, err := os.ReadFile(file); err != nil || !bytes.Equal(b, whole) {
 		t.Errorf("the backup has changed: %v", err)
 	}
-	if out, exit := runFor(t, time.Minute, "restore", file, "--dir", other, "--identity", identity, "--member", "member-0"); exit != 0 {
+	if out, exit := runFor(t, patience, "restore", file, "--dir", other, "--identity", identity, "--member", "member-0"); exit != 0 {
 		t.Errorf("after all these: %d\n%s", exit, out)
 	}
 }

@@ -77,7 +77,7 @@ func checkReceipts(t *testing.T) {
 	if err != nil || len(files) < 10 {
 		t.Fatalf("%d receipts: %v", len(files), err)
 	}
-	out, code := runFor(t, time.Minute, append([]string{"verify", "--policy", "demo/policy"}, files...)...)
+	out, code := runFor(t, patience, append([]string{"verify", "--policy", "demo/policy"}, files...)...)
 	if code != 0 {
 		t.Errorf("verify of all receipts exits %d:\n%s", code, out)
 	}
@@ -192,14 +192,14 @@ func checkExport(t *testing.T) {
 	if _, err := os.Stat("again/checkpoint"); err == nil {
 		t.Error("a refused export has a checkpoint")
 	}
-	if out, code := runFor(t, time.Minute, "audit", "demo/log", "--policy", "demo/policy", "--since", "demo/log/checkpoint"); code != 0 {
+	if out, code := runFor(t, patience, "audit", "demo/log", "--policy", "demo/policy", "--since", "demo/log/checkpoint"); code != 0 {
 		t.Errorf("audit since its own checkpoint exits %d:\n%s", code, out)
 	}
-	if out, code := runFor(t, time.Minute, "audit", "demo/log-tampered", "--policy", "demo/policy", "--since", "demo/log/checkpoint"); code != exitUnmet ||
+	if out, code := runFor(t, patience, "audit", "demo/log-tampered", "--policy", "demo/policy", "--since", "demo/log/checkpoint"); code != exitUnmet ||
 		!strings.Contains(out, "are not those of demo/log/checkpoint") {
 		t.Errorf("audit of a changed log since an earlier checkpoint exits %d:\n%s", code, out)
 	}
-	if out, code := runFor(t, time.Minute, "audit", "demo/log", "--policy", "demo/policy", "--json"); code != 0 || !strings.Contains(out, `"format": "akashi-audit/v1"`) {
+	if out, code := runFor(t, patience, "audit", "demo/log", "--policy", "demo/policy", "--json"); code != 0 || !strings.Contains(out, `"format": "akashi-audit/v1"`) {
 		t.Errorf("audit --json exits %d:\n%s", code, out)
 	}
 }

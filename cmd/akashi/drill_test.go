@@ -162,7 +162,7 @@ func (d *drill) serve(begins string) {
 	}
 	d.members[0] = p
 	go d.watch(0, p)
-	d.within("member 0 is ready", time.Minute, func() error {
+	d.within("member 0 is ready", patience, func() error {
 		if !isReady(d.t.Context(), "http://"+address(d.base, 0, portHTTP)) {
 			return fmt.Errorf("not ready: %s", lastWords(home))
 		}
@@ -198,7 +198,7 @@ func (d *drill) token(role string, i int) *client.Client {
 // copied waits until every custodian has every key of member 0.
 func (d *drill) copied() {
 	d.t.Helper()
-	d.within("every key is copied", 30*time.Second, func() error {
+	d.within("every key is copied", patience, func() error {
 		s, err := d.token("app", 0).Status(d.t.Context())
 		if err != nil || s.Keys.Custodians != 2 || s.Keys.Waiting > 0 || s.Keys.Unknown {
 			return fmt.Errorf("%+v, %v", s.Keys, err)
@@ -290,7 +290,7 @@ func (d *drill) verifies(files ...string) {
 		d.t.Fatal(err)
 	}
 	for i, f := range files {
-		if out, code := runFor(d.t, time.Minute, "verify", f, "--policy", policyFile(d.local.dir), "--policy", policies); code != 0 {
+		if out, code := runFor(d.t, patience, "verify", f, "--policy", policyFile(d.local.dir), "--policy", policies); code != 0 {
 			d.t.Errorf("receipt %d exits %d:\n%s", i, code, out)
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/merkle"
 	"github.com/akashi-ledger/akashi/ledger/ledgertest"
@@ -103,7 +102,7 @@ func TestExportGoesOn(t *testing.T) {
 	}
 	export := func(want int, says string) {
 		t.Helper()
-		if out, code := runFor(t, time.Minute, "export", srv.URL, dir, "--policy", policy); code != want || !strings.Contains(out, says) {
+		if out, code := runFor(t, patience, "export", srv.URL, dir, "--policy", policy); code != want || !strings.Contains(out, says) {
 			t.Fatalf("exits %d, want %d and %q:\n%s", code, want, says, out)
 		}
 	}
@@ -169,12 +168,12 @@ func TestExportKeepsEvidence(t *testing.T) {
 	srv := httptest.NewServer(s)
 	defer srv.Close()
 	dir := filepath.Join(t.TempDir(), "log")
-	if out, code := runFor(t, time.Minute, "export", srv.URL, dir); code != 0 {
+	if out, code := runFor(t, patience, "export", srv.URL, dir); code != 0 {
 		t.Fatalf("exits %d:\n%s", code, out)
 	}
 	before := contents(t, dir)
 	s.c = fork
-	out, code := runFor(t, time.Minute, "export", srv.URL, dir)
+	out, code := runFor(t, patience, "export", srv.URL, dir)
 	if code != exitUnmet || !strings.Contains(out, "does not extend") {
 		t.Fatalf("exits %d:\n%s", code, out)
 	}
@@ -186,7 +185,7 @@ func TestExportKeepsEvidence(t *testing.T) {
 	}
 	other := ledgertest.New(t, ledgertest.Options{Origin: "other.example/log"})
 	s.c, s.height = other, 0
-	if out, code := runFor(t, time.Minute, "export", srv.URL, dir); code != exitWrongUse || !strings.Contains(out, "something else") {
+	if out, code := runFor(t, patience, "export", srv.URL, dir); code != exitWrongUse || !strings.Contains(out, "something else") {
 		t.Fatalf("exits %d:\n%s", code, out)
 	}
 }

@@ -83,13 +83,13 @@ func (l *local) candidate(home, id string) (url, token string) {
 	}
 	origin := strings.TrimSuffix(strings.Fields(string(b[bytes.Index(b, []byte("\nlog ")):]))[1], "")
 	origin, _, _ = strings.Cut(origin, "+")
-	out, exit := runFor(l.t, time.Minute, "init", "--dir", home, "--member", id, "--origin", origin, "--name-ja", "E社", "--category", "consortium",
+	out, exit := runFor(l.t, patience, "init", "--dir", home, "--member", id, "--origin", origin, "--name-ja", "E社", "--category", "consortium",
 		"--address", address(base, 0, portP2P), "--http", address(base, 0, portHTTP), "--grpc", address(base, 0, portGRPC))
 	if exit != 0 {
 		l.t.Fatal(out)
 	}
 	at := strings.Index(out, "admin_")
-	if out, exit := runFor(l.t, time.Minute, "join", "request", "--dir", home, "--policy", policy); exit != 0 {
+	if out, exit := runFor(l.t, patience, "join", "request", "--dir", home, "--policy", policy); exit != 0 {
 		l.t.Fatal(out)
 	}
 	return "http://" + address(base, 0, portHTTP), strings.Fields(out[at:])[0]
@@ -103,7 +103,7 @@ func (l *local) candidate(home, id string) (url, token string) {
 func TestJoinAndLeave(t *testing.T) {
 	l := startLocal(t)
 	url := func(i int) string { return "http://" + address(l.base, i, portHTTP) }
-	old := l.mustWrite(0, 20*time.Second)
+	old := l.mustWrite(0, patience)
 	_, before := l.get(url(0)+"/v1/records/"+old+"/receipt", l.tokens["app"])
 	home := memberDir(l.dir, 4)
 	theirs, token := l.candidate(home, "e-sha")
@@ -134,21 +134,21 @@ func TestJoinAndLeave(t *testing.T) {
 		t.Errorf("the vote says %s", said)
 	}
 	l.kill(lead) // between the vote and what follows from it in Raft
-	l.within("the new member's node derives", 30*time.Second, func() error {
+	l.within("the new member's node derives", patience, func() error {
 		_, err := os.Stat(filepath.Join(home, "cosigned.mark"))
 		return err
 	})
 	joiner.cmd.Process.Signal(syscall.SIGKILL)
 	<-joiner.done
 	joiner = join() // the same command goes on
-	l.within("the new member is ready", time.Minute, func() error {
+	l.within("the new member is ready", patience, func() error {
 		if !isReady(t.Context(), theirs) {
 			return fmt.Errorf("not ready: %s", lastWords(home))
 		}
 		return nil
 	})
-	l.within("its node votes", time.Minute, func() error { return l.raft(others[0], "e-sha", "voter") })
-	l.mustWrite(others[1], 30*time.Second) // four of five, and the fifth is down
+	l.within("its node votes", patience, func() error { return l.raft(others[0], "e-sha", "voter") })
+	l.mustWrite(others[1], patience) // four of five, and the fifth is down
 	cancel()
 	load.Wait()
 	l.again(lead)
@@ -157,7 +157,7 @@ func TestJoinAndLeave(t *testing.T) {
 	if code != http.StatusOK {
 		t.Fatalf("through the new member: %d %s", code, b)
 	}
-	l.within("five cosign", 30*time.Second, func() error {
+	l.within("five cosign", patience, func() error {
 		if _, note := l.get(url(0)+"/log/checkpoint", ""); bytes.Count(note, []byte("\n— ")) != 6 { // with the log's own line
 			return fmt.Errorf("%s", note)
 		}
@@ -173,7 +173,7 @@ func TestJoinAndLeave(t *testing.T) {
 		return file
 	}
 	fetch := func(path string) (b []byte) {
-		l.within(path, 30*time.Second, func() error { // who was down is behind for a moment
+		l.within(path, patience, func() error { // who was down is behind for a moment
 			var code int
 			if code, b = l.get(url(0)+path, l.tokens["auditor"]); code != http.StatusOK {
 				return fmt.Errorf("%d %s", code, b)
@@ -188,7 +188,7 @@ func TestJoinAndLeave(t *testing.T) {
 		t.Helper()
 		chain := keep("chain.json", fetch("/log/policy/chain"))
 		for _, f := range files {
-			if out, code := runFor(t, time.Minute, "verify", f, "--policy", first, "--policy", chain); code != 0 {
+			if out, code := runFor(t, patience, "verify", f, "--policy", first, "--policy", chain); code != 0 {
 				t.Errorf("%s exits %d:\n%s", filepath.Base(f), code, out)
 			}
 		}
@@ -204,13 +204,13 @@ func TestJoinAndLeave(t *testing.T) {
 		t.Errorf("posted with two votes of four: exit %d", code)
 	}
 	l.vote(form, leaver+" leaves", leaver+" is no member any more, in leaf ", 1, 1, 2, 3)
-	l.within("the node that left says so", 30*time.Second, func() error {
+	l.within("the node that left says so", patience, func() error {
 		if isReady(t.Context(), url(3)) {
 			return fmt.Errorf("it is ready")
 		}
 		return nil
 	})
-	l.within("it is out of Raft", 30*time.Second, func() error {
+	l.within("it is out of Raft", patience, func() error {
 		if err := l.raft(0, "e-sha", "voter"); err != nil {
 			return err
 		}
@@ -222,7 +222,7 @@ func TestJoinAndLeave(t *testing.T) {
 	if code, b := post(t, url(3)+"/v1/ticks", l.tokens["admin"], struct{}{}); code != http.StatusForbidden || !bytes.Contains(b, []byte(`"member-not-active"`)) {
 		t.Errorf("a write of who left: %d %s", code, b)
 	}
-	last := l.mustWrite(1, 30*time.Second)
+	last := l.mustWrite(1, patience)
 	files = append(files, keep("last.akashi.json", fetch("/v1/records/"+last+"/receipt")))
 	verified()
 }

@@ -48,7 +48,7 @@ func TestPublicClients(t *testing.T) {
 	l.strangersProof(policy)
 
 	dir := filepath.Join(t.TempDir(), "log")
-	if out, code := runFor(t, time.Minute, "export", node, dir, "--policy", policyFile(l.dir), "--token", auditor); code != 0 {
+	if out, code := runFor(t, patience, "export", node, dir, "--policy", policyFile(l.dir), "--token", auditor); code != 0 {
 		t.Fatalf("export exits %d:\n%s", code, out)
 	}
 	if said, ok := fsck(t, "file://"+dir, vkey, "", time.Minute); !ok {
@@ -201,7 +201,7 @@ func (l *local) strangersProof(policy []byte) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	id := l.mustWrite(2, 20*time.Second)
+	id := l.mustWrite(2, patience)
 	for i := range l.members {
 		var status int
 		var b []byte

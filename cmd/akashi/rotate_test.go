@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"filippo.io/torchwood"
 	"golang.org/x/mod/sumdb/tlog"
@@ -46,7 +45,7 @@ func (l *local) at(i int, form, command string, args ...string) string {
 func (l *local) vote(form, asks, done string, votes int, members ...int) string {
 	l.t.Helper()
 	for n, i := range members {
-		if out, code := runFor(l.t, time.Minute, "vote", "--form", form); code != 0 || strings.Count(out, asks) != 1 || strings.Count(out[strings.LastIndex(out, "votes:"):], "member-") != votes+n {
+		if out, code := runFor(l.t, patience, "vote", "--form", form); code != 0 || strings.Count(out, asks) != 1 || strings.Count(out[strings.LastIndex(out, "votes:"):], "member-") != votes+n {
 			l.t.Fatalf("the form after %d votes exits %d: %s", votes+n, code, out)
 		}
 		if n < len(members)-1 {
@@ -68,13 +67,13 @@ func (l *local) vote(form, asks, done string, votes int, members ...int) string 
 func TestRotateKeys(t *testing.T) {
 	l := startLocal(t)
 	url := "http://" + address(l.base, 0, portHTTP)
-	old := l.mustWrite(0, 20*time.Second)
+	old := l.mustWrite(0, patience)
 	code, before := l.get(url+"/v1/records/"+old+"/receipt", l.tokens["app"])
 	if code != http.StatusOK {
 		t.Fatalf("receipt: %d %s", code, before)
 	}
 	log := filepath.Join(t.TempDir(), "log") // exported before and after: it goes on over the change
-	if out, code := runFor(t, time.Minute, "export", url, log, "--token", l.tokens["auditor"]); code != 0 {
+	if out, code := runFor(t, patience, "export", url, log, "--token", l.tokens["auditor"]); code != 0 {
 		t.Fatalf("export exits %d:\n%s", code, out)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -101,7 +100,7 @@ func TestRotateKeys(t *testing.T) {
 	l.healthy()
 	l.rotate(3, 2, 1)
 	mu.Lock()
-	ids = append(ids, l.mustWrite(1, 30*time.Second)) // signed with its new key
+	ids = append(ids, l.mustWrite(1, patience)) // signed with its new key
 	mu.Unlock()
 	cancel()
 	load.Wait()
@@ -133,7 +132,7 @@ func TestRotateKeys(t *testing.T) {
 		for _, p := range policies {
 			args = append(args, "--policy", p)
 		}
-		if out, code := runFor(t, time.Minute, args...); code != want {
+		if out, code := runFor(t, patience, args...); code != want {
 			t.Errorf("%s under %v exits %d, want %d:\n%s", filepath.Base(file), policies, code, want, out)
 		}
 	}
@@ -149,7 +148,7 @@ func TestRotateKeys(t *testing.T) {
 		}
 	}
 	audited(t, 0, url, "--policy", first, "--token", l.tokens["auditor"])
-	if out, code := runFor(t, time.Minute, "export", url, log, "--policy", first, "--token", l.tokens["auditor"]); code != 0 {
+	if out, code := runFor(t, patience, "export", url, log, "--policy", first, "--token", l.tokens["auditor"]); code != 0 {
 		t.Fatalf("export exits %d:\n%s", code, out)
 	}
 	audited(t, 0, log, "--policy", first)

@@ -42,7 +42,7 @@ var shopScopes = [][2]string{{"service", "name"}, {"survey", "email"}, {"researc
 
 func startTown(t *testing.T) *town {
 	t.Helper()
-	c := &town{idp: idptest.New(t), http: &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DialContext: toThisMachine},
+	c := &town{idp: idptest.New(t), http: &http.Client{Timeout: patience, Transport: &http.Transport{DialContext: toThisMachine},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	c.local = startLocalWith(t, "", func(o devOptions) {
 		c.change(o, 0, func(s *node.Settings) {
@@ -265,7 +265,7 @@ func (a *ownApp) tokens() (t ownTokens) {
 			a.c.t.Fatalf("tokens: %d %+v", status, t)
 		}
 		return t
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		a.c.t.Fatal("nobody came back")
 	}
 	return t

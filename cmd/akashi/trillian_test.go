@@ -166,6 +166,6 @@ func (l *local) consentClient(ctx context.Context) {
 				l.t.Error(err)
 			}
 		}
-		l.mustWrite(3, 20*time.Second)
+		l.mustWrite(3, patience)
 	}
 }

@@ -80,7 +80,7 @@ func (v *visitor) says(selector string) string {
 func (v *visitor) see(path, selector string, want ...string) {
 	v.t.Helper()
 	said := ""
-	for late := time.Now().Add(20 * time.Second); ; {
+	for late := time.Now().Add(patience); ; {
 		v.open(path, "h1")
 		if said = v.says(selector); containsAll(said, want) {
 			return

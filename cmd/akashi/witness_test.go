@@ -53,7 +53,7 @@ func TestLitewitness(t *testing.T) {
 	})
 	var last uint64
 	for range 3 {
-		l.mustWrite(1, 20*time.Second)
+		l.mustWrite(1, patience)
 		l.sameRoots()
 		for i := range l.members {
 			size := l.witnessedAt(i, "witness.example/lite", key.Public())
@@ -66,7 +66,7 @@ func TestLitewitness(t *testing.T) {
 			}
 		}
 	}
-	id := l.mustWrite(2, 20*time.Second)
+	id := l.mustWrite(2, patience)
 	l.verifies(2, id) // a receipt has the policy's lines only
 
 	if err := lite.Process.Kill(); err != nil {
@@ -74,10 +74,10 @@ func TestLitewitness(t *testing.T) {
 	}
 	lite.Wait()
 	for i := range l.members {
-		l.mustWrite(i, 20*time.Second)
+		l.mustWrite(i, patience)
 	}
 	l.until("the failure in the status", func() bool { return l.status(0).Witnesses[0].Failing })
-	if out, _ := runFor(t, time.Minute, "status", "--dir", l.dir); !strings.Contains(out, "witness witness.example/lite cosigned ") || !strings.Contains(out, "the last request failed") {
+	if out, _ := runFor(t, patience, "status", "--dir", l.dir); !strings.Contains(out, "witness witness.example/lite cosigned ") || !strings.Contains(out, "the last request failed") {
 		t.Errorf("akashi status: %s", out)
 	}
 	if _, r := audited(t, 0, "http://"+address(l.base, 0, portHTTP), "--policy", policyFile(l.dir), "--token", l.tokens["auditor"]); r.Size <= last {
@@ -111,7 +111,7 @@ func TestRequiredWitness(t *testing.T) {
 	if !bytes.Contains(policy, []byte("quorum all\n")) {
 		t.Fatalf("policy: %s", policy)
 	}
-	id := l.mustWrite(0, 20*time.Second)
+	id := l.mustWrite(0, patience)
 	l.verifies(0, id)
 	l.sameRoots()
 	for i := range l.members {
@@ -139,14 +139,14 @@ func TestRequiredWitness(t *testing.T) {
 	w.SetDown(false)
 	l.until("what waited is final", func() bool { return l.status(1).Final.Size > before })
 	for i := range l.members {
-		id := l.mustWrite(i, 20*time.Second)
+		id := l.mustWrite(i, patience)
 		l.verifies(i, id)
 	}
 	l.sameRoots()
 	if _, _, err := l.app(3).Checkpoint(t.Context()); err != nil { // under the policy, witness included
 		t.Error(err)
 	}
-	if out, code := runFor(t, time.Minute, "audit", "http://"+address(l.base, 2, portHTTP), "--policy", policyFile(l.dir), "--token", l.tokens["auditor"]); code != 0 {
+	if out, code := runFor(t, patience, "audit", "http://"+address(l.base, 2, portHTTP), "--policy", policyFile(l.dir), "--token", l.tokens["auditor"]); code != 0 {
 		t.Errorf("audit exits %d:\n%s", code, out)
 	}
 	if n := w.Answers(http.StatusForbidden) + w.Answers(http.StatusUnprocessableEntity) + w.Answers(http.StatusBadRequest); n > 0 {
@@ -182,7 +182,7 @@ func (l *local) rotateUnder(w *witnesstest.Witness) {
 		l.t.Fatalf("the chain leads to %d policies", len(policies))
 	}
 	for i := range l.members {
-		id := l.mustWrite(i, 20*time.Second)
+		id := l.mustWrite(i, patience)
 		code, b := l.get("http://"+address(l.base, i, portHTTP)+"/v1/records/"+id+"/receipt", l.tokens["auditor"])
 		if code != http.StatusOK {
 			l.t.Fatalf("receipt: %d %s", code, b)
@@ -224,12 +224,12 @@ func (l *local) status(i int) *rest.Status {
 // until waits for a condition, 20 s at most.
 func (l *local) until(what string, ok func() bool) {
 	l.t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if ok() {
 			return
 		}
 	}
-	l.t.Fatalf("%s: not within 20 s", what)
+	l.t.Fatalf("%s: not within %v", what, patience)
 }
 
 // witnessedAt waits until a member's checkpoint has a witness's cosignature that
@@ -314,7 +314,7 @@ func startLitewitness(t *testing.T, key sign.Key, addr, origin, logKey string) *
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		conn, err := net.Dial("tcp", addr)
 		if err == nil {
 			conn.Close()

@@ -44,7 +44,7 @@ func (a *alone) stops(what string) {
 		if !errors.Is(err, ErrForked) {
 			a.t.Errorf("%s: stopped with %v", what, err)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(patience):
 		a.t.Errorf("%s: this node goes on", what)
 	}
 }

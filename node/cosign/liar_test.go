@@ -71,7 +71,7 @@ func TestForkBeyondTheMark(t *testing.T) {
 		if !errors.Is(err, ErrForked) {
 			t.Errorf("stopped with %v", err)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(patience):
 		t.Error("cosigned what contradicts the mark")
 	}
 }

@@ -429,7 +429,7 @@ func (w *world) duties() {
 
 // hurry makes every parcel due now.
 func (q *parcelQueue) hurry() {
-	for range 1000 {
+	for range 10_000 {
 		q.mu.Lock()
 		busy := false
 		for _, j := range q.jobs {

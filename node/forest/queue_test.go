@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
@@ -30,7 +31,9 @@ func commitOf(key sign.Key) *forest.Commit {
 
 // TestSeeTwice: two calls with the same leaves make one and the same commit, and
 // both hear what became of it.
-func TestSeeTwice(t *testing.T) {
+func TestSeeTwice(t *testing.T) { synctest.Test(t, seeTwice) }
+
+func seeTwice(t *testing.T) {
 	var sent sync.WaitGroup
 	sent.Add(2)
 	f := sender(t, func([]byte) error { sent.Done(); return nil })

@@ -136,7 +136,7 @@ func TestStrangerRefused(t *testing.T) {
 	if err := a.connect(t.Context(), x.ID(), true); err == nil { // the gater itself
 		t.Error("the gater let a stranger be dialled")
 	}
-	eventually(t, time.Second, "no connection", func() bool { return !a.Connected(x.ID()) && !x.Connected(a.ID()) })
+	eventually(t, "no connection", func() bool { return !a.Connected(x.ID()) && !x.Connected(a.ID()) })
 	if !strings.Contains(logged.String(), "not admitted") {
 		t.Error("the refusal was not logged")
 	}
@@ -175,7 +175,7 @@ func TestMembershipChanges(t *testing.T) {
 	if err := a.SetPeers(peersOf(nodes[:1])); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, time.Second, "connection closed", func() bool { return !a.Connected(b.ID()) })
+	eventually(t, "connection closed", func() bool { return !a.Connected(b.ID()) })
 	if _, err := b.Call(t.Context(), a.ID(), "echo", nil); err == nil {
 		t.Error("a former member came back")
 	}
@@ -253,7 +253,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 			hosts[i%3].Call(context.Background(), to, "hold", nil)
 		})
 	}
-	eventually(t, 10*time.Second, "a held call of each caller", func() bool { return held.Load() == 30 })
+	eventually(t, "a held call of each caller", func() bool { return held.Load() == 30 })
 	for _, h := range hosts {
 		if err := h.Close(); err != nil {
 			t.Error(err)

@@ -12,16 +12,17 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// tally counts the entries that a node has applied.
+// tally counts the different entries that a node has applied: one whose leader lost its
+// office before it could answer is sent again.
 type tally struct {
 	mu      sync.Mutex
-	entries []string
+	entries map[string]bool
 }
 
 func (c *tally) Apply(entry *raft.Log) any {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.entries = append(c.entries, string(entry.Data))
+	c.entries[string(entry.Data)] = true
 	return len(c.entries)
 }
 func (c *tally) len() int {
@@ -52,7 +53,7 @@ func (n *raftNode) start(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.trans, n.state = trans, &tally{}
+	n.trans, n.state = trans, &tally{entries: map[string]bool{}}
 	config := raft.DefaultConfig()
 	config.LocalID = raft.ServerID(n.node.id.String())
 	config.HeartbeatTimeout, config.ElectionTimeout, config.LeaderLeaseTimeout = 300*time.Millisecond, 300*time.Millisecond, 200*time.Millisecond
@@ -84,6 +85,13 @@ func leaderOf(nodes []*raftNode) *raftNode {
 	return nil
 }
 
+// leading waits for a leader: on a machine that is busy, one may step down at any time.
+func leading(t *testing.T, nodes []*raftNode) (leader *raftNode) {
+	t.Helper()
+	eventually(t, "a leader", func() bool { leader = leaderOf(nodes); return leader != nil })
+	return leader
+}
+
 func TestRaftCluster(t *testing.T) {
 	before := len(networkGoroutines())
 	nodes := newTestNodes(t, 3)
@@ -103,25 +111,21 @@ func TestRaftCluster(t *testing.T) {
 	if err := cluster[0].raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "a leader", func() bool { return leaderOf(cluster) != nil })
+	eventually(t, "a leader", func() bool { return leaderOf(cluster) != nil })
 
 	applied := 0
 	apply := func(count int) {
 		t.Helper()
 		for range count {
-			leader := leaderOf(cluster)
-			if leader == nil {
-				t.Fatal("no leader")
-			}
-			if err := leader.raft.Apply([]byte(fmt.Sprintf("entry %d", applied)), 5*time.Second).Error(); err != nil {
-				t.Fatal(err)
-			}
+			eventually(t, "an entry is applied", func() bool {
+				return leading(t, cluster).raft.Apply([]byte(fmt.Sprintf("entry %d", applied)), 5*time.Second).Error() == nil
+			})
 			applied++
 		}
 	}
 	apply(100)
 	for _, n := range cluster {
-		eventually(t, 5*time.Second, "all entries everywhere", func() bool { return n.state.len() == applied })
+		eventually(t, "all entries everywhere", func() bool { return n.state.len() == applied })
 	}
 
 	// A follower restarts on the same address and catches up at once.
@@ -136,11 +140,11 @@ func TestRaftCluster(t *testing.T) {
 	time.Sleep(500 * time.Millisecond) // the leader's dials fail meanwhile
 	follower.start(t)
 	start := time.Now()
-	eventually(t, 10*time.Second, "the follower has caught up", func() bool { return follower.state.len() == applied })
+	eventually(t, "the follower has caught up", func() bool { return follower.state.len() == applied })
 	t.Logf("caught up in %v", time.Since(start))
 
 	// The leader goes: another one is elected and the old one follows.
-	old := leaderOf(cluster)
+	old := leading(t, cluster)
 	old.stop(t)
 	var rest []*raftNode
 	for _, n := range cluster {
@@ -148,11 +152,11 @@ func TestRaftCluster(t *testing.T) {
 			rest = append(rest, n)
 		}
 	}
-	eventually(t, 10*time.Second, "a new leader", func() bool { return leaderOf(rest) != nil })
+	eventually(t, "a new leader", func() bool { return leaderOf(rest) != nil })
 	old.start(t)
-	eventually(t, 10*time.Second, "one leader", func() bool { return leaderOf(cluster) != nil })
+	eventually(t, "one leader", func() bool { return leaderOf(cluster) != nil })
 	apply(10)
-	eventually(t, 10*time.Second, "the old leader has caught up", func() bool { return old.state.len() == applied })
+	eventually(t, "the old leader has caught up", func() bool { return old.state.len() == applied })
 
 	for _, n := range cluster {
 		n.stop(t)
@@ -239,8 +243,8 @@ func TestAcceptQueueIsBounded(t *testing.T) {
 			defer conn.Close()
 		}
 	}
-	eventually(t, 5*time.Second, "a full queue", func() bool { return len(b.accept) == acceptQueueLen })
-	eventually(t, 5*time.Second, "the others refused", func() bool {
+	eventually(t, "a full queue", func() bool { return len(b.accept) == acceptQueueLen })
+	eventually(t, "the others refused", func() bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		return len(b.open) == acceptQueueLen

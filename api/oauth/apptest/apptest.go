@@ -67,7 +67,7 @@ func (a *App) Start(t testing.TB, settings ...string) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() { cmd.Process.Kill(); <-ended })
-	for late := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for late := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		if resp, err := http.Get(a.URL); err == nil {
 			resp.Body.Close()
 			return

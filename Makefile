@@ -16,7 +16,7 @@ GOTEST   := go test -p $(P) -timeout 20m
 LONGEST  := ./cmd/akashi ./api/web ./api/oauth ./node ./node/custody
 # With the race detector only in make race: what one goroutine works through, byte by
 # byte or case by case. All of it runs without the detector in make test.
-ALONE    := ^Test(Mangle|CrashTable|CallsTouch|WritesAreBounded|ChangedBatch|ChainRefusals|Committed|Incomplete|CompleteIff|Slip$$|DamagedFile|OpenExact|Limits$$)
+ALONE    := ^Test(Mangle|WritesAreBounded|ChangedBatch|ChainRefusals|Committed|Incomplete|CompleteIff|Slip$$|DamagedFile|OpenExact|Limits$$)
 # Tests write here what this machine did not permit (internal/machine).
 LEFT_OUT := $(CURDIR)/build/left-out
 test sim: export AKASHI_LEFT_OUT := $(LEFT_OUT)

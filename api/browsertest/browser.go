@@ -42,7 +42,7 @@ func Open(t *testing.T) context.Context {
 		t.Cleanup(p.stop)
 	}
 	p.start(t)
-	limit := 4 * time.Minute
+	limit := 10 * time.Minute
 	if *ui {
 		limit = 40 * time.Minute
 	}

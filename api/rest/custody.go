@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node"
@@ -97,13 +98,21 @@ func (c *call) custodianLost() (any, error) {
 	return done(c.post(to, record.KindCustodianLost, &record.CustodianLost{Owner: c.Self, Custodian: id, Reason: f.Reason}))
 }
 
-// backup streams. Where it fails after its first byte, the connection breaks, and
-// the file that the reader has does not decrypt to its end.
+// backup streams, one at a time: it waits for the one before as long as a write does,
+// since whose reader went away is noticed late only. Where it fails after its first
+// byte, the connection breaks, and the file that the reader has does not decrypt to
+// its end.
 func (c *call) backup() (any, error) {
-	if !c.backing.CompareAndSwap(false, true) {
+	late := time.NewTimer(c.WriteWait)
+	defer late.Stop()
+	select {
+	case c.backing <- struct{}{}:
+		defer func() { <-c.backing }()
+	case <-late.C:
 		return nil, fault(codeBusy)
+	case <-c.r.Context().Done():
+		return nil, c.r.Context().Err()
 	}
-	defer c.backing.Store(false)
 	out := &begun{ResponseWriter: c.w}
 	err := c.Custody.Backup(c.r.Context(), out)
 	switch {

@@ -87,7 +87,7 @@ type server struct {
 	screens  screenCache
 
 	requests, bodies, streams, behind atomic.Int64
-	backing                           atomic.Bool // a backup is on its way
+	backing                           chan struct{} // holds one while a backup is on its way
 }
 
 // NewHandler returns the API over a backend. Most callers want New.
@@ -100,7 +100,7 @@ func NewHandler(b Backend, o Options) (http.Handler, error) {
 	if err := o.defaults(); err != nil {
 		return nil, err
 	}
-	s := &server{Backend: b, Options: o, tokens: o.Tokens, mux: http.NewServeMux()}
+	s := &server{Backend: b, Options: o, tokens: o.Tokens, mux: http.NewServeMux(), backing: make(chan struct{}, 1)}
 	var err error
 	if s.metrics, err = newMetrics(s); err != nil {
 		return nil, err

@@ -166,12 +166,12 @@ func (r *Replica) mayPropose(c *chain) bool {
 	return f != nil && r.open.Load() < depth && c.height < f.End.Height+maxOpen && f.End.Height+1 >= c.first && !r.awaitsWitnesses(c)
 }
 
-// worthwhile reports whether an entry is due: with company batches on their way to
-// finality it waits until it is half full. Each batch costs every node signatures
-// and a round, so under load fewer and larger ones are more records a second; a
+// worthwhile reports whether an entry is due: with a batch on its way to finality it
+// waits until it is half full. Each batch costs every node signatures, syncs and a
+// round, so fewer and larger ones are more records a second, and sooner final; a
 // record that comes alone waits for nothing.
 func (r *Replica) worthwhile(c *chain) bool {
-	return c.height < r.Final().End.Height+company || r.queue.fills()
+	return c.height <= r.Final().End.Height || r.queue.fills()
 }
 
 // passed reports whether everything proposed is applied, and reads what epoch

@@ -51,7 +51,6 @@ import (
 const (
 	logCache     = 16                     // entries of up to 512 KiB in memory for followers
 	depth        = 2                      // entries proposed and not yet applied
-	company      = 2                      // batches not final behind which an entry waits until it is half full
 	queueLen     = 4096                   // submissions waiting at the leader, of all members
 	queueBytes   = 64 << 20               // that these take
 	maxOpen      = record.CitedWindow - 2 // batches that may be not final before proposing stops

@@ -53,7 +53,7 @@ func tokensFile(dir string) string       { return filepath.Join(dir, "tokens.jso
 // tests): a member that is down must find its own still free when it comes back.
 func freePorts(n int) (int, error) {
 	for range 50 {
-		if base := 10_000 + rand.IntN(10_000)/portStep*portStep; portsFree(base, n) == nil {
+		if base := 10_000 + rand.IntN(9_900)/portStep*portStep; portsFree(base, n) == nil {
 			return base, nil
 		}
 	}

@@ -24,7 +24,7 @@ import (
 //  3. plan stored: reference and record under   New goes on with 4
 //     a; holders, handles and times under b,
 //     these in the vault, too (erase_copy.go)
-//  4. custodians have the latter (copyPlan);    New asks the outbox again, which answers
+//  4. custodians have the latter (copyPlans);   New asks the outbox again, which answers
 //     erasure record final
 //  5. mark of the reference; record classes     New goes on with 4
 //     under entries without a reference

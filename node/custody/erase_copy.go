@@ -27,7 +27,7 @@ import (
 // It begins nothing: an erasure that is not in the ledger by the time at which what was
 // posted before has failed never will be.
 //
-// A custodian has the pieces before the erasure is in the ledger (copyPlan): whoever
+// A custodian has the pieces before the erasure is in the ledger (copyPlans): whoever
 // sees it there can count on somebody knowing the rest. Where no custodian answers, the
 // erasure does not wait for one; what is lost with the disk then, the certificate says.
 //
@@ -68,13 +68,23 @@ func (p *erasurePlan) pieceIDs() (ids []string) {
 	return ids
 }
 
-// copyPlan has a custodian keep a plan, if one answers.
-func (d *Desk) copyPlan(ctx context.Context, job *erasureJob) {
-	if d.Copies == nil || len(job.pieces) == 0 {
+// copyPlans has a custodian keep plans, if one answers. It takes at most a third of the
+// caller's time: the erasures themselves are what was asked for.
+func (d *Desk) copyPlans(ctx context.Context, jobs ...*erasureJob) {
+	var pieces []string
+	for _, job := range jobs {
+		pieces = append(pieces, job.pieces...)
+	}
+	if d.Copies == nil || len(pieces) == 0 {
 		return
 	}
-	if err := d.Copies.Ensure(ctx, job.pieces...); err != nil {
-		d.Log.Warn("an erasure begins of whose plan no custodian has a copy yet", "erasure", hex.EncodeToString(job.id[:]), "err", safe(err))
+	if end, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(end)/3)
+		defer cancel()
+	}
+	if err := d.Copies.Ensure(ctx, pieces...); err != nil {
+		d.Log.Warn("erasures begin of whose plan no custodian has a copy yet", "erasures", len(jobs), "first", hex.EncodeToString(jobs[0].id[:]), "err", safe(err))
 	}
 }
 

@@ -288,3 +288,36 @@ func TestAttestBlind(t *testing.T) {
 		t.Errorf("%d attestations, %+v", len(said), said)
 	}
 }
+
+// silent is a Copies whose custodians never answer: it takes all the time that it gets.
+type silent struct {
+	recorder
+	got time.Duration
+}
+
+func (s *silent) Ensure(ctx context.Context, _ ...string) error {
+	end, ok := ctx.Deadline()
+	if s.got = time.Until(end); !ok {
+		return errors.New("it waits for ever")
+	}
+	return context.DeadlineExceeded
+}
+
+// TestSilentCustodians: custodians that do not answer leave most of a request's time to
+// the erasure, which is in the ledger when it ends.
+func TestSilentCustodians(t *testing.T) {
+	w, a, _ := handedOver(t)
+	c := &silent{recorder: recorder{gone: map[string]seal.Number{}}}
+	a.Copies = c
+	w.set(func() { w.refuse = func(to, what string) error { return errors.New("down") } })
+	const whole = time.Minute
+	limited, cancel := context.WithTimeout(ctx, whole)
+	defer cancel()
+	view, _, err := a.Erase(limited, Call{}, EraseRequest{Person: refMarker, Cause: "request"})
+	noErr(t, err)
+	id, err := parseID(view.ID)
+	noErr(t, err)
+	if _, e, err := a.erasureNow(id); err != nil || e == nil || c.got <= 0 || c.got > whole/3 {
+		t.Errorf("%v of %v went to the custodians; in the ledger: %v, %v", c.got, whole, e != nil, err)
+	}
+}

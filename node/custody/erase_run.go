@@ -95,7 +95,7 @@ func (d *Desk) begunErasure(ctx context.Context, job *erasureJob, start *erasure
 	if err != nil {
 		return err
 	}
-	d.copyPlan(ctx, job)
+	d.copyPlans(ctx, job)
 	_, _, err = d.postOwn(ctx, "erase/"+hex.EncodeToString(id[:]), rec, true)
 	if err != nil {
 		if codeOf(err) != "" {

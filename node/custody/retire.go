@@ -250,6 +250,7 @@ func (d *Desk) runRetirements(ctx context.Context, plans []*retirement) (err err
 	var ready []*retirement
 	var ids []string
 	recorded := map[*retirement]bool{}
+	d.copyPlans(ctx, d.jobsOf(plans)...) // all at once: silent custodians hold the pass up once
 	for _, p := range plans {
 		ok, err2 := d.recordRetirement(ctx, p.rec)
 		var entries []string
@@ -282,6 +283,16 @@ func (d *Desk) runRetirements(ctx context.Context, plans []*retirement) (err err
 	return err
 }
 
+// jobsOf returns the plans of erasures that go with those of retention: of datasets.
+func (d *Desk) jobsOf(plans []*retirement) (out []*erasureJob) {
+	for _, p := range plans {
+		if job := d.erasing.job(p.rec.ID); job != nil {
+			out = append(out, job)
+		}
+	}
+	return out
+}
+
 // neverAccepted reports whether a refusal will never become an acceptance. The
 // deadline stands all the same: the keys go without a record of their own.
 func neverAccepted(code record.Code) bool {
@@ -294,9 +305,6 @@ var errNotFinal = errors.New("the record is not final yet")
 
 // recordRetirement posts the erasure of a plan; false where it is refused for good.
 func (d *Desk) recordRetirement(ctx context.Context, rec *record.Record) (bool, error) {
-	if job := d.erasing.job(rec.ID); job != nil {
-		d.copyPlan(ctx, job)
-	}
 	done, _, err := d.postOwn(ctx, "retire/"+hex.EncodeToString(rec.ID[:]), rec, true)
 	if code := codeOf(err); neverAccepted(code) {
 		d.Log.Error("destroyed without a record", "code", string(code), "identities", len(rec.Body.(*record.Erasure).Numbers))

@@ -59,7 +59,7 @@ type offer struct {
 
 // Bounds of a keeper's memory and pace.
 const (
-	maxOffers  = 256
+	maxOffers  = 64 // of one owner; a sender needs two at once
 	offerLives = time.Minute
 	passEvery  = time.Hour
 )
@@ -156,17 +156,26 @@ func (k *Keeper) offer(owner string) ([]byte, error) {
 	}
 	k.offersMu.Lock()
 	defer k.offersMu.Unlock()
-	for id, o := range k.offers {
-		if time.Now().After(o.until) {
-			delete(k.offers, id)
-		}
-	}
-	if len(k.offers) >= maxOffers {
-		return nil, record.Refuse(record.CodeTreeBusy, "too many parcels are awaited")
-	}
+	k.tidyOffers(owner)
 	id := [16]byte(key.Number())
 	k.offers[id] = offer{owner: owner, key: key, until: time.Now().Add(offerLives)}
 	return canon.Must(&offerAnswer{Offer: id, Recipient: key.Recipient().String()}), nil
+}
+
+// tidyOffers forgets offers that are over, and makes room for one more of an owner: in
+// the place of its oldest, for which nobody waits any more. k.offersMu is held.
+func (k *Keeper) tidyOffers(owner string) {
+	var own [][16]byte
+	for id, o := range k.offers {
+		if time.Now().After(o.until) {
+			delete(k.offers, id)
+		} else if o.owner == owner {
+			own = append(own, id)
+		}
+	}
+	if len(own) >= maxOffers {
+		delete(k.offers, slices.MinFunc(own, func(a, b [16]byte) int { return k.offers[a].until.Compare(k.offers[b].until) }))
+	}
 }
 
 func (k *Keeper) take(owner string, id [16]byte) (seal.OneTime, bool) {

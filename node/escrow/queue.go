@@ -14,6 +14,8 @@ type queue struct {
 	began      time.Time // since when they must be, or it was made
 	failed     error     // why the last attempt did
 	notBefore  time.Time
+	next       *round // for those who wait (Ensure)
+	hurries    bool   // rounds are being sent
 }
 
 // ended notes how an attempt ended.

@@ -43,6 +43,8 @@ type Sender struct {
 	mu      sync.Mutex
 	queues  map[string]*queue
 	serving map[string]bool // custodians that a Duty is sending to
+
+	within, others time.Duration // ensureWithin, ensureOthers
 }
 
 // Bounds of a sender.
@@ -58,7 +60,7 @@ func NewSender(c SenderConfig) (*Sender, error) {
 	if c.Self == "" || c.Key == nil || c.Vault == nil || c.State == nil || c.Network == nil || c.NumberOf == nil || c.Log == nil {
 		return nil, errors.New("escrow: the sender's config is not whole")
 	}
-	return &Sender{SenderConfig: c, queues: map[string]*queue{}, serving: map[string]bool{}}, nil
+	return &Sender{SenderConfig: c, queues: map[string]*queue{}, serving: map[string]bool{}, within: ensureWithin, others: ensureOthers}, nil
 }
 
 // Changed hears of entries that were put into the vault. It returns at once.
@@ -239,11 +241,12 @@ func (s *Sender) serve(ctx context.Context, custodian string, q *queue) error {
 }
 
 // sendSome sends these entries, or as many as fit one parcel. What a custodian does
-// not take holds nothing else up; it returns how many of them that are.
-func (s *Sender) sendSome(ctx context.Context, custodian string, q *queue, some []taken) (untaken int, err error) {
+// not take holds nothing else up; it returns which of them that are.
+func (s *Sender) sendSome(ctx context.Context, custodian string, q *queue, some []taken) (refused map[string]bool, err error) {
 	var copies []sealedCopy
 	var gone []Label
-	ids, refused, size := map[Label]string{}, map[string]bool{}, 0
+	refused = map[string]bool{}
+	ids, size := map[Label]string{}, 0
 	for i, t := range some {
 		if size > maxBatchBytes {
 			some = some[:i]
@@ -254,7 +257,7 @@ func (s *Sender) sendSome(ctx context.Context, custodian string, q *queue, some 
 		}
 		c, there, copied, err := s.copyNow(t.id)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		switch {
 		case !there && !t.drop: // shredded; copies with a number die by its tombstone
@@ -266,12 +269,12 @@ func (s *Sender) sendSome(ctx context.Context, custodian string, q *queue, some 
 		}
 	}
 	if err := s.drop(ctx, custodian, gone); err != nil {
-		return 0, err
+		return nil, err
 	}
 	if len(copies) > 0 {
 		untaken, err := s.put(ctx, custodian, copies)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		for _, l := range untaken {
 			refused[ids[l]] = true
@@ -281,7 +284,7 @@ func (s *Sender) sendSome(ctx context.Context, custodian string, q *queue, some 
 		s.Log.Warn("a custodian does not take some copies", "custodian", custodian, "copies", len(refused))
 	}
 	s.sent(q, some, refused)
-	return len(refused), nil
+	return refused, nil
 }
 
 // copyNow makes the copy of an entry, where it is there and is copied.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -370,11 +371,12 @@ func (a *ask) choice(form url.Values) (*custody.ConsentRequest, string) {
 
 func itemName(purpose, item string) string { return purpose + "/" + item }
 
-// fingerprint tells choices of one authorization apart, but not the language or day of
-// the screen on which one was made.
+// fingerprint tells choices of one authorization apart, also those that differ in the
+// tick for sensitive data alone, but not the language or day of the screen on which one
+// was made.
 func (a *ask) fingerprint(r *custody.ConsentRequest) string {
 	h := sha256.New()
-	h.Write([]byte(r.Version + "\n"))
+	fmt.Fprintf(h, "%s\n%t\n", r.Version, r.Sensitive)
 	for _, p := range r.Purposes {
 		h.Write([]byte(p + "\n" + strings.Join(r.Chosen[p], ",") + "\n"))
 	}

@@ -107,6 +107,36 @@ func TestConsentAgain(t *testing.T) {
 	}
 }
 
+// TestConsentAgainSensitive: the tick for sensitive data is the person's choice. Given
+// again without it, the same purposes are another answer, which is asked for the tick and
+// does not stand by the first; with it, they are the first answer.
+func TestConsentAgainSensitive(t *testing.T) {
+	m := newSite(t)
+	f := m.flow(m.client(nil))
+	desk := m.slow()
+	b := m.shown("p01", session.Passkey, 0)
+	_, page := b.get("/oauth/authorize?" + f.query().Encode())
+	here := action.FindStringSubmatch(page)[1]
+	answer := func(tick ...string) (*http.Response, string) {
+		_, page := b.get(here)
+		form := fields(page)
+		form["act"], form["purpose"], form["sensitive"] = []string{"give"}, []string{"care"}, tick
+		return b.post(here, form)
+	}
+	desk.meanwhile = func() error { return outbox.ErrExpired }
+	if resp, page := answer("yes"); resp.StatusCode != http.StatusServiceUnavailable {
+		t.Fatalf("%s\n%s", resp.Status, page)
+	}
+	if resp, page := answer(); resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(page, "配慮の要る情報について、えらんでください") {
+		t.Errorf("without the tick: %s to %q\n%s", resp.Status, resp.Header.Get("Location"), page)
+	}
+	resp, page := answer("yes")
+	f.code(t, resp, page)
+	if n := len(m.events("p01")); n != 1 {
+		t.Errorf("ticked again, and %d events", n)
+	}
+}
+
 // TestLanguageOfAProblem: the language links of an error after a form lead to a page in
 // that language, with a session and without.
 func TestLanguageOfAProblem(t *testing.T) {

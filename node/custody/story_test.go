@@ -187,6 +187,49 @@ func TestConsentChainAndRace(t *testing.T) {
 	}
 }
 
+// TestConsentByChoice: a repeated consent is the same whichever screen showed it. What
+// its person chose is never answered by the first: neither the tick for sensitive data
+// nor purposes, items, last day or guardian.
+func TestConsentByChoice(t *testing.T) {
+	w := newWorld(t, "a-sha")
+	a := w.members["a-sha"]
+	ref := w.standard()
+	terms := w.c.Screen("a-portal", "2", record.Scope{Purpose: "service", Required: []string{"user-id"}, Optional: []string{"allergy"}, Recipients: []string{"b-sha"}, MaxExpiry: "P1Y"})
+	terms.Foreign = "consent"
+	r, _ := w.c.Terms(terms)
+	w.must("a-sha", r)
+	w.posted = func(r outbox.Request) error { // it never enters the ledger; its memo is kept
+		noErr(t, a.blobs.PutMany(r.Keep))
+		return outbox.ErrExpired
+	}
+	call := Call{Client: "consent:screen", Key: "k1"}
+	req := ConsentRequest{Person: ref, Service: "a-portal", Version: "2", Items: []string{"user-id", "allergy"}, Purposes: []string{"service"}, Foreign: true, Sensitive: true, ByChoice: true}
+	if _, err := a.Consent(t.Context(), call, req); !errors.Is(err, outbox.ErrExpired) {
+		t.Fatal(err)
+	}
+	w.posted = nil
+	for name, change := range map[string]func(*ConsentRequest){
+		"no tick":   func(r *ConsentRequest) { r.Sensitive = false },
+		"purposes":  func(r *ConsentRequest) { r.Purposes = []string{"service", "news"} },
+		"items":     func(r *ConsentRequest) { r.Items = []string{"user-id"} },
+		"chosen":    func(r *ConsentRequest) { r.Items, r.Chosen = nil, map[string][]string{"service": {"user-id"}} },
+		"last day":  func(r *ConsentRequest) { r.Until = "2027-01-01" },
+		"version":   func(r *ConsentRequest) { r.Version = "1" },
+		"guardian":  func(r *ConsentRequest) { r.Guardian = "g01" },
+		"by screen": func(r *ConsentRequest) { r.ByChoice, r.Language = false, "en" },
+	} {
+		other := req
+		change(&other)
+		if done, err := a.Consent(t.Context(), call, other); !errors.Is(err, outbox.ErrKeyReused) {
+			t.Errorf("%s: %+v, %v", name, done, err)
+		}
+	}
+	req.Screen, req.Button, req.Language, req.Foreign = make([]byte, 32), "Agree", "en", false
+	if done, err := a.Consent(t.Context(), call, req); err != nil || !done.Final || len(done.Records) != 1 {
+		t.Errorf("another screen: %+v, %v", done, err)
+	}
+}
+
 // final0 returns the hash of a service's first terms.
 func (w *world) final0(key string) record.Digest {
 	s, err := rules.Load[rules.Service](w.state(), key)

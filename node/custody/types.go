@@ -95,14 +95,15 @@ type ConsentRequest struct {
 	Passkey *Confirmation `json:"-"`
 
 	// ByChoice makes a repeated request the same that chooses the same, whichever screen
-	// showed it: what is sealed stays what the first one answered.
+	// showed it: what is sealed stays what the first one answered. The tick for sensitive
+	// data is part of what is chosen.
 	ByChoice bool `json:"-"`
 }
 
 // asked is what makes a repeated request the same.
 func (r ConsentRequest) asked() string {
 	if r.ByChoice {
-		r.Screen, r.Button, r.Language, r.Foreign, r.Sensitive = nil, "", "", false, false
+		r.Screen, r.Button, r.Language, r.Foreign = nil, "", "", false
 	}
 	return jsonOf(r)
 }

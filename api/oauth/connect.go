@@ -218,11 +218,16 @@ func (s *Server) connectable(with string) bool {
 	return up != nil && (with != "" || up.Lookup == LookupUpstream)
 }
 
-// disconnect ends a connection with all that came by it. Whoever is signed in may: it
-// takes trust away and gives none, and can be made again.
+// disconnect ends a connection with all that came by it. It needs more than a code, as
+// taking a passkey away does: the connection may be its person's only strong way in, and
+// is not made again without another.
 func (s *Server) disconnect(w http.ResponseWriter, r *http.Request) {
 	who, ok := s.posted(w, r)
 	if !ok {
+		return
+	}
+	if !who.BeyondCode() {
+		s.problem(w, r, http.StatusForbidden, "error.weak")
 		return
 	}
 	known, _, err := s.connections(who.Person)

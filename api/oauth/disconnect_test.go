@@ -201,6 +201,55 @@ func TestDisconnect(t *testing.T) {
 	}
 }
 
+// TestDisconnectWeakly: whoever reads one message, or finds a paper, takes nobody's
+// strong way in away, which could not be made again; their page says what it needs.
+func TestDisconnectWeakly(t *testing.T) {
+	idp := idptest.New(t)
+	m := newSiteWith(t, "127.0.0.1", idp)
+	accounts := map[string]string{"oidc": "sub-1", "member": "b-sha/sub-1"}
+	for kind, value := range accounts {
+		fatal(t, m.n.Desk().AddLookup(t.Context(), "p01", kind, value))
+	}
+	_, strong := m.shown("p01", session.Passkey, 0).get("/signin/sessions")
+	ids := connectionID.FindAllStringSubmatch(strong, -1)
+	if len(ids) != len(accounts) || strings.Contains(strong, "はずすには") {
+		t.Fatalf("%d buttons\n%s", len(ids), strong)
+	}
+	for _, how := range []session.Method{session.Code, session.Paper} {
+		b := m.shown("p01", how, 0)
+		_, page := b.get("/signin/sessions")
+		if connectionID.MatchString(page) || strings.Count(page, "とつながっています") != len(accounts) || !strings.Contains(page, "はずすには") {
+			t.Errorf("%s: a button that will be refused, or nothing that says why\n%s", how, page)
+		}
+		for _, id := range ids {
+			if resp, page := b.post("/signin/disconnect", url.Values{"id": {id[1]}, "form": fields(page)["form"]}); resp.StatusCode != http.StatusForbidden || !strings.Contains(page, "番号だけでは、取り除けません") {
+				t.Errorf("%s: %s\n%s", how, resp.Status, page)
+			}
+		}
+		for kind, value := range accounts {
+			if _, is, err := m.n.Desk().Find(t.Context(), kind, value); err != nil || !is {
+				t.Errorf("by a code or a paper alone the connection %s ended: %v, %v", kind, how, err)
+			}
+		}
+	}
+	for _, how := range []session.Method{session.Link, session.Upstream} {
+		b := m.shown("p01", how, time.Hour)
+		_, page := b.get("/signin/sessions")
+		id := connectionID.FindStringSubmatch(page)
+		if id == nil {
+			t.Fatalf("%s: no button\n%s", how, page)
+		}
+		if resp, page := b.post("/signin/disconnect", url.Values{"id": {id[1]}, "form": fields(page)["form"]}); resp.StatusCode != http.StatusSeeOther {
+			t.Errorf("%s: %s\n%s", how, resp.Status, page)
+		}
+	}
+	for kind, value := range accounts {
+		if _, is, err := m.n.Desk().Find(t.Context(), kind, value); err != nil || is {
+			t.Errorf("%s is still connected: %v", kind, err)
+		}
+	}
+}
+
 // TestConnectProvider: an account at the identity provider that its person connected is
 // listed and undone like one at a member. Where the provider's sub is a lookup that the
 // member made for itself, people neither connect nor undo it.

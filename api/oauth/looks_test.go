@@ -165,7 +165,7 @@ func (c *coupon) members(ctx context.Context) {
 		browsertest.Accessible(c.t, ctx, name)
 	}
 	fatal(c.t, c.n.Desk().AddLookup(c.t.Context(), "p02", "member", "c-sha/sub"))
-	look("sessions with members", "/signin/sessions", `form[action="/signin/disconnect"]`)
+	look("sessions with members, by a code", "/signin/sessions", `section[aria-labelledby=sm] .con`)
 	look("signing in with members", "/signin", `summary`)
 	f := c.flow(rest.ClientMade{ClientView: rest.ClientView{ID: "member:b-sha"}})
 	f.extra = url.Values{"authorization_details": {""}, "redirect_uri": {"http://b.localhost:1/signin/oidc/callback/a-sha"}}
@@ -191,6 +191,8 @@ func (c *coupon) connects(ctx context.Context) {
 	browsertest.Run(c.t, ctx, chromedp.Navigate(c.url+"/signin/connect"), browsertest.Seen(`button[value=connect]`))
 	c.looked(ctx, "connect", 360, 768, 1280)
 	fair(c.t, ctx)
+	browsertest.Run(c.t, ctx, chromedp.Navigate(c.url+"/signin/sessions"), browsertest.Seen(`form[action="/signin/disconnect"]`))
+	browsertest.Accessible(c.t, ctx, "connections that may be ended")
 }
 
 // fair: nothing is ticked, and refusing is the same size as agreeing, beside it.

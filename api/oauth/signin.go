@@ -185,6 +185,7 @@ type sessionsPage struct {
 	Apps     []shownAccess
 	Members  []Member // to connect with
 	Known    []connection
+	MayUndo  bool      // more than a code or a paper was shown: a connection may be ended
 	Paper    time.Time // when the paper was made that counts, zero for none
 	MayPrint bool      // more than a code or a paper was shown just now
 }
@@ -218,7 +219,7 @@ func (s *Server) listSessions(w http.ResponseWriter, r *http.Request) {
 		s.cannot(w, r, err)
 		return
 	}
-	p := sessionsPage{frame: f, Form: session.FormToken(token), Mine: mine.ID, MayPrint: mine.Fresh(s.Now())}
+	p := sessionsPage{frame: f, Form: session.FormToken(token), Mine: mine.ID, MayPrint: mine.Fresh(s.Now()), MayUndo: mine.BeyondCode()}
 	p.Passkeys = s.party != nil
 	if p.Sessions, err = s.Sessions.List(mine.Person); err == nil {
 		p.Keys, err = s.shownPasskeys(mine.Person)

@@ -120,5 +120,5 @@ var codesOfPeople = map[string]entry{
 	"identifier-left":           row(http.StatusUnprocessableEntity, "直接わかる情報が残っています。", "A direct identifier is left in.", hintForm),
 	"reidentification-denied":   row(http.StatusForbidden, "個人を特定し直すことは禁じられています。", "Re-identification is denied.", hintAsk),
 	"breach-fields-missing":     row(http.StatusUnprocessableEntity, "九つの項目がそろっていません。", "One of the nine report items is missing.", hintLaw),
-	"identity-not-verified":     row(http.StatusUnprocessableEntity, "本人であることを、どう確かめたかがありません。", "It is not said how it was checked that the person is who asked.", Sentence{"確かめた方法を identity に書いてください。確かめられないときは、理由を付けて断ってください。", "Say in identity how it was checked; where it could not be, refuse with that as the reason."}),
+	"identity-not-verified":     row(http.StatusUnprocessableEntity, "本人であることを、どう確かめたかがありません。", "It is not said how it was checked that whoever asked is the person.", Sentence{"確かめた方法を identity に書いてください。確かめられないときは、理由を付けて断ってください。", "Say in identity how it was checked; where it could not be, refuse with that as the reason."}),
 }

@@ -18,7 +18,7 @@ type AnswerForm struct {
 	State string `json:"state" enum:"done,partly,refused"`
 	Text  string `json:"text,omitempty" doc:"to the person; needed unless done (APPI Art. 36)"`
 
-	Identity string `json:"identity,omitempty" maxLength:"2000" doc:"how it was checked that the person is who asked; needed unless refused. The way, never a document's number"`
+	Identity string `json:"identity,omitempty" maxLength:"2000" doc:"how it was checked that whoever asked is the person; needed unless refused. The way, never a document's number"`
 }
 
 // RightList is requests, newest first.

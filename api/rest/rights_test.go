@@ -49,7 +49,7 @@ func TestRightRoutes(t *testing.T) {
 		"a bad id":       {token.Admin, "POST", "/v1/requests/x/answer", AnswerForm{State: "done"}, nil, codeParameter, 400},
 		"an app answers": {token.App, "POST", "/v1/requests/" + id + "/answer", AnswerForm{State: "done"}, nil, codeRole, 403},
 		"no reason":      {token.Admin, "POST", "/v1/requests/" + id + "/answer", AnswerForm{State: "refused"}, record.Refuse(custody.CodeRightReason, ""), "request.reason", 422},
-		"no identity":    {token.Admin, "POST", "/v1/requests/" + id + "/answer", AnswerForm{State: "done"}, record.Refuse(custody.CodeRightIdentity, ""), "identity-not-verified", 422},
+		"no identity":    {token.Admin, "POST", "/v1/requests/" + id + "/answer", AnswerForm{State: "done"}, record.Refuse(record.CodeIdentityNotVerified, ""), "identity-not-verified", 422},
 		"unknown":        {token.Admin, "POST", "/v1/requests/" + id + "/answer", AnswerForm{State: "done"}, record.Refuse(custody.CodeRightUnknown, ""), "request.unknown", 404},
 		"answered":       {token.Admin, "POST", "/v1/requests/" + id + "/answer", AnswerForm{State: "done"}, record.Refuse(custody.CodeRightAnswered, ""), "request.answered", 409},
 	} {

@@ -77,6 +77,7 @@ const (
 	CodeNecessity           Code = "necessity-missing"
 	CodePurposeNotAllowed   Code = "purpose-not-allowed"
 	CodeReasonMissing       Code = "reason-missing"
+	CodeIdentityNotVerified Code = "identity-not-verified"
 	CodeOnHold              Code = "on-hold"
 	CodeNotManager          Code = "not-manager"
 	CodeManagerAssigned     Code = "manager-already-assigned"

@@ -206,7 +206,7 @@ func TestDisclosureRequest(t *testing.T) {
 	wantCode(t, err, CodeRightReason)
 	s.wantView(v.ID, "")
 	_, err = s.AnswerRight(ctx, rq.ID, RightAnswer{State: RightDone})
-	wantCode(t, err, CodeRightIdentity)
+	wantCode(t, err, record.CodeIdentityNotVerified)
 	s.wantView(v.ID, "")
 	_, err = s.AnswerRight(ctx, rq.ID, RightAnswer{State: RightDone, Identity: "窓口"})
 	noErr(t, err)

@@ -57,8 +57,6 @@ const (
 	CodeRightUnknown  record.Code = "request.unknown"  // no such request is open to this caller
 	CodeRightAnswered record.Code = "request.answered" // it has another answer already
 	CodeRightReason   record.Code = "request.reason"   // what is not done in full must be explained (APPI Art. 36)
-
-	CodeRightIdentity record.Code = "identity-not-verified" // nothing is done for who may be somebody else
 )
 
 // RightRequest is what a person asks for.
@@ -292,7 +290,7 @@ func (a *RightAnswer) check() error {
 		len(a.Text) > maxTextBytes, !utf8Valid(a.Text), len(a.Identity) > maxTextBytes, !utf8Valid(a.Identity):
 		return record.Refuse(CodeMalformed, "an answer")
 	case a.State != RightRefused && strings.TrimSpace(a.Identity) == "":
-		return record.Refuse(CodeRightIdentity, "")
+		return record.Refuse(record.CodeIdentityNotVerified, "")
 	case a.State != RightDone && strings.TrimSpace(a.Text) == "":
 		return record.Refuse(CodeRightReason, "")
 	}

@@ -50,7 +50,7 @@ func TestRights(t *testing.T) {
 	wantCode(t, err, CodeRightReason)
 	for _, state := range []string{RightDone, RightPartly} {
 		_, err = a.AnswerRight(ctx, v.ID, RightAnswer{State: state, Text: "直しました", Identity: " "})
-		wantCode(t, err, CodeRightIdentity)
+		wantCode(t, err, record.CodeIdentityNotVerified)
 	}
 	_, err = a.AnswerRight(ctx, v.ID, RightAnswer{State: RightDone, Identity: "\xff"})
 	wantCode(t, err, CodeMalformed)

@@ -221,7 +221,7 @@ func (l *local) status(i int) *rest.Status {
 	return st
 }
 
-// until waits for a condition, 20 s at most.
+// until waits for a condition.
 func (l *local) until(what string, ok func() bool) {
 	l.t.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {

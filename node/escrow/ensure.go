@@ -21,10 +21,10 @@ const (
 // at a time; who comes meanwhile joins the next. It does not end with who asked for it:
 // a custodian is judged by the time that it had, not by the callers' patience.
 type round struct {
-	ids  []string
-	done chan struct{}
-	sent map[string]bool // whether the custodian did not take it; when done
-	err  error           // why the others were not sent; when done
+	ids     []string
+	done    chan struct{}
+	refused map[string]bool // of each that was sent, whether the custodian did not take it; when done
+	err     error           // why the others were not sent; when done
 }
 
 // request is the part of a round that one caller waits for.
@@ -105,7 +105,7 @@ func (s *Sender) join(ctx context.Context, c *rules.Custodian, ids []string) *re
 		return r
 	}
 	if q.next == nil {
-		q.next = &round{done: make(chan struct{}), sent: map[string]bool{}}
+		q.next = &round{done: make(chan struct{}), refused: map[string]bool{}}
 	}
 	r.round = q.next
 	r.round.ids = append(r.round.ids, r.ids...)
@@ -131,7 +131,7 @@ func (r *request) wait(ctx context.Context) error {
 	case <-r.round.done:
 	}
 	for _, id := range r.ids {
-		switch refused, sent := r.round.sent[id]; {
+		switch refused, sent := r.round.refused[id]; {
 		case !sent:
 			return fmt.Errorf("%s: %w", r.custodian, r.round.err)
 		case refused:
@@ -170,7 +170,7 @@ func (s *Sender) sendRound(ctx context.Context, custodian string, q *queue, p *r
 	s.mu.Unlock()
 	for _, id := range p.ids {
 		if !slices.ContainsFunc(lacks, func(t taken) bool { return t.id == id }) {
-			p.sent[id] = false // by Duty
+			p.refused[id] = false // by Duty
 		}
 	}
 	for some := range slices.Chunk(lacks, ensureAtOnce) {
@@ -181,7 +181,7 @@ func (s *Sender) sendRound(ctx context.Context, custodian string, q *queue, p *r
 			return err
 		}
 		for _, t := range some {
-			p.sent[t.id] = refused[t.id]
+			p.refused[t.id] = refused[t.id]
 		}
 	}
 	return nil

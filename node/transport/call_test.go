@@ -286,7 +286,7 @@ func TestReconnectAfterRestart(t *testing.T) {
 	}
 	for range 3 {
 		b.Close()
-		eventually(t, "the end of the connection is seen", func() bool { return !a.Connected(nodes[1].id) })
+		within(t, beforeKeepalive, "the end of the connection is seen", func() bool { return !a.Connected(nodes[1].id) })
 		for range 10 { // libp2p's own backoff would grow with these
 			call()
 			time.Sleep(10 * time.Millisecond)
@@ -323,7 +323,7 @@ func TestSilentConnectionIsDropped(t *testing.T) {
 	if _, err := a.Call(ctx, b.ID(), "echo", nil); !errors.Is(err, ErrInterrupted) {
 		t.Fatalf("got %v", err)
 	}
-	eventually(t, "the dead connection is closed", func() bool { return !a.Connected(b.ID()) })
+	within(t, beforeKeepalive, "the dead connection is closed", func() bool { return !a.Connected(b.ID()) })
 	if _, err := a.Call(t.Context(), b.ID(), "echo", nil); err != nil {
 		t.Fatal(err)
 	}

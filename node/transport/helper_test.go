@@ -113,11 +113,19 @@ func handle(t testing.TB, h *Host, name string, limits Limits, fn Handler) {
 // else to do.
 const patience = 2 * time.Minute
 
+// beforeKeepalive is less than the muxer's keepalive takes to end what nothing else ended.
+const beforeKeepalive = 15 * time.Second
+
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
+	within(t, patience, what, ok)
+}
+
+func within(t testing.TB, limit time.Duration, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", patience, what)
+			t.Fatalf("not within %v: %s", limit, what)
 		}
 	}
 }
@@ -141,7 +149,7 @@ func networkGoroutines() []string {
 
 func checkNoLeak(t testing.TB, before int) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(beforeKeepalive)
 	for {
 		left := networkGoroutines()
 		if len(left) <= before {

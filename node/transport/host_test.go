@@ -136,7 +136,7 @@ func TestStrangerRefused(t *testing.T) {
 	if err := a.connect(t.Context(), x.ID(), true); err == nil { // the gater itself
 		t.Error("the gater let a stranger be dialled")
 	}
-	eventually(t, "no connection", func() bool { return !a.Connected(x.ID()) && !x.Connected(a.ID()) })
+	within(t, beforeKeepalive, "no connection", func() bool { return !a.Connected(x.ID()) && !x.Connected(a.ID()) })
 	if !strings.Contains(logged.String(), "not admitted") {
 		t.Error("the refusal was not logged")
 	}
@@ -175,7 +175,7 @@ func TestMembershipChanges(t *testing.T) {
 	if err := a.SetPeers(peersOf(nodes[:1])); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "connection closed", func() bool { return !a.Connected(b.ID()) })
+	within(t, beforeKeepalive, "connection closed", func() bool { return !a.Connected(b.ID()) })
 	if _, err := b.Call(t.Context(), a.ID(), "echo", nil); err == nil {
 		t.Error("a former member came back")
 	}

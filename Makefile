@@ -5,7 +5,7 @@ SHELL := /bin/bash
 export GOTOOLCHAIN := local
 
 ARGS     ?=
-FUZZTIME ?= 30s
+FUZZTIME ?= 30
 RECORDS ?= 1000000
 PEOPLE  ?= 1000000
 # Half of a package's time is waiting for elections, disks and browsers: three at a
@@ -73,7 +73,7 @@ race: go-version race-ready ## race detector over crypto, ledger and one cluster
 	CGO_ENABLED=1 $(GOTEST) -race ./crypto/... ./ledger/...
 	CGO_ENABLED=1 $(GOTEST) -race -short -run '^TestCluster' ./node/...
 
-fuzz: go-version ## every fuzz target for FUZZTIME (30s)
+fuzz: go-version ## every fuzz target for FUZZTIME (30) seconds
 	.ci/fuzz each $(FUZZTIME)
 
 bench: build ## micro-benchmarks, then the figures of docs/performance.md (RECORDS=1000000 PEOPLE=1000000)

@@ -146,7 +146,11 @@ func grewFrom(ctx context.Context, src *logSource, o auditOptions) error {
 // broken and where.
 func showAudit(s *screen, r *audit.Report) {
 	s.title("台帳の監査", "Audit of "+r.Origin)
-	s.line("  %s, %s, last %s", counted(r.Size, "leaf", "leaves"), counted(r.Batches, "batch", "batches"), moment(r.LastMs, r.StoryTime))
+	last := ""
+	if r.LastMs > 0 {
+		last = ", last " + moment(r.LastMs, r.StoryTime)
+	}
+	s.line("  %s, %s%s", counted(r.Size, "leaf", "leaves"), counted(r.Batches, "batch", "batches"), last)
 	s.line("")
 	for _, c := range r.Checks {
 		if c.Holds+c.Broken+c.Waiting+c.Unchecked == 0 {

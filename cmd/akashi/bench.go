@@ -51,7 +51,7 @@ func bench(ctx context.Context, e *env, o benchOptions) error {
 	}
 	tokens, err := readTokens(o.dir)
 	if err != nil {
-		return err
+		return wrongUse(err, "--dir DIR is a local consortium: akashi dev --dir DIR founds one")
 	}
 	urls, err := addressesOf(o.dir)
 	if err != nil {
@@ -75,6 +75,9 @@ func bench(ctx context.Context, e *env, o benchOptions) error {
 			size = st.Final.Size
 		}
 		o.Members = append(o.Members, load.Target{Member: st.Member, URL: u.http, Token: tokens["app"]})
+	}
+	if err := o.Check(); err != nil {
+		return wrongUse(err)
 	}
 	s := e.screen()
 	w := s.wait("preparing, then measuring for " + o.Duration.String())

@@ -10,6 +10,7 @@ import (
 
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/node"
+	"github.com/akashi-ledger/akashi/node/store"
 	"github.com/spf13/cobra"
 )
 
@@ -59,30 +60,28 @@ func dev(ctx context.Context, e *env, o devOptions) error {
 		return wrongUse(errors.New("no directory was given"), "--dir DIR is where the consortium lives; a new one is founded there")
 	case o.members < 1 || o.members > 16:
 		return wrongUse(fmt.Errorf("%d members, 1 to 16", o.members))
-	case o.base < 1 || o.base+portStep*o.members > 65535:
-		return wrongUse(fmt.Errorf("--base-port %d leaves no room for %d members", o.base, o.members))
 	}
 	there, err := localMembers(o.dir)
 	if err != nil {
 		return err
 	}
-	s := e.screen()
+	prepare := func() error { return foundDev(o) }
 	if there == 0 {
-		if err := emptyDir(o.dir); err != nil {
-			return err
-		}
-		if err := foundDev(o); err != nil {
-			return err
-		}
+		err = emptyDir(o.dir)
 	} else {
-		o.members = there
-		if err := movePorts(o); err != nil {
-			return err
-		}
+		o.members, prepare = there, func() error { return movePorts(o) }
+		err = unserved(o.dir, there)
 	}
-	if err := portsFree(o.base, o.members); err != nil {
+	if err != nil {
 		return err
 	}
+	if err := portsFree(o.base, o.members); err != nil { // before settings change that a running consortium may use
+		return err
+	}
+	if err := prepare(); err != nil {
+		return err
+	}
+	s := e.screen()
 	f, err := startFleet(o.dir, o.base, o.members, func(i int, err error) {
 		s.line("  %s member-%d ended (%v); akashi serve --dir %s brings it back", s.paint(yellow, "!"), i, err, memberDir(o.dir, i))
 	})
@@ -137,6 +136,20 @@ func foundDev(o devOptions) error {
 	}
 	_, err = localTokens(o.dir, o.members, o.people)
 	return err
+}
+
+// unserved wants that no node serves the first n members' directories.
+func unserved(dir string, n int) error {
+	for i := range n {
+		err := store.Unused(filepath.Join(memberDir(dir, i), "blobs"))
+		if errors.Is(err, store.ErrLocked) {
+			return notPossible(fmt.Errorf("a node serves %s already", memberDir(dir, i)), "end it first; akashi status --dir "+dir+" shows which members run")
+		}
+		if err != nil {
+			return notPossible(err)
+		}
+	}
+	return nil
 }
 
 // movePorts gives the members of a consortium that is there the ports that were

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -60,11 +61,17 @@ func freePorts(n int) (int, error) {
 	return 0, notPossible(errors.New("no free ports were found"))
 }
 
-// portsFree says which of the ports of n members is taken.
+// portsFree says which of the ports of n members is taken, or does not exist.
 func portsFree(base, n int) error {
+	if base < 1 || base+portStep*n > 65535 {
+		return wrongUse(fmt.Errorf("--base-port %d leaves no room for %d members", base, n))
+	}
 	for i := range n {
 		for _, p := range []int{portHTTP, portGRPC, portP2P} {
 			l, err := net.Listen("tcp", address(base, i, p))
+			if errors.Is(err, fs.ErrPermission) {
+				return notPossible(fmt.Errorf("port %d is not permitted to this user", base+portStep*i+p), "--base-port P chooses others, from 1024 on")
+			}
 			if err != nil {
 				return notPossible(fmt.Errorf("port %d is taken", base+portStep*i+p), "--base-port P chooses others; akashi status shows what runs there")
 			}

@@ -297,7 +297,7 @@ func (a *auditor) effect(p *pending, r *rules.Result, seal *record.Seal, sealLea
 		return errSeal
 	}
 	a.mem.Apply(r.Writes)
-	a.reg = after
+	a.reg, a.report.LastMs = after, r.TimeMs
 	if err := a.follow(p, r); err != nil {
 		return err
 	}

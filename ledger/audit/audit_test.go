@@ -58,6 +58,22 @@ func TestHonestLog(t *testing.T) {
 	}
 }
 
+// TestLastBatch: the time of the last batch is the founding's where nothing followed
+// it, and none where nothing could be read.
+func TestLastBatch(t *testing.T) {
+	c := ledgertest.New(t, ledgertest.Options{})
+	if r := run(t, c, logOf(c), audit.Options{}); !r.OK || r.LastMs != c.Founding.CreatedMs {
+		t.Errorf("a log that was only founded: last batch at %d, want %d", r.LastMs, c.Founding.CreatedMs)
+	}
+	history(t, c)
+	if r := run(t, c, logOf(c), audit.Options{}); r.LastMs != c.Last().TimeMs {
+		t.Errorf("last batch at %d, want %d", r.LastMs, c.Last().TimeMs)
+	}
+	if said := run(t, c, &log{logOf(c).note, nil}, audit.Options{}).Text(false); strings.Contains(said, "1970") {
+		t.Error(said)
+	}
+}
+
 func TestOverdueByName(t *testing.T) {
 	c, recs := newLog(t)
 	c.Pass(400 * 86400_000)

@@ -128,7 +128,7 @@ type Report struct {
 	Root         string        `json:"root"`
 	FinalMs      uint64        `json:"finalMs"`
 	Batches      uint64        `json:"batches"`
-	LastMs       uint64        `json:"lastMs"` // time of the last batch
+	LastMs       uint64        `json:"lastMs"` // time of the last batch; 0: none could be read
 	StoryTime    bool          `json:"storyTime,omitempty"`
 	LostAt       *uint64       `json:"lostAt,omitempty"` // height from which the rules could not be checked
 	Checks       []Check       `json:"checks"`
@@ -173,8 +173,12 @@ func (r *Report) Text(japanese bool) string {
 	} else {
 		say(text("結果：破れがあります", "Result: broken"))
 	}
-	say(text(fmt.Sprintf("葉%d、束%d、最後の束 %s", r.Size, r.Batches, stamp(r.LastMs)),
-		fmt.Sprintf("leaves: %d, batches: %d, last batch %s", r.Size, r.Batches, stamp(r.LastMs))))
+	last := text("", "")
+	if r.LastMs > 0 {
+		last = text("、最後の束 "+stamp(r.LastMs), ", last batch "+stamp(r.LastMs))
+	}
+	say(text(fmt.Sprintf("葉%d、束%d%s", r.Size, r.Batches, last.Ja),
+		fmt.Sprintf("leaves: %d, batches: %d%s", r.Size, r.Batches, last.En)))
 	for _, c := range r.Checks {
 		w := CheckWords(c.Name)
 		say(text(fmt.Sprintf("- %s：成立%d 破れ%d 待ち%d 未確認%d", w.Ja, c.Holds, c.Broken, c.Waiting, c.Unchecked),

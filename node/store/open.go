@@ -167,6 +167,20 @@ func memtableSize(dir string) (size int64, err error) {
 	return size, err
 }
 
+// Unused returns ErrLocked where another process has the database in dir open. A
+// database that was never opened is unused.
+func Unused(dir string) error {
+	unlock, err := lockDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	unlock()
+	return nil
+}
+
 // inspect looks for what Badger reports badly or not at all.
 func inspect(dir string, minFreeBytes uint64) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {

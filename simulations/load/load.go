@@ -64,7 +64,8 @@ type Report struct {
 	FirstErr  string        `json:"firstError,omitempty"`
 }
 
-func (o *Options) check() error {
+// Check says what is wrong with the options.
+func (o *Options) Check() error {
 	switch {
 	case len(o.Members) == 0:
 		return errors.New("load: no nodes to post to")
@@ -73,16 +74,20 @@ func (o *Options) check() error {
 	case o.Batch < 1 || o.Batch > record.MaxRecords:
 		return fmt.Errorf("load: %d records a request, 1 to %d", o.Batch, record.MaxRecords)
 	case o.Consents < 0 || o.Consents > 100:
-		return fmt.Errorf("load: %d per cent consents", o.Consents)
+		return fmt.Errorf("load: %d per cent consents, 0 to 100", o.Consents)
 	case o.Handles < 1:
-		return fmt.Errorf("load: %d handles", o.Handles)
+		return fmt.Errorf("load: %d handles, at least 1", o.Handles)
+	case o.Duration <= 0:
+		return fmt.Errorf("load: a duration of %v", o.Duration)
+	case o.Records < 0:
+		return fmt.Errorf("load: %d records", o.Records)
 	}
 	return nil
 }
 
 // Run prepares a service and consented handles at each node, then measures.
 func Run(ctx context.Context, o Options) (*Report, error) {
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		return nil, err
 	}
 	posters := make([]*poster, len(o.Members))

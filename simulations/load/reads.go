@@ -13,7 +13,7 @@ import (
 // Reads measures inclusion proofs a second: clients ask the nodes for proofs of
 // random leaves below size.
 func Reads(ctx context.Context, o Options, size uint64) (*Report, error) {
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		return nil, err
 	}
 	r := &run{Options: o, begin: time.Now()}

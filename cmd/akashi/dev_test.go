@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/akashi-ledger/akashi/internal/machine"
+	"github.com/akashi-ledger/akashi/node/store"
+)
+
+// TestDevLeavesWhatRuns: dev on a consortium whose nodes run, or on ports that are
+// taken, says so and touches nothing: what runs is still found by its settings and pid.
+func TestDevLeavesWhatRuns(t *testing.T) {
+	o := devOptions{dir: filepath.Join(t.TempDir(), "dev"), members: 2, base: machine.FreePorts(t, 4*portStep)}
+	if err := foundDev(o); err != nil {
+		t.Fatal(err)
+	}
+	pid := filepath.Join(memberDir(o.dir, 1), "pid")
+	if err := os.WriteFile(pid, []byte("4711\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	refused := func(base int, says string) {
+		t.Helper()
+		before := contentsOf(t, o.dir)
+		asked := o
+		asked.base = base
+		err := dev(t.Context(), &env{stdout: io.Discard, stderr: io.Discard}, asked)
+		var f *failure
+		if !errors.As(err, &f) || f.code != exitNotNow || !strings.Contains(err.Error(), says) || len(f.hints) == 0 {
+			t.Errorf("%v, want %q and a hint", err, says)
+		}
+		for name, was := range before {
+			if now, err := os.ReadFile(name); err != nil || string(now) != was {
+				t.Errorf("%s was changed: %v", name, err)
+			}
+		}
+	}
+	l, err := net.Listen("tcp", address(o.base, 1, portP2P))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(o.base, "is taken")
+	l.Close()
+
+	blobs, err := store.OpenBlobs(filepath.Join(memberDir(o.dir, 1), "blobs"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(o.base+2*portStep, "a node serves "+memberDir(o.dir, 1))
+	if err := blobs.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := unserved(o.dir, 2); err != nil {
+		t.Errorf("nothing runs: %v", err)
+	}
+}
+
+// contentsOf reads what dev may rewrite.
+func contentsOf(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for _, pattern := range []string{"member-*/config.json", "member-*/pid", "tokens.json"} {
+		found, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s: %v", pattern, err)
+		}
+		for _, name := range found {
+			b, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out[name] = string(b)
+		}
+	}
+	return out
+}

@@ -173,8 +173,10 @@ func (v *visitor) fileName() string {
 	return "receipt-" + filepath.Base(at.Path) + ".akashi.json"
 }
 
-// revoke stops the service's scope by one tap. Within five seconds nobody reads under
-// it, no token for it lives, and every member's ledger says so.
+// revoke stops the service's scope by one tap. Within five seconds the app's next read,
+// which the person starts on its page, is refused; nobody else reads under the scope
+// either, no token for it lives, and every member's ledger says so. The app has heard
+// of nothing: its address for events is held shut.
 func (v *visitor) revoke(app *apptest.App, own *ownApp, tokens ownTokens) {
 	v.t.Helper()
 	if _, got := own.form("/oauth/introspect", url.Values{"token": {tokens.Access}}); !got.Active {
@@ -187,6 +189,8 @@ func (v *visitor) revoke(app *apptest.App, own *ownApp, tokens ownTokens) {
 	if got := v.says(".said-note"); !strings.Contains(got, "止めました") {
 		v.t.Errorf("after the tap the page says %q", got)
 	}
+	v.refusedIn(app)
+	atApp := time.Since(begin)
 	if _, got := own.form("/oauth/introspect", url.Values{"token": {tokens.Access}}); got.Active {
 		v.t.Error("introspection calls the token active")
 	}
@@ -199,12 +203,18 @@ func (v *visitor) revoke(app *apptest.App, own *ownApp, tokens ownTokens) {
 	for i := range v.members {
 		v.until(fmt.Sprintf("member %d knows of the withdrawal", i), func() bool { return v.stateAt(i, handle, "service") == "revoked" })
 	}
-	if took := time.Since(begin); took > 5*time.Second {
-		v.t.Errorf("withdrawn and refused everywhere after %v", took)
-	} else {
-		v.t.Logf("withdrawn and refused everywhere within %v", took)
+	took := time.Since(begin)
+	v.t.Logf("withdrawn, and the app's next read refused, within %v; everywhere within %v", atApp, took)
+	if took > 5*time.Second {
+		v.t.Errorf("refused at the app after %v, everywhere after %v", atApp, took)
 	}
-	v.open(app.URL, `form[action="/read"]`)
+}
+
+// refusedIn reads again on the app's page, which shows a refusal for the service's scope,
+// nothing of what it read before, and the other scope as it was.
+func (v *visitor) refusedIn(app *apptest.App) {
+	v.t.Helper()
+	v.open(app.URL, "section#service dl") // it has heard nothing, and still shows what it read
 	v.click(`form[action="/read"] button`, "section#service code")
 	if got := v.says("#service"); strings.Contains(got, "髙橋") || !strings.Contains(got, "revoked") {
 		v.t.Errorf("the app shows %q", got)

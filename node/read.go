@@ -49,8 +49,18 @@ func (n *Node) Final() *cosign.Final {
 
 // FinalState returns the ledger at the highest final checkpoint, nil before the
 // first. Everything that is shown to the outside comes from it.
-func (n *Node) FinalState() *store.State {
-	f := n.Final()
+func (n *Node) FinalState() *store.State { return n.at(n.Final()) }
+
+// AgreedState returns the ledger at the highest checkpoint that k members cosigned,
+// whether or not the witnesses that the policy requires did; nil before the first.
+func (n *Node) AgreedState() *store.State {
+	if n.cosign == nil {
+		return nil
+	}
+	return n.at(n.cosign.Quorum())
+}
+
+func (n *Node) at(f *cosign.Final) *store.State {
 	if f == nil {
 		return nil
 	}

@@ -84,6 +84,9 @@ func (l logOf) Final() (note []byte, st *store.State, ok bool) {
 	return f.Shown(), f.State, true
 }
 
+// Agreed implements tiles.Source.
+func (l logOf) Agreed() *store.State { return l.n.AgreedState() }
+
 // Cited implements tiles.Source.
 func (l logOf) Cited(p *rules.Policy, c *record.Cited) ([]byte, error) { return l.n.NoteOf(p, c) }
 

@@ -15,8 +15,8 @@ import (
 	"github.com/akashi-ledger/akashi/node/store"
 )
 
-// policy serves the policy under which the shown checkpoint is final, that of an
-// epoch, or the chain of all. A policy has the part of the log in which it
+// policy serves the policy under which the shown checkpoint is final, the chain of
+// all, or, from the ledger that k members agreed to, that of an epoch. A policy has the part of the log in which it
 // counts in comments (sign.Range).
 func (h *handler) policy(w http.ResponseWriter, r *http.Request, path string, st *store.State) error {
 	now, err := rules.PolicyAt(st, st.Height)
@@ -51,8 +51,9 @@ func (h *handler) policy(w http.ResponseWriter, r *http.Request, path string, st
 	return nil
 }
 
-// coming returns the policy of the epoch that begins behind the shown checkpoint:
-// a witness that it requires needs it before anything of that epoch is final.
+// coming returns the policy of the epoch that begins behind the newest end that k
+// members agreed to: a witness that it requires needs it before anything of that
+// epoch is final.
 func coming(st *store.State, epoch uint64) (*sign.Policy, error) {
 	p, err := rules.Load[rules.Policy](st, rules.KeyPolicy)
 	if err != nil || p == nil || p.Epoch != epoch {

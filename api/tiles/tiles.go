@@ -9,9 +9,11 @@
 //
 // # Invariants
 //
-//   - Nothing above the final checkpoint is served, and what a path has once
-//     answered with 200 never changes, except at /log/checkpoint, at
-//     /log/policy, at the policy of the running epoch, and at the chain.
+//   - Nothing above the final checkpoint is served, except an epoch's policy, which
+//     k members agreed to: a witness that must cosign before anything is final needs
+//     it first. What a path has once answered with 200 never changes, except at
+//     /log/checkpoint, at /log/policy, at the policy of the running epoch and of the
+//     next, and at the chain.
 //   - A partial tile is served exactly where the end of some batch at or below
 //     the final checkpoint has it: these are the sizes for which a checkpoint
 //     can have been produced. They stay when the tile is full. The log is not
@@ -42,6 +44,9 @@ type Source interface {
 	// Final returns the highest final checkpoint as a signed note, and the
 	// ledger at it. Before the first there is none.
 	Final() (note []byte, state *store.State, ok bool)
+	// Agreed returns the ledger at the highest checkpoint that k members cosigned,
+	// which may lack a required witness; nil before the first since start.
+	Agreed() *store.State
 	// Cited returns the signed note of a checkpoint that a header of the log
 	// cites, final under the policy.
 	Cited(p *rules.Policy, c *record.Cited) ([]byte, error)
@@ -106,6 +111,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	note, st, ok := h.src.Final()
+	if strings.HasPrefix(path, "policy/") && path != "policy/chain" {
+		st = h.src.Agreed()
+		ok = st != nil
+	}
 	if !ok {
 		w.Header().Set("Retry-After", "1")
 		fail(w, http.StatusServiceUnavailable, "no final checkpoint yet")

@@ -2,6 +2,7 @@ package tiles
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"fmt"
@@ -32,6 +33,7 @@ type member struct {
 	ledger *store.Ledger
 	raft   uint64
 	none   bool
+	shown  *store.State // final, where a witness keeps what k members agreed to from it
 }
 
 func newMember(t *testing.T) *member {
@@ -68,12 +70,30 @@ func (m *member) post(n int) {
 	}
 }
 
+// rotate adds a batch that changes a member's cosigner key, and returns the size with
+// which it closes the policy epoch.
+func (m *member) rotate(id string) uint64 {
+	m.t.Helper()
+	e := m.c.Entry(m.c.Submit("pf", m.c.Tick(), m.c.Rotate(id, []string{record.RoleCosigner}, "a-sha", "b-sha", "c-sha")))
+	m.c.Apply(e)
+	m.raft++
+	if b, err := m.ledger.Apply(m.raft, canon.Must(e)); err != nil || b.Result.Next == nil {
+		m.t.Fatal(b, err)
+	}
+	return m.c.Last().Size
+}
+
+// Final implements Source.
 func (m *member) Final() ([]byte, *store.State, bool) {
 	if m.none {
 		return nil, nil, false
 	}
-	return m.c.Note(m.c.Head().Height), m.ledger.State(), true
+	st := cmp.Or(m.shown, m.ledger.State())
+	return m.c.Note(st.Height), st, true
 }
+
+// Agreed implements Source.
+func (m *member) Agreed() *store.State { return m.ledger.State() }
 
 // Cited implements Source.
 func (m *member) Cited(p *rules.Policy, c *record.Cited) ([]byte, error) {
@@ -379,15 +399,6 @@ func TestNotFound(t *testing.T) {
 func TestPolicyEpochs(t *testing.T) {
 	m := newMember(t)
 	srv := serve(t, m)
-	rotate := func(id string) uint64 {
-		e := m.c.Entry(m.c.Submit("pf", m.c.Tick(), m.c.Rotate(id, []string{record.RoleCosigner}, "a-sha", "b-sha", "c-sha")))
-		m.c.Apply(e)
-		m.raft++
-		if b, err := m.ledger.Apply(m.raft, canon.Must(e)); err != nil || b.Result.Next == nil {
-			t.Fatal(b, err)
-		}
-		return m.c.Last().Size
-	}
 	_, first := get(t, srv, "GET", "/log/policy/0")
 	_, chain := get(t, srv, "GET", "/log/policy/chain")
 	if trusted, err := sign.ParsePolicy(first); err != nil {
@@ -396,7 +407,7 @@ func TestPolicyEpochs(t *testing.T) {
 		t.Errorf("a chain without links: %d policies, %v", len(same), err)
 	}
 	m.post(2)
-	closing := rotate("b-sha")
+	closing := m.rotate("b-sha")
 	// What a required witness must know before the next epoch can begin.
 	_, b := get(t, srv, "GET", "/log/policy/1")
 	if next, err := sign.ParsePolicy(b); err != nil || next.Range.Epoch != 1 || next.Range.First.Size != closing+1 || bytes.Equal(next.Format(), first[len(first)-len(next.Format()):]) {
@@ -409,7 +420,7 @@ func TestPolicyEpochs(t *testing.T) {
 		t.Errorf("an epoch that nobody voted for: %d", resp.StatusCode)
 	}
 	m.post(1)
-	second := rotate("c-sha")
+	second := m.rotate("c-sha")
 	m.post(1)
 	trusted, err := sign.ParsePolicy(first)
 	if err != nil {
@@ -438,6 +449,32 @@ func TestPolicyEpochs(t *testing.T) {
 		if _, err := p.Open(note); (err == nil) != (epoch == 2) {
 			t.Errorf("the newest checkpoint under epoch %d: %v", epoch, err)
 		}
+	}
+}
+
+// TestPolicyForAWitness: a required witness that refuses what a new key signed gets
+// the policy that has it, although nothing of that epoch, nor the end before it, is
+// final without the witness, and although nothing is since the node started.
+func TestPolicyForAWitness(t *testing.T) {
+	m := newMember(t)
+	srv := serve(t, m)
+	m.post(1)
+	m.shown = m.ledger.State()
+	closing := m.rotate("b-sha")
+	for batches := range 3 {
+		for _, m.none = range []bool{true, false} {
+			resp, b := get(t, srv, "GET", "/log/policy/1")
+			if p, err := sign.ParsePolicy(b); err != nil || p.Range.Epoch != 1 || p.Range.First.Height != m.shown.Height+2 || resp.StatusCode != 200 {
+				t.Errorf("%d batches later, nothing final %v: %d %v\n%s", batches, m.none, resp.StatusCode, err, b)
+			}
+		}
+		if resp, b := get(t, srv, "GET", "/log/policy"); resp.StatusCode != 200 || !bytes.HasPrefix(b, []byte("# policy epoch 0 of ")) {
+			t.Errorf("the policy of what is final: %d %s", resp.StatusCode, b)
+		}
+		m.post(1)
+	}
+	if _, b := get(t, srv, "GET", "/log/policy/0"); !bytes.Contains(b, fmt.Appendf(nil, "%d", closing)) {
+		t.Errorf("the policy that k members have closed: %s", b)
 	}
 }
 

@@ -211,6 +211,7 @@ type problemPage struct {
 	frame
 	Problem string
 	Again   string // where to try again, "" for nowhere
+	Confirm string // where to show more of who one is first, "" where that does not help
 }
 
 func (s *Server) problem(w http.ResponseWriter, r *http.Request, status int, key string) {
@@ -222,6 +223,9 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, status int, key
 	p.Title = p.text(key + ".title")
 	if strings.HasPrefix(r.URL.Path, pathAuthorize+"/") && status != http.StatusGone {
 		p.Again = r.URL.Path
+	}
+	if key == "error.weak" || key == "error.weakpaper" {
+		p.Confirm = pathConfirm
 	}
 	s.show(w, status, "problem", p)
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/mail"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -185,10 +186,23 @@ type sessionsPage struct {
 	Apps     []shownAccess
 	Members  []Member // to connect with
 	Known    []connection
-	MayUndo  bool      // more than a code or a paper was shown: a connection may be ended
+	MayUndo  bool      // more than a code or a paper was shown: ways in may be taken away
 	Paper    time.Time // when the paper was made that counts, zero for none
 	MayPrint bool      // more than a code or a paper was shown just now
+	Upstream bool      // there is an identity provider
 }
+
+// Confirmable reports whether signing in once more can show more than a code does: where
+// not, only the member's desk can.
+func (p sessionsPage) Confirmable() bool {
+	return p.Upstream || len(p.Known) > 0 || slices.ContainsFunc(p.Keys, func(k shownPasskey) bool { return !k.Waits })
+}
+
+// Confirm is where a person shows once more who they are, and from where they come back.
+func (p sessionsPage) Confirm() string { return pathConfirm }
+
+// pathConfirm is the sign-in that leads back to the list of a person's ways in.
+const pathConfirm = "/signin?next=/signin/sessions"
 
 // Device names a browser and its system in a few words, "" where neither is known:
 // the whole of what a browser says of itself tells a person nothing.
@@ -212,7 +226,7 @@ func (s *Server) listSessions(w http.ResponseWriter, r *http.Request) {
 	f := s.frame(w, r) // a language that the address has is kept on the way to the sign-in
 	mine, err := s.Sessions.Lookup(token)
 	if errors.Is(err, session.ErrUnknown) {
-		http.Redirect(w, r, "/signin?next=/signin/sessions", http.StatusSeeOther)
+		http.Redirect(w, r, pathConfirm, http.StatusSeeOther)
 		return
 	}
 	if err != nil {
@@ -220,7 +234,7 @@ func (s *Server) listSessions(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := sessionsPage{frame: f, Form: session.FormToken(token), Mine: mine.ID, MayPrint: mine.Fresh(s.Now()), MayUndo: mine.BeyondCode()}
-	p.Passkeys = s.party != nil
+	p.Passkeys, p.Upstream = s.party != nil, s.idp != nil
 	if p.Sessions, err = s.Sessions.List(mine.Person); err == nil {
 		p.Keys, err = s.shownPasskeys(mine.Person)
 	}

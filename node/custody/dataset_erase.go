@@ -123,8 +123,6 @@ func (d *Desk) retireDataset(k *class, cause string, classes []*class) (*retirem
 
 // runPlan runs one plan, unless it is done.
 func (d *Desk) runPlan(ctx context.Context, id record.ID) error {
-	d.retiring.run.Lock()
-	defer d.retiring.run.Unlock()
 	d.retiring.mu.Lock()
 	p := d.retiring.plans[id]
 	d.retiring.mu.Unlock()

@@ -47,7 +47,7 @@ type retirement struct {
 
 // retirements are the plans under way, in memory.
 type retirements struct {
-	run   sync.Mutex // one pass at a time
+	run   sync.Mutex // planning, and from looking classes up to their destruction; nothing is waited for under it
 	mu    sync.Mutex
 	plans map[record.ID]*retirement
 }
@@ -120,23 +120,39 @@ func (d *Desk) retireDue(ctx context.Context) {
 }
 
 // retirePass destroys what is due, at most maxRetired identities. It reports
-// whether there may be more.
+// whether there may be more. What others must be told of waits for custodians, and
+// nothing else waits with it.
 func (d *Desk) retirePass(ctx context.Context) (more bool, err error) {
-	d.retiring.run.Lock()
-	defer d.retiring.run.Unlock()
 	d.ledgerTime(ctx)
-	st, err := d.state()
+	taken, err := d.planDue()
 	if err != nil {
 		return false, err
+	}
+	var alone, told []*retirement
+	for _, p := range d.retiring.all() {
+		if d.erasing.job(p.rec.ID) == nil {
+			alone = append(alone, p)
+		} else {
+			told = append(told, p)
+		}
+	}
+	return taken >= maxRetired, errors.Join(d.runRetirements(ctx, alone), d.runRetirements(ctx, told))
+}
+
+// planDue plans the end of what is due, at most maxRetired identities, and returns of
+// how many.
+func (d *Desk) planDue() (int, error) {
+	d.retiring.run.Lock()
+	defer d.retiring.run.Unlock()
+	st, err := d.state()
+	if err != nil {
+		return 0, err
 	}
 	due, err := d.takeDue(d.ledgerMs(), maxRetired)
 	if err != nil { // the others are destroyed all the same
 		d.Log.Error("some keys that are due are not found", "err", err.Error())
 	}
-	if err := d.planRetirements(st, due); err != nil {
-		return false, err
-	}
-	return len(due) >= maxRetired, d.runRetirements(ctx, d.retiring.all())
+	return len(due), d.planRetirements(st, due)
 }
 
 // ledgerTime asks for fresh cosignatures where something is due by this node's
@@ -244,30 +260,23 @@ func (d *Desk) issuerFor(st *store.State, c *class) (string, error) {
 	return owner, nil
 }
 
-// runRetirements does steps 3 to 6 of plans. What cannot be posted now waits.
-// d.retiring.run is held.
+// runRetirements does steps 3 to 6 of plans. What cannot be posted now waits. Who asks
+// for a dataset's erasure and the pass may be at the same plan at once: each step comes
+// to the same for both.
 func (d *Desk) runRetirements(ctx context.Context, plans []*retirement) (err error) {
 	var ready []*retirement
-	var ids []string
 	recorded := map[*retirement]bool{}
 	d.copyPlans(ctx, d.jobsOf(plans)...) // all at once: silent custodians hold the pass up once
 	for _, p := range plans {
 		ok, err2 := d.recordRetirement(ctx, p.rec)
-		var entries []string
-		if err2 == nil {
-			entries, err2 = d.entriesAt(p.Classes)
-		}
 		if err2 != nil {
 			err = errors.Join(err, err2)
 			continue
 		}
-		ready, recorded[p], ids = append(ready, p), ok, append(ids, entries...)
+		ready, recorded[p] = append(ready, p), ok
 	}
-	if len(ids) > 0 {
-		if err2 := d.shred(append(ids, d.takeSpent()...)...); err2 != nil {
-			return errors.Join(err, err2)
-		}
-	}
+	ready, err2 := d.shredRetired(ready)
+	err = errors.Join(err, err2)
 	for _, p := range ready {
 		if recorded[p] {
 			if err2 := d.attestRetirement(ctx, p.rec); err2 != nil {
@@ -281,6 +290,31 @@ func (d *Desk) runRetirements(ctx context.Context, plans []*retirement) (err err
 		d.retiring.remove(p.rec.ID)
 	}
 	return err
+}
+
+// shredRetired does step 4 of plans that are recorded, and returns those that are not
+// done yet.
+func (d *Desk) shredRetired(plans []*retirement) (open []*retirement, err error) {
+	d.retiring.run.Lock()
+	defer d.retiring.run.Unlock()
+	var ids []string
+	for _, p := range plans {
+		if !d.retiring.has(p.rec.ID) { // by who asked for it, or by the pass
+			continue
+		}
+		entries, err2 := d.entriesAt(p.Classes)
+		if err2 != nil {
+			err = errors.Join(err, err2)
+			continue
+		}
+		open, ids = append(open, p), append(ids, entries...)
+	}
+	if len(ids) > 0 {
+		if err2 := d.shred(append(ids, d.takeSpent()...)...); err2 != nil {
+			return nil, errors.Join(err, err2)
+		}
+	}
+	return open, err
 }
 
 // jobsOf returns the plans of erasures that go with those of retention: of datasets.

@@ -53,6 +53,7 @@ var codesOfAPI = map[string]entry{
 	codeJSONDuplicate:   row(http.StatusBadRequest, "JSON に同じ名前が二度あります。", "A name stands twice in the JSON.", hintForm),
 	codeJSONDepth:       row(http.StatusBadRequest, "JSON の入れ子が深すぎます。", "The JSON is nested too deeply.", hintForm),
 	codeOversize:        row(http.StatusRequestEntityTooLarge, "送られた内容が大きすぎます。", "The request is too large.", Sentence{"小さく分けて送ってください。", "Send it in smaller parts."}),
+	codeBodySlow:        row(http.StatusRequestTimeout, "送られた内容が時間内に届ききりませんでした。", "The request did not come in time.", Sentence{"回線を確かめ、同じ Idempotency-Key でもう一度送ってください。何も記録されていません。", "Check the connection and send it again with the same Idempotency-Key; nothing was recorded."}),
 	codeInvalid:         row(http.StatusBadRequest, "知らない項目があるか、必要な項目がないか、値の形が違います。", "A field is unknown, missing or of the wrong form.", hintForm),
 	codeParameter:       row(http.StatusBadRequest, "URL の値の形が違います。", "A parameter of the URL has the wrong form.", hintForm),
 	codeMedia:           row(http.StatusUnsupportedMediaType, "この種類の内容は受け取れません。", "This media type is not accepted here.", Sentence{"application/json で、圧縮せずに送ってください。", "Send application/json, not compressed."}),

@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"reflect"
 	"strings"
 	"unicode/utf8"
@@ -45,6 +46,8 @@ func readBody(w http.ResponseWriter, r *http.Request, maxBytes int64, types ...s
 	switch {
 	case errors.As(err, &large):
 		return nil, "", fault(codeOversize)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, "", fault(codeBodySlow)
 	case err != nil:
 		return nil, "", fault(codeInvalid)
 	}

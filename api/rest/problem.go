@@ -81,6 +81,7 @@ const (
 	codeJSONDuplicate   = "json.duplicate-key"
 	codeJSONDepth       = "json.depth"
 	codeOversize        = "body.oversize"
+	codeBodySlow        = "body.slow"
 	codeInvalid         = "request.malformed"
 	codeParameter       = "parameter.malformed"
 	codeMedia           = "media-type.unsupported"
@@ -170,6 +171,7 @@ var titles = map[int]Sentence{
 	http.StatusForbidden:             {"許可されていない操作", "Not permitted"},
 	http.StatusNotFound:              {"見つからない", "Not found"},
 	http.StatusMethodNotAllowed:      {"できない操作", "Method not allowed"},
+	http.StatusRequestTimeout:        {"時間切れ", "Too slow"},
 	http.StatusConflict:              {"いまの状態ではできない", "Not possible as things stand"},
 	http.StatusGone:                  {"もうない", "Gone"},
 	http.StatusRequestEntityTooLarge: {"大きすぎる", "Too large"},

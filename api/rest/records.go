@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
-	"time"
 
 	"github.com/akashi-ledger/akashi/api/token"
 	"github.com/akashi-ledger/akashi/ledger/record"
@@ -128,7 +127,6 @@ func (c *call) openings() (any, error) {
 	out := bufio.NewWriterSize(c.w, 64<<10)
 	lines := json.NewEncoder(out)
 	lines.SetEscapeHTML(false)
-	deadline := http.NewResponseController(c.w)
 	end := OpeningsEnd{End: true}
 	for o, err := range c.Desk.Openings(c.ctx, string(c.caller.Role)+"/"+c.caller.Name, from, to) {
 		if err == nil && end.Count == 0 {
@@ -141,9 +139,7 @@ func (c *call) openings() (any, error) {
 			end.End, end.Error = false, problemOf(err, wantsEnglish(c.r))
 			break
 		}
-		if end.Count++; end.Count%256 == 0 {
-			deadline.SetWriteDeadline(time.Now().Add(2 * c.SlowAfter))
-		}
+		end.Count++
 		if err := lines.Encode(openingLine(o)); err != nil {
 			return nil, nil // the reader has gone
 		}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/akashi-ledger/akashi/internal/machine"
+	"github.com/akashi-ledger/akashi/node"
 	"github.com/akashi-ledger/akashi/node/store"
 )
 
@@ -53,6 +54,9 @@ func TestDevLeavesWhatRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(o.base+2*portStep, "a node serves "+memberDir(o.dir, 1))
+	if _, err := node.Start(memberDir(o.dir, 1), slog.New(slog.DiscardHandler)); !errors.Is(err, store.ErrLocked) || len(stopHints(err)) == 0 {
+		t.Errorf("a second process on the directory: %v, hints %q", err, stopHints(err))
+	}
 	if err := blobs.Close(); err != nil {
 		t.Fatal(err)
 	}

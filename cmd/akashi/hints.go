@@ -13,6 +13,8 @@ func stopHints(err error) []string {
 	switch {
 	case errors.Is(err, store.ErrDiskFull), errors.Is(err, vault.ErrDiskFull):
 		return []string{"storage.full: make room on the disk that the data directory is on, then start again; nothing was lost, and what was begun goes on"}
+	case errors.Is(err, store.ErrLocked):
+		return []string{"another akashi serves this directory: end it first"}
 	case errors.Is(err, store.ErrReadOnly):
 		return []string{"storage.read-only: mount the file system for writing, and let this user write to the data directory"}
 	}

@@ -82,5 +82,5 @@ func handlerOf(n *node.Node, with shared) (h http.Handler, stop func(), err erro
 		return nil, nil, err
 	}
 	mux.Handle("/log/", rest.Tiles(n, o))
-	return mux, stop, nil
+	return rest.Timely(mux), stop, nil
 }

@@ -170,8 +170,8 @@ func logTo(w io.Writer, verbose bool) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 }
 
-// serverOf bounds what a connection may cost. Writes have no limit of time here:
-// streams last, and the API bounds its own answers.
+// serverOf bounds what a connection may cost before it is a request, and between two;
+// rest.Timely does the rest, since a stream lasts.
 func serverOf(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}

@@ -77,7 +77,7 @@ func addressesOf(dir string) ([]nodeAt, error) {
 }
 
 func status(ctx context.Context, s *screen, urls []nodeAt, tok string) error {
-	var down error
+	var down, hints []string
 	for _, u := range urls {
 		c, err := client.New(u.http, client.Options{Token: tok})
 		if err != nil {
@@ -88,10 +88,19 @@ func status(ctx context.Context, s *screen, urls []nodeAt, tok string) error {
 			if err := showKept(s, u.dir); err != nil {
 				return err
 			}
-			down = notPossible(fmt.Errorf("%s does not answer", u.http), "is it running? its log says why not")
+			down = append(down, u.http)
+			if u.dir != "" {
+				hints = append(hints, "akashi serve --dir "+u.dir+" starts it; "+filepath.Join(u.dir, "log")+" may say why it ended")
+			}
 		}
 	}
-	return down
+	switch {
+	case len(down) == 0:
+		return nil
+	case len(hints) == 0:
+		hints = []string{"is it running? its log says why not"}
+	}
+	return notPossible(fmt.Errorf("no answer from %s", strings.Join(down, ", ")), hints...)
 }
 
 // showNode asks a node and prints what it answers.

@@ -26,7 +26,10 @@ const consentWait = 8 * time.Second
 // pushed refuses a pushed request that could never be granted, before a person
 // sees anything of it.
 func (s *Server) pushed(ctx context.Context, as *goidc.AuthnSession, c *goidc.Client) error {
-	_, err := s.asked(ctx, as, c)
+	_, err := prompted(as)
+	if err == nil {
+		_, err = s.asked(ctx, as, c)
+	}
 	return err
 }
 
@@ -100,6 +103,9 @@ func (s *Server) asked(ctx context.Context, as *goidc.AuthnSession, c *goidc.Cli
 // decide is the policy of every authorization: it signs the person in, shows the
 // screen, and takes the answer.
 func (s *Server) decide(w http.ResponseWriter, r *http.Request, as *goidc.AuthnSession, c *goidc.Client) (goidc.Status, error) {
+	if _, err := prompted(as); err != nil {
+		return goidc.StatusFailure, err
+	}
 	if ofMember(c.ID) {
 		k, err := s.storage.client(c.ID)
 		if err != nil {
@@ -115,7 +121,9 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, as *goidc.AuthnS
 	if who == nil {
 		return status, err
 	}
-	silent := as.Prompt == goidc.PromptTypeNone
+	if err := s.hinted(as, a.client, who); err != nil {
+		return goidc.StatusFailure, err
+	}
 	stands, err := s.Desk.ScopesNow(r.Context(), custody.Ref(who.Person), a.Service)
 	if err == nil {
 		err = s.compare(r.Context(), as, a, who.Person, stands)
@@ -126,7 +134,7 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, as *goidc.AuthnS
 	if s.settled(as, a, stands) {
 		return s.grantTo(as, a, who, stands)
 	}
-	if silent {
+	if wants(as, goidc.PromptTypeNone) {
 		return goidc.StatusFailure, goidc.NewError("consent_required", "the person has to decide")
 	}
 	if r.Method == http.MethodPost && r.PathValue("callback") != "" {
@@ -159,7 +167,7 @@ func (s *Server) present(w http.ResponseWriter, r *http.Request, as *goidc.Authn
 		return nil, "", goidc.StatusFailure, err
 	case err == nil && !mustShowAgain(as, who):
 		return who, token, goidc.StatusPending, nil
-	case as.Prompt == goidc.PromptTypeNone:
+	case wants(as, goidc.PromptTypeNone):
 		return nil, "", goidc.StatusFailure, goidc.NewError(goidc.ErrorCodeLoginRequired, "the person has to sign in")
 	}
 	http.Redirect(w, r, "/signin?next="+url.QueryEscape(pathAuthorize+"/"+as.ID), http.StatusSeeOther)
@@ -169,7 +177,7 @@ func (s *Server) present(w http.ResponseWriter, r *http.Request, as *goidc.Authn
 // mustShowAgain reports whether the request wants a newer sign-in.
 func mustShowAgain(as *goidc.AuthnSession, who *session.Session) bool {
 	last := who.Last()
-	if as.Prompt == goidc.PromptTypeLogin && last.Unix() < int64(as.CreatedAt) {
+	if (wants(as, goidc.PromptTypeLogin) || wants(as, goidc.PromptTypeSelectAccount)) && last.Unix() < int64(as.CreatedAt) {
 		return true
 	}
 	return as.MaxAuthnAgeSecs != nil && int64(as.CreatedAt)-last.Unix() > int64(*as.MaxAuthnAgeSecs)
@@ -178,7 +186,7 @@ func mustShowAgain(as *goidc.AuthnSession, who *session.Session) bool {
 // settled reports whether everything that is asked for is consented to already,
 // under these terms: then nobody is asked twice.
 func (s *Server) settled(as *goidc.AuthnSession, a *ask, stands []custody.ScopeNow) bool {
-	if as.Prompt == goidc.PromptTypeConsent {
+	if wants(as, goidc.PromptTypeConsent) {
 		return false
 	}
 	for _, p := range a.Purposes {

@@ -66,7 +66,7 @@ func (s *Server) introduce(w http.ResponseWriter, r *http.Request, as *goidc.Aut
 	if who == nil {
 		return status, err
 	}
-	if as.Prompt == goidc.PromptTypeNone {
+	if wants(as, goidc.PromptTypeNone) {
 		return goidc.StatusFailure, goidc.NewError("consent_required", "the person has to decide")
 	}
 	if r.Method != http.MethodPost || r.PathValue("callback") == "" {

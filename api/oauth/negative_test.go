@@ -76,6 +76,8 @@ func TestAuthorizationRequests(t *testing.T) {
 		{"not pushed", func(f *flow) { f.client = pushedOnly }, ""},
 		{"a made-up pushed request", func(f *flow) { f.extra.Set("request_uri", "urn:ietf:params:oauth:request_uri:"+session.NewSecret()) }, ""},
 		{"request by reference", func(f *flow) { f.extra.Set("request_uri", "https://evil.example/request.jwt") }, ""},
+		{"no prompt and a sign-in", func(f *flow) { f.extra.Set("prompt", "none login") }, "invalid_request"},
+		{"a prompt that is not known", func(f *flow) { f.extra.Set("prompt", "login create") }, "invalid_request"},
 		{"hint of another issuer", func(f *flow) { f.extra.Set("id_token_hint", "eyJhbGciOiJub25lIn0.e30.") }, ""},
 	} {
 		f := m.flow(c, "service")
@@ -303,7 +305,15 @@ func TestSigningIn(t *testing.T) {
 	x := m.browser()
 	_, page := x.get("/signin")
 	f := fields(page)
-	for _, address := range []string{"nobody@example.jp", "0999999999", "?", strings.Repeat("x", 300)} {
+	for range 7 { // more than codes that one address gets
+		for _, address := range []string{"?", "nobody@", "090", strings.Repeat("x", 300)} {
+			f.Set("address", address)
+			if resp, page := x.post("/signin", f); resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(page, "何も送っていません") {
+				t.Fatalf("no address at all, %s: %s", address, resp.Status)
+			}
+		}
+	}
+	for _, address := range []string{"nobody@example.jp", "0999999999"} {
 		f.Set("address", address)
 		resp, _ := x.post("/signin", f)
 		if resp.StatusCode != 303 || !strings.HasPrefix(resp.Header.Get("Location"), "/signin/code") {

@@ -28,9 +28,10 @@ import (
 //	O/v/MAC     a person's user handle
 //	O/y/HASH    a ceremony under way, by the secret of the browser's cookie
 //
-// A passkey that was made in a session with nothing but a code or a paper counts as
-// strong only after passkeyWait: else whoever reads a person's messages once, or finds
-// their paper, could erase at once.
+// A passkey that was made where more than a code or a paper was not shown just now
+// (session.Session.Fresh) counts as strong only after passkeyWait: else whoever reads a
+// person's messages once, or finds their paper or a browser that they left open, could
+// erase at once.
 
 const (
 	ceremonyLife = 5 * time.Minute
@@ -429,7 +430,7 @@ func (s *Server) added(who *session.Session, d *webauthn.SessionData, said []byt
 	now := s.Now()
 	k := passkey{Credential: *key, Made: now, Strong: now}
 	m := session.Passkey
-	if !who.BeyondCode() {
+	if !who.Fresh(now) {
 		k.Strong, m = now.Add(passkeyWait), session.Code
 	}
 	return m, s.changePasskeys(who.Person, func(p *passkeys) error {

@@ -58,16 +58,18 @@ func (s *Server) sendCode(w http.ResponseWriter, r *http.Request) {
 	}
 	to := next(r.PostForm.Get("next"))
 	kind, address := addressOf(r.PostForm.Get("address"))
+	if kind == "" { // nobody's, and counted with no other: it says nothing of who is known
+		s.showSignIn(w, r, http.StatusUnprocessableEntity, to, "error.address")
+		return
+	}
+	ref, found, err := s.Desk.Find(r.Context(), kind, address)
+	if err != nil {
+		s.cannot(w, r, err)
+		return
+	}
 	person := ""
-	if kind != "" {
-		ref, found, err := s.Desk.Find(r.Context(), kind, address)
-		if err != nil {
-			s.cannot(w, r, err)
-			return
-		}
-		if found {
-			person = string(ref)
-		}
+	if found {
+		person = string(ref)
 	}
 	secret, code, err := s.Sessions.NewCode(person, kind, address)
 	if errors.Is(err, session.ErrTooMany) {

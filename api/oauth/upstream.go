@@ -208,7 +208,7 @@ func (s *Server) anew(r *http.Request, a *asking) (ask []oauth2.AuthCodeOption) 
 		if err != nil {
 			return nil // that page says so
 		}
-		if as.Prompt == goidc.PromptTypeLogin {
+		if wants(as, goidc.PromptTypeLogin) || wants(as, goidc.PromptTypeSelectAccount) {
 			ask = append(ask, oauth2.SetAuthURLParam("prompt", string(goidc.PromptTypeLogin)))
 		}
 		if as.MaxAuthnAgeSecs != nil {

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/akashi-ledger/akashi/api/oauth/idptest"
 	"github.com/akashi-ledger/akashi/api/session"
@@ -52,5 +53,34 @@ func TestWeakSessionsOffer(t *testing.T) {
 	b.passkey(t, "p01")
 	if _, page := b.get("/signin/sessions"); strings.Contains(page, remove) || !strings.Contains(page, "外すには、パスキーか") || strings.Contains(page, confirm) {
 		t.Errorf("a passkey that waits for three days is no way to confirm\n%s", page)
+	}
+}
+
+// TestPasskeyInAnOpenBrowser: whoever finds a browser that its person signed in with a
+// while ago adds no passkey that counts at once: it would be a strong proof of theirs,
+// and erase.
+func TestPasskeyInAnOpenBrowser(t *testing.T) {
+	m := newSiteOn(t, "localhost")
+	for _, x := range []struct {
+		how    session.Method
+		ago    time.Duration
+		strong bool
+	}{
+		{session.Link, time.Minute, true}, {session.Passkey, time.Minute, true},
+		{session.Link, session.Recent + time.Minute, false}, {session.Passkey, session.Recent + time.Minute, false},
+		{session.Upstream, 6 * time.Hour, false}, {session.Code, 0, false},
+	} {
+		_, err := m.sessions.Revoke("p01", "")
+		fatal(t, err)
+		b := m.shown("p01", x.how, x.ago)
+		if _, page := b.get("/signin/sessions"); strings.Contains(page, "3日後から") == x.strong {
+			t.Errorf("%s, %v ago: the page says the contrary\n%s", x.how, x.ago, page)
+		}
+		b.passkey(t, string(x.how)+x.ago.String())
+		all, err := m.sessions.List("p01")
+		fatal(t, err)
+		if len(all) != 1 || all[0].Strong(time.Now(), session.Recent) != x.strong {
+			t.Errorf("%s, %v ago: %+v", x.how, x.ago, all)
+		}
 	}
 }

@@ -105,7 +105,7 @@ type Replica struct {
 	raft    *raft.Raft
 	headers headers
 	logs    *wal.WAL
-	trans   *raft.NetworkTransport
+	trans   *transport.RaftTransport
 	queue   *queue
 	applied chan struct{} // an entry of ours was applied or failed
 	done    chan struct{}

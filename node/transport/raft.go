@@ -22,7 +22,7 @@ const raftProtocol protocol.ID = "/akashi/raft/1"
 // NewRaftTransport is Raft's transport over a host. It replaces an earlier one
 // of the same host only after that one was closed. Few RPCs in flight: more
 // hurt the commit latency and help nothing (hashicorp/raft issue 541).
-func NewRaftTransport(h *Host, log *slog.Logger) (*raft.NetworkTransport, error) {
+func NewRaftTransport(h *Host, log *slog.Logger) (*RaftTransport, error) {
 	layer, err := NewStreamLayer(h)
 	if err != nil {
 		return nil, err
@@ -30,13 +30,13 @@ func NewRaftTransport(h *Host, log *slog.Logger) (*raft.NetworkTransport, error)
 	if log == nil {
 		return nil, errors.New("raft transport: Log is required")
 	}
-	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	return &RaftTransport{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream:          layer,
 		Logger:          RaftLogger(log),
 		MaxPool:         3,
 		Timeout:         10 * time.Second,
 		MaxRPCsInFlight: 2,
-	}), nil
+	})}, nil
 }
 
 // StreamLayer carries Raft's byte streams. Addresses are peer ids.

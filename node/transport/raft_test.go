@@ -40,7 +40,7 @@ type raftNode struct {
 	snaps raft.SnapshotStore
 
 	host  *Host
-	trans *raft.NetworkTransport
+	trans *RaftTransport
 	raft  *raft.Raft
 	state *tally
 }

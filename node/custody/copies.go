@@ -207,40 +207,6 @@ func counterpart(id string, value []byte) (e vault.Entry, err error) {
 	return e, err
 }
 
-// AfterLoss goes on with the erasures by parties of this node that an earlier one
-// began and did not attest, where the plan did not come back (adoptPlans). What they
-// destroy did not come back either; who else was to be told of them, and which handles
-// were to be closed, went with the earlier node.
-func (d *Desk) AfterLoss() error {
-	st, err := d.state()
-	if err != nil {
-		return err
-	}
-	if err := d.orphanErased(); err != nil {
-		return err
-	}
-	return st.Listed("erasure/", func(key string, value []byte) error {
-		e, id := new(rules.Erasure), record.ID([]byte(key[len("erasure/"):]))
-		if err := canon.Decode(value, e); err != nil || !d.mine(e.Issuer) || d.erasing.job(id) != nil {
-			return err
-		}
-		p := &erasurePlan{Erasure: id, ByIssuer: true, Blind: true}
-		for _, holder := range e.Pending {
-			if d.mine(holder) {
-				p.Own = append(p.Own, holder)
-			}
-		}
-		if len(p.Own) == 0 {
-			return nil
-		}
-		if err := d.sealSteps(id, map[string]any{"b": p}); err != nil {
-			return err
-		}
-		d.erasing.add(p, 0)
-		return nil
-	})
-}
-
 // orphanErased takes the names off the record classes of people who were erased: a
 // custodian that has not been compared since has them under their entry of before.
 func (d *Desk) orphanErased() error {

@@ -69,6 +69,7 @@ func TestDatasetWidenedByAnotherHolder(t *testing.T) {
 				want = append(want, name(victim, "a-portal"))
 			}
 			noErr(t, tell("b-sha", nil, key))
+			c.goOn(ctx, mustID(t, view.ID)) // as it does on its own in a moment
 			w.set(func() { w.refuse, w.posted = nil, nil })
 			w.duties()
 			w.duties()

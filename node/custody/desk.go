@@ -82,6 +82,7 @@ type Desk struct {
 	parcels parcelQueue
 	waiting waitingRoom
 	erasing erasures
+	silent  silence
 	duties  [6]sync.Mutex // one pass of each kind of duty at a time
 
 	retiring retirements

@@ -238,6 +238,10 @@ func (d *Desk) quiesce(ctx context.Context, ref Ref) (*person, error) {
 		return nil, record.Refuse(CodePersonLeaving, "")
 	}
 	q.erasing = true
+	if q.leaving != nil {
+		close(q.leaving)
+		q.leaving = nil
+	}
 	for q.using > 0 {
 		if ctx.Err() != nil {
 			q.erasing = false

@@ -29,7 +29,8 @@ import (
 //
 // A custodian has the pieces before the erasure is in the ledger (copyPlans): whoever
 // sees it there can count on somebody knowing the rest. Where no custodian answers, the
-// erasure does not wait for one; what is lost with the disk then, the certificate says.
+// erasure does not wait for one; what is lost with the disk then, AfterLoss finds in the
+// ledger, but for a dataset's.
 //
 // The pieces die when the plan is done, here and at the custodians. Until then they say
 // which handles belonged together, and nobody's name.
@@ -78,14 +79,19 @@ func (d *Desk) copyPlans(ctx context.Context, jobs ...*erasureJob) {
 	if d.Copies == nil || len(pieces) == 0 {
 		return
 	}
-	if end, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Until(end)/3)
-		defer cancel()
-	}
+	ctx, cancel := third(ctx)
+	defer cancel()
 	if err := d.Copies.Ensure(ctx, pieces...); err != nil {
 		d.Log.Warn("erasures begin of whose plan no custodian has a copy yet", "erasures", len(jobs), "first", hex.EncodeToString(jobs[0].id[:]), "err", safe(err))
 	}
+}
+
+// third leaves two thirds of the caller's time, where it ends, to what comes after.
+func third(ctx context.Context) (context.Context, context.CancelFunc) {
+	if end, ok := ctx.Deadline(); ok {
+		return context.WithTimeout(ctx, time.Until(end)/3)
+	}
+	return context.WithCancel(ctx)
 }
 
 // foundOf returns the vault entries of one kind that New found, by erasure.

@@ -3,8 +3,10 @@ package custody
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/sign"
@@ -155,7 +157,8 @@ func further(e *rules.Erasure, late []passedTo, holder string) []string {
 
 // tell names the handles to holders elsewhere, once each, also to those who have
 // attested: they may not have heard of all handles; and again after a while, until they
-// have attested. It reports whether all have.
+// have attested. It reports whether all have. All are asked at once; who does not answer
+// has a third of the caller's time, and does not hold the next erasure up.
 func (d *Desk) tell(ctx context.Context, st *store.State, e *rules.Erasure, job *erasureJob, late []passedTo) bool {
 	tell := slices.Clone(job.plan.Tell)
 	for _, l := range late {
@@ -163,6 +166,10 @@ func (d *Desk) tell(ctx context.Context, st *store.State, e *rules.Erasure, job 
 			tell = append(tell, holderTold{Holder: l.to, Handles: l.handles})
 		}
 	}
+	ctx, cancel := third(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	var mu sync.Mutex // of all and job.told
 	all := true
 	for _, t := range tell {
 		host, gone, err := d.hostNow(st, t.Holder)
@@ -170,24 +177,43 @@ func (d *Desk) tell(ctx context.Context, st *store.State, e *rules.Erasure, job 
 			continue
 		}
 		pending := slices.Contains(e.Pending, t.Holder)
+		mu.Lock()
+		at, told := job.told[t.Holder]
 		all = all && !pending
-		if at, told := job.told[t.Holder]; told && (!pending || d.Wall().Sub(at) < tellAgain) {
+		mu.Unlock()
+		if told && (!pending || d.Wall().Sub(at) < tellAgain) {
 			continue
 		}
-		if err == nil {
-			callCtx, cancel := context.WithTimeout(ctx, callWait)
-			err = d.ask(callCtx, host, callErase, &eraseRequest{Erasure: job.plan.Erasure, Handles: t.Handles, Size: st.Size,
-				Dataset: job.plan.Dataset, Intents: t.Intents}, nil)
-			cancel()
-		}
-		if err != nil {
+		wg.Go(func() {
+			if err == nil {
+				err = d.tellOne(ctx, host, &eraseRequest{Erasure: job.plan.Erasure, Handles: t.Handles, Size: st.Size,
+					Dataset: job.plan.Dataset, Intents: t.Intents})
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				job.told[t.Holder] = d.Wall()
+				return
+			}
 			all = false
 			d.Log.Info("a holder has not heard of an erasure yet", "holder", t.Holder, "err", safe(err))
-			continue
-		}
-		job.told[t.Holder] = d.Wall()
+		})
 	}
+	wg.Wait()
 	return all
+}
+
+// tellOne tells one member, unless that was silent a moment ago.
+func (d *Desk) tellOne(ctx context.Context, host string, r *eraseRequest) error {
+	wait, ok := d.silent.patience(host, d.Wall())
+	if !ok {
+		return errSilent
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	err := d.ask(ctx, host, callErase, r, nil)
+	d.silent.ended(host, errors.Is(ctx.Err(), context.DeadlineExceeded) && codeOf(err) == "", d.Wall())
+	return err
 }
 
 // hostNow returns the member at whose node a party is reached, and whether that has left.

@@ -42,16 +42,12 @@ type world struct {
 	log     *lockedBuffer
 	hosted  map[string][]string
 	refuse  func(member, what string) error    // of the network
+	silent  map[string]bool                    // members that never answer
 	answer  func(what string, b []byte) []byte // of the network: changed on its way
 	posted  func(outbox.Request) error         // before a submission takes effect
 	calls   []sentCall
 
 	maxEntries int // of vaults opened from now on; 0 means the default
-}
-
-type sentCall struct {
-	from, to, what string
-	request        []byte
 }
 
 type keyed struct {
@@ -337,35 +333,6 @@ func (p *poster) submit(ctx context.Context, r outbox.Request, final bool) (*out
 		w.results[key] = keyed{r.Body, res}
 	}
 	return res, nil
-}
-
-type network struct {
-	w *world
-	m *member
-}
-
-func (n *network) Call(ctx context.Context, to, what string, req []byte) ([]byte, error) {
-	n.w.mu.Lock()
-	var desk *Desk
-	if m := n.w.members[to]; m != nil {
-		desk = m.Desk
-	}
-	refuse, change := n.w.refuse, n.w.answer
-	n.w.calls = append(n.w.calls, sentCall{n.m.id, to, what, bytes.Clone(req)})
-	n.w.mu.Unlock()
-	if refuse != nil {
-		if err := refuse(to, what); err != nil {
-			return nil, err
-		}
-	}
-	if desk == nil {
-		return nil, errors.New("unreachable")
-	}
-	b, err := desk.Handle(ctx, n.m.id, what, req)
-	if change != nil {
-		b = change(what, b)
-	}
-	return b, err
 }
 
 // vaultBlobs keeps a vault's blocks among the blobs.

@@ -275,9 +275,12 @@ func (d *Desk) deliver(ctx context.Context, st *store.State, id record.ID, rec *
 	if code := codeOf(d.readable(c)); code != "" { // a dataset, which is due or leaving
 		return code, nil
 	}
-	_, release, err := d.use(c.ref) // an erasure waits until we are done
-	if err != nil {
+	ctx, release, err := d.useUntilErased(ctx, c.ref)
+	switch code := codeOf(err); {
+	case code == record.CodeErased || code == CodePersonUnknown:
 		return record.CodeErased, nil
+	case err != nil: // an erasure under way may be of another service, or be refused yet
+		return "", err
 	}
 	defer release()
 	o, err := d.openRecord(id)

@@ -1,6 +1,7 @@
 package custody
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -22,6 +23,7 @@ type person struct {
 	handles map[sign.PublicKey]string // what they are for
 	using   int                       // operations under way
 	erasing bool
+	leaving chan struct{} // closed when an erasure begins; nil where nobody waits for one
 }
 
 // maxIdle bounds the people in memory whom nobody uses.
@@ -186,6 +188,33 @@ func (d *Desk) use(ref Ref) (*person, func(), error) {
 		return nil, nil, record.Refuse(record.CodeErased, "")
 	}
 	return nil, nil, record.Refuse(CodePersonUnknown, "")
+}
+
+// useUntilErased is use for what waits for other members: its context ends when an
+// erasure of the person begins, which would wait for them else.
+func (d *Desk) useUntilErased(ctx context.Context, ref Ref) (context.Context, func(), error) {
+	q, release, err := d.use(ref)
+	if err != nil {
+		return ctx, nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	d.people.mu.Lock()
+	if q.leaving == nil {
+		q.leaving = make(chan struct{})
+	}
+	leaving := q.leaving
+	if q.erasing { // since use
+		cancel()
+	}
+	d.people.mu.Unlock()
+	go func() {
+		select {
+		case <-leaving:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(); release() }, nil
 }
 
 func (p *people) release(q *person) {

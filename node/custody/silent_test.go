@@ -2,12 +2,14 @@ package custody
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/akashi-ledger/akashi/crypto/seal"
 	"github.com/akashi-ledger/akashi/ledger/record"
+	"github.com/akashi-ledger/akashi/node/outbox"
 )
 
 // held is a Copies whose custodians answer about one plan, the first that they are asked
@@ -101,5 +103,110 @@ func TestSilenceHoldsNobodyUp(t *testing.T) {
 	}
 	if got := (&seenByCamera{world: w, t: t}).names(b); len(got) > 0 {
 		t.Errorf("b-sha still holds %q", got)
+	}
+}
+
+// TestSilentHolder: two people's data went to b-sha, which is silent, and to c-sha. Each
+// erasure is answered in its time, c-sha destroys and attests both, and b-sha is asked
+// once: the second erasure does not wait for it again. Later it hears of both.
+func TestSilentHolder(t *testing.T) {
+	w := newWorld(t)
+	race := newRace(t, w, 2)
+	a := w.members["a-sha"]
+	for _, p := range race.people {
+		for _, to := range []string{"b-sha", "c-sha"} {
+			_, err := a.Provide(ctx, Call{}, p.give(to))
+			noErr(t, err)
+		}
+	}
+	w.duties()
+	asked := 0
+	w.set(func() { w.silent, w.calls = map[string]bool{"b-sha": true}, nil })
+	var ids []string
+	for _, p := range race.people {
+		limited, cancel := context.WithTimeout(ctx, 3*time.Second)
+		view, _, err := a.Erase(limited, Call{}, EraseRequest{Person: p.ref, Cause: "request"})
+		cancel()
+		if err != nil {
+			t.Fatalf("an erasure is not answered while a holder is silent: %v", err)
+		}
+		ids = append(ids, view.ID)
+	}
+	w.duties()
+	w.set(func() {
+		for _, c := range w.calls {
+			if c.to == "b-sha" && c.what == callErase {
+				asked++
+			}
+		}
+		w.silent = nil
+	})
+	if asked != 1 {
+		t.Errorf("b-sha was asked %d times within a moment", asked)
+	}
+	pending := func(want ...string) {
+		t.Helper()
+		for _, id := range ids {
+			if v, err := a.Erasure(ctx, id); err != nil || !slices.Equal(v.Pending, want) {
+				t.Errorf("%+v, %v: want %q pending", v, err, want)
+			}
+		}
+	}
+	pending("b-sha")
+	w.pass(mostPause)
+	w.duties()
+	pending([]string{}...)
+	if got := (&seenByCamera{world: w, t: t}).names(w.members["b-sha"]); len(got) > 0 {
+		t.Errorf("b-sha still holds %q", got)
+	}
+}
+
+// TestErasureEndsDelivery: a parcel that is on its way to a member that is silent holds no
+// erasure up.
+func TestErasureEndsDelivery(t *testing.T) {
+	w := newWorld(t)
+	race := newRace(t, w, 1)
+	a, p := w.members["a-sha"], race.people[0]
+	w.set(func() { w.silent, w.calls = map[string]bool{"b-sha": true}, nil })
+	_, err := a.Provide(ctx, Call{}, p.give("b-sha"))
+	noErr(t, err)
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		a.sendDue(ctx)
+	}()
+	for begun := false; !begun; time.Sleep(time.Millisecond) {
+		w.set(func() { begun = slices.ContainsFunc(w.calls, func(c sentCall) bool { return c.what == callOffer }) })
+	}
+	a.silent.ended("b-sha", true, w.now()) // else it would be told now
+	limited, cancel := context.WithTimeout(ctx, callWait/2)
+	defer cancel()
+	if _, _, err := a.Erase(limited, Call{}, EraseRequest{Person: p.ref, Cause: "request"}); err != nil {
+		t.Error(err)
+	}
+	<-sent
+}
+
+// TestDeliveredAfterAnotherServicesErasure: a parcel that is to be sent while the erasure
+// of another service is under way is sent when that is done.
+func TestDeliveredAfterAnotherServicesErasure(t *testing.T) {
+	w := newWorld(t)
+	race := newRace(t, w, 1)
+	a, b, p := w.members["a-sha"], w.members["b-sha"], race.people[0]
+	down := errors.New("down")
+	w.set(func() { w.refuse = func(string, string) error { return down } })
+	_, err := a.Provide(ctx, Call{}, p.give("b-sha")) // of a-portal
+	noErr(t, err)
+	w.set(func() { w.posted = func(outbox.Request) error { return down } })
+	if _, _, err := a.Erase(ctx, Call{}, EraseRequest{Person: p.ref, Service: "a-card", Cause: "request"}); !errors.Is(err, down) {
+		t.Fatal(err)
+	}
+	w.set(func() { w.refuse = nil })
+	a.parcels.hurry()
+	a.sendDue(ctx)
+	w.set(func() { w.posted = nil })
+	w.duties()
+	if got := (&seenByCamera{world: w, t: t}).names(b); !slices.Equal(got, []string{p.marker + "a-portal"}) {
+		t.Errorf("b-sha holds %q", got)
 	}
 }

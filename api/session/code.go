@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"time"
@@ -28,12 +29,16 @@ type Sender interface {
 	Send(ctx context.Context, m Message) error
 }
 
-// Bounds of one-time codes.
+// Bounds of one-time codes. Whoever asks for codes to somebody's address and guesses has
+// 100 guesses, as many as NIST SP 800-63B-4 §3.2.2 allows in a row, and then codeTries a
+// day, until a code was used or unusedFor has gone by.
 const (
 	codeDigits  = 6
 	codeTries   = 5
 	CodeLife    = 10 * time.Minute
-	codesAnHour = 5 // to one address
+	codesAnHour = 5                  // to one address
+	codesUnused = 100 / codeTries    // to one address, none of them used: then there is one a day
+	unusedFor   = 7 * 24 * time.Hour // how long unused codes count, from the last on
 )
 
 // sent is a code that was sent. Person is "" where nobody has the address: then
@@ -43,13 +48,15 @@ type sent struct {
 	Mac    []byte `json:"mac"`
 	Tries  int    `json:"tries"`
 	Sent   int64  `json:"sent"` // Unix milliseconds
+	Count  []byte `json:"count,omitempty"`
 }
 
 // NewCode makes a one-time code for the person with an address, "" where there is
 // none. secret belongs into a cookie of the browser that asks; code goes to the
 // address. It returns ErrTooMany for an address that got enough.
 func (s *Store) NewCode(person, kind, address string) (secret, code string, err error) {
-	if err := s.count(kind, address); err != nil {
+	count := append([]byte(prefixCount), s.mac("address", kind, address)...)
+	if err := s.count(count); err != nil {
 		return "", "", err
 	}
 	n, err := rand.Int(rand.Reader, big.NewInt(1_000_000))
@@ -57,7 +64,7 @@ func (s *Store) NewCode(person, kind, address string) (secret, code string, err 
 		panic("session: no randomness: " + err.Error())
 	}
 	secret, code = newSecret(), fmt.Sprintf("%0*d", codeDigits, n)
-	sealed, err := sealJSON(keyFrom(secret), &sent{Person: person, Mac: s.mac("code", secret, code), Sent: s.now().UnixMilli()})
+	sealed, err := sealJSON(keyFrom(secret), &sent{Person: person, Mac: s.mac("code", secret, code), Sent: s.now().UnixMilli(), Count: count})
 	if err != nil {
 		return "", "", err
 	}
@@ -86,7 +93,10 @@ func (s *Store) Redeem(secret, code string) (person string, err error) {
 		right := hmac.Equal(c.Mac, s.mac("code", secret, code)) && c.Person != ""
 		if c.Tries++; right || c.Tries >= codeTries || age >= CodeLife {
 			wrong, person = !right || age >= CodeLife, c.Person
-			return tx.Delete(key)
+			if !wrong {
+				err = used(tx, c.Count)
+			}
+			return errors.Join(err, tx.Delete(key))
 		}
 		wrong = true
 		again, err := sealJSON(keyFrom(secret), &c)
@@ -101,32 +111,60 @@ func (s *Store) Redeem(secret, code string) (person string, err error) {
 	return person, err
 }
 
-// count allows an address codesAnHour codes within an hour from the first.
-func (s *Store) count(kind, address string) error {
-	key := append([]byte(prefixCount), s.mac("address", kind, address)...)
+// counted is how many codes an address got.
+type counted struct {
+	N      uint8
+	Since  int64 // Unix milliseconds: of the first of the N
+	Unused int   `json:",omitempty"` // codes since one was used
+}
+
+// count allows an address codesAnHour codes within an hour from the first, and one a day
+// after codesUnused of which none was used.
+func (s *Store) count(key []byte) error {
 	return s.blobs.Update(func(tx *store.BlobTx) error {
-		b, ok, err := tx.Get(key)
+		c, ok, err := countedIn(tx, key)
 		if err != nil {
 			return err
 		}
-		var c struct {
-			N     uint8
-			Since int64
+		most, within := uint8(codesAnHour), time.Hour
+		if c.Unused >= codesUnused {
+			most, within = 1, 24*time.Hour
 		}
-		if ok && json.Unmarshal(b, &c) != nil {
-			return errDamaged
-		}
-		if age := s.now().Sub(time.UnixMilli(c.Since)); !ok || age >= time.Hour {
+		if age := s.now().Sub(time.UnixMilli(c.Since)); !ok || age >= within {
 			c.N, c.Since = 0, s.now().UnixMilli()
 		}
-		if c.N++; c.N > codesAnHour {
+		if c.N++; c.N > most {
 			return ErrTooMany
 		}
-		if b, err = json.Marshal(c); err != nil {
-			return err
-		}
-		return tx.PutTTL(key, b, time.Hour)
+		c.Unused++
+		return c.put(tx, key)
 	})
+}
+
+// used notes that a code of an address was used.
+func used(tx *store.BlobTx, key []byte) error {
+	c, ok, err := countedIn(tx, key)
+	if err != nil || !ok {
+		return err
+	}
+	c.Unused = 0
+	return c.put(tx, key)
+}
+
+func countedIn(tx *store.BlobTx, key []byte) (c counted, ok bool, err error) {
+	b, ok, err := tx.Get(key)
+	if err == nil && ok && json.Unmarshal(b, &c) != nil {
+		err = errDamaged
+	}
+	return c, ok, err
+}
+
+func (c *counted) put(tx *store.BlobTx, key []byte) error {
+	b, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	return tx.PutTTL(key, b, unusedFor)
 }
 
 // MatchNumber is a number of four digits that follows from what two sides know:

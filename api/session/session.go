@@ -13,7 +13,7 @@
 //	S/s/HASH        session, sealed under its token
 //	S/p/MAC/ID      index entry, sealed under the member's key
 //	S/c/HASH        one-time code that was sent, sealed under the browser's secret
-//	S/n/MAC         how many codes an address got within an hour
+//	S/n/MAC         how many codes an address got, and how many of them nobody used
 //	S/r/, S/q/      papers by which people come back, see paper.go
 //
 // So a copy of the storage holds neither tokens nor references of people.

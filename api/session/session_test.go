@@ -272,6 +272,52 @@ func TestCodesToOneAddress(t *testing.T) {
 	}
 }
 
+// TestGuessesAtOneAddress: whoever asks for codes to somebody's address for a month gets
+// few, whether it is known or not; a code that was used makes the address like new.
+func TestGuessesAtOneAddress(t *testing.T) {
+	const days = 30
+	for _, person := range []string{"p01", ""} {
+		f := newFixture(t)
+		got := 0
+		for range days * 24 * 4 {
+			switch _, _, err := f.NewCode(person, "phone", "1"); {
+			case err == nil:
+				got++
+			case !errors.Is(err, ErrTooMany):
+				t.Fatal(err)
+			}
+			f.clock = f.clock.Add(15 * time.Minute)
+		}
+		if got*codeTries > 100+days*codeTries || got < days {
+			t.Errorf("%q: %d codes, each with %d guesses", person, got, codeTries)
+		}
+	}
+	f := newFixture(t)
+	for range codesUnused {
+		if _, _, err := f.NewCode("p01", "phone", "1"); err != nil {
+			t.Fatal(err)
+		}
+		f.clock = f.clock.Add(15 * time.Minute)
+	}
+	f.clock = f.clock.Add(24 * time.Hour)
+	secret, code, err := f.NewCode("p01", "phone", "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.clock = f.clock.Add(time.Minute)
+	if _, _, err := f.NewCode("p01", "phone", "1"); !errors.Is(err, ErrTooMany) {
+		t.Errorf("a second one that day: %v", err)
+	}
+	if p, err := f.Redeem(secret, code); err != nil || p != "p01" {
+		t.Fatal(p, err)
+	}
+	for range codesAnHour - 1 { // the used one was the hour's first
+		if _, _, err := f.NewCode("p01", "phone", "1"); err != nil {
+			t.Errorf("after one was used: %v", err)
+		}
+	}
+}
+
 func TestCookies(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		c := Cookies{Secure: secure}

@@ -131,6 +131,8 @@ func codeOf(err error) *apiError {
 		return &apiError{code: codeTimeout, key: unknown.Key}
 	case errors.As(err, &refusal):
 		return &apiError{code: string(refusal.Code), at: refusal.At}
+	case errors.Is(err, store.ErrDiskFull), errors.Is(err, vault.ErrDiskFull): // also where the outbox says only that it could not store
+		return &apiError{code: codeDiskFull}
 	case errors.As(err, &box):
 		return &apiError{code: box.Code}
 	case errors.As(err, &form):
@@ -151,8 +153,6 @@ func codeOf(err error) *apiError {
 		return &apiError{code: codeFull}
 	case errors.Is(err, store.ErrClosed), errors.Is(err, vault.ErrClosed):
 		return &apiError{code: codeStopping}
-	case errors.Is(err, store.ErrDiskFull), errors.Is(err, vault.ErrDiskFull):
-		return &apiError{code: codeDiskFull}
 	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrStopped), errors.As(err, &sealed):
 		return &apiError{code: codeStorage}
 	case errors.Is(err, context.DeadlineExceeded): // of the request: another member did not answer in its time

@@ -117,6 +117,7 @@ func TestCodeOf(t *testing.T) {
 		{fmt.Errorf("disclose 山田: %w", vault.ErrBlock), "storage.damaged", 500},
 		{fmt.Errorf("erase 山田: %w", vault.ErrStopped), "storage.damaged", 500},
 		{fmt.Errorf("register 山田: %w", store.ErrDiskFull), "storage.full", 503},
+		{fmt.Errorf("%w: %w", outbox.ErrStorage, store.ErrDiskFull), "storage.full", 503},
 		{fmt.Errorf("erase 山田: %w: %w", vault.ErrStopped, vault.ErrDiskFull), "storage.full", 503},
 		{errors.New("open /secret/山田: no such file"), "internal", 500},
 		{&record.Refusal{Code: "brand-new"}, "brand-new", 409},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -9,9 +10,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/akashi-ledger/akashi/internal/machine"
 	"github.com/akashi-ledger/akashi/node"
+	"github.com/akashi-ledger/akashi/node/replica"
 	"github.com/akashi-ledger/akashi/node/store"
 )
 
@@ -62,6 +65,48 @@ func TestDevLeavesWhatRuns(t *testing.T) {
 	}
 	if err := unserved(o.dir, 2); err != nil {
 		t.Errorf("nothing runs: %v", err)
+	}
+}
+
+// TestStopHints: a node that does not start, since what it must have is lost, says so
+// with a stable code and what to do.
+func TestStopHints(t *testing.T) {
+	if hints := stopHints(fmt.Errorf("start raft: %w", replica.ErrLogLost)); len(hints) != 1 || !strings.HasPrefix(hints[0], "raft.lost: ") {
+		t.Errorf("%q", hints)
+	}
+	for _, x := range []struct {
+		code string
+		harm func(dir string) error
+	}{
+		{"mark.lost", func(dir string) error { return os.Remove(filepath.Join(dir, "cosigned.mark")) }},
+		{"storage.damaged", func(dir string) error { return os.Remove(filepath.Join(dir, "blobs", "MANIFEST")) }},
+	} {
+		t.Run(x.code, func(t *testing.T) {
+			o := devOptions{dir: filepath.Join(t.TempDir(), "dev"), members: 1, base: machine.FreePorts(t, portStep)}
+			if err := foundDev(o); err != nil {
+				t.Fatal(err)
+			}
+			dir, log := memberDir(o.dir, 0), slog.New(slog.DiscardHandler)
+			n, err := node.Start(dir, log)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for begin := time.Now(); n.Ready() != nil; time.Sleep(10 * time.Millisecond) {
+				if time.Since(begin) > time.Minute {
+					t.Fatal(n.Ready())
+				}
+			}
+			if err := errors.Join(n.Close(), x.harm(dir)); err != nil {
+				t.Fatal(err)
+			}
+			if n, err = node.Start(dir, log); err == nil {
+				n.Close()
+				t.Fatal("it starts")
+			}
+			if hints := stopHints(err); len(hints) != 1 || !strings.HasPrefix(hints[0], x.code+": ") {
+				t.Errorf("%v: %q", err, hints)
+			}
+		})
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/akashi-ledger/akashi/crypto/vault"
+	"github.com/akashi-ledger/akashi/node/cosign"
+	"github.com/akashi-ledger/akashi/node/replica"
 	"github.com/akashi-ledger/akashi/node/store"
 )
 
@@ -14,9 +16,15 @@ func stopHints(err error) []string {
 	case errors.Is(err, store.ErrDiskFull), errors.Is(err, vault.ErrDiskFull):
 		return []string{"storage.full: make room on the disk that the data directory is on, then start again; nothing was lost, and what was begun goes on"}
 	case errors.Is(err, store.ErrLocked):
-		return []string{"another akashi serves this directory: end it first"}
+		return []string{"storage.locked: another akashi serves this directory: end it first"}
 	case errors.Is(err, store.ErrReadOnly):
 		return []string{"storage.read-only: mount the file system for writing, and let this user write to the data directory"}
+	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrCorrupt):
+		return []string{"storage.damaged: state/ is derived again from the Raft log, or by removing it: start again. Where it is blobs/, bring it back from a copy, or make the member anew (akashi restore)"}
+	case errors.Is(err, cosign.ErrMarkLost):
+		return []string{"mark.lost: put cosigned.mark back if it was moved, never from a backup: with an older one the member could sign a fork. Where it is gone the member comes back with new keys (docs/guide/joining.md, the way back)"}
+	case errors.Is(err, replica.ErrLogLost):
+		return []string{"raft.lost: put raft/ back whole if it was moved, never from a backup. Where it is gone the member comes back with new keys (docs/guide/joining.md, the way back)"}
 	}
 	return vaultHints(err)
 }

@@ -114,7 +114,7 @@ func serve(ctx context.Context, e *env, o serveOptions) error {
 	}
 	defer n.Close()
 	if err := takeTokens(o.dir, n.Blobs()); err != nil {
-		return err
+		return notPossible(fmt.Errorf("tokens: %w", err), stopHints(err)...)
 	}
 	with := shared{tokens: token.New(n.Blobs()), tls: secure, metrics: prometheus.NewRegistry(), log: log}
 	handler, stopHandler, err := handlerOf(n, with)
@@ -167,7 +167,7 @@ func logTo(w io.Writer, verbose bool) *slog.Logger {
 	if verbose {
 		level = slog.LevelDebug
 	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+	return slog.New(newSeldom(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})))
 }
 
 // serverOf bounds what a connection may cost before it is a request, and between two;

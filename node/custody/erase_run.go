@@ -128,7 +128,7 @@ func (d *Desk) begunErasure(ctx context.Context, job *erasureJob, start *erasure
 			return err
 		}
 	}
-	if err := d.shred(append(ids, d.takeSpent()...)...); err != nil {
+	if err := d.shredWithSpent(ids...); err != nil {
 		return err
 	}
 	if q != nil && start.Service != "" {

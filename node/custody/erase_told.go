@@ -274,7 +274,7 @@ func (d *Desk) shredTold(ctx context.Context, job *erasureJob) error {
 	if err != nil || len(ids) == 0 {
 		return err
 	}
-	return d.shred(append(ids, d.takeSpent()...)...)
+	return d.shredWithSpent(ids...)
 }
 
 // refuseTold destroys the parcels that wait, those of a dataset in the ledger, too:

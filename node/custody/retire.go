@@ -310,7 +310,7 @@ func (d *Desk) shredRetired(plans []*retirement) (open []*retirement, err error)
 		open, ids = append(open, p), append(ids, entries...)
 	}
 	if len(ids) > 0 {
-		if err2 := d.shred(append(ids, d.takeSpent()...)...); err2 != nil {
+		if err2 := d.shredWithSpent(ids...); err2 != nil {
 			return nil, errors.Join(err, err2)
 		}
 	}

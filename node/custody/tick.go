@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/akashi-ledger/akashi/crypto/vault"
 	"github.com/akashi-ledger/akashi/ledger/record"
 	"github.com/akashi-ledger/akashi/ledger/rules"
 )
@@ -157,8 +158,36 @@ func (d *Desk) shredSpent() {
 		d.spendAt = time.Now().Add(rotationShare * time.Since(begin))
 		d.spentMu.Unlock()
 	}()
-	if err := d.shred(ids...); err != nil {
-		d.Log.Error("transient keys are not destroyed", "err", err.Error())
-		d.spend(ids...)
+	if left, err := d.shredApart(ids); err != nil {
+		d.Log.Error("transient keys are not destroyed", "keys", len(left), "err", err.Error())
+		d.spend(left...)
 	}
+}
+
+// shredApart destroys entries, and returns those that could not be: where some are in a
+// damaged bucket the others go without them.
+func (d *Desk) shredApart(ids []string) (left []string, err error) {
+	if err = d.shred(ids...); err == nil {
+		return nil, nil
+	}
+	if !errors.Is(err, vault.ErrBlock) || len(ids) == 1 {
+		return ids, err
+	}
+	for _, half := range [][]string{ids[:len(ids)/2], ids[len(ids)/2:]} {
+		rest, err2 := d.shredApart(half)
+		left, err = append(left, rest...), errors.Join(err2, err)
+	}
+	return left, err
+}
+
+// shredWithSpent destroys entries, and transient secrets in the same rotation, unless that
+// fails: these hold nothing up, and are not forgotten.
+func (d *Desk) shredWithSpent(ids ...string) error {
+	spent := d.takeSpent()
+	err := d.shred(append(ids, spent...)...)
+	if err != nil && len(spent) > 0 {
+		d.spend(spent...)
+		err = d.shred(ids...)
+	}
+	return err
 }

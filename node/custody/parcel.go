@@ -2,6 +2,7 @@ package custody
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -294,8 +295,13 @@ func (d *Desk) deliver(ctx context.Context, st *store.State, id record.ID, rec *
 	if err != nil {
 		return "", err
 	}
+	if _, ok := d.silent.patience(host, d.Wall()); !ok {
+		return "", errSilent
+	}
 	offer := new(offerAnswer)
-	if err := d.ask(ctx, host, callOffer, &offerRequest{Intent: id}, offer); err != nil || offer.Recipient == "" {
+	err = d.ask(ctx, host, callOffer, &offerRequest{Intent: id}, offer)
+	d.silent.ended(host, errors.Is(ctx.Err(), context.DeadlineExceeded) && codeOf(err) == "", d.Wall())
+	if err != nil || offer.Recipient == "" {
 		return "", err
 	}
 	to, err := seal.ParseRecipient(offer.Recipient)

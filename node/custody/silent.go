@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// silence is the members that did not answer when they were told of an erasure. Erasures
-// go on one after the other: without it, each would wait for the same silent member, and
-// all that is to be destroyed, told and closed with them.
+// silence is the members that did not answer when they were told of an erasure or offered
+// a parcel. Erasures go on one after the other: without it, each would wait for the same
+// silent member, and all that is to be destroyed, told and closed with them.
 type silence struct {
 	mu    sync.Mutex
 	hosts map[string]silentHost
@@ -49,6 +49,9 @@ func (s *silence) ended(host string, silent bool, now time.Time) {
 		s.hosts = map[string]silentHost{}
 	}
 	h := s.hosts[host]
+	if now.Before(h.until) { // several asked at once
+		return
+	}
 	s.hosts[host] = silentHost{times: h.times + 1, until: now.Add(doubled(tellPause, h.times, mostPause))}
 }
 

@@ -210,3 +210,24 @@ func TestDeliveredAfterAnotherServicesErasure(t *testing.T) {
 		t.Errorf("b-sha holds %q", got)
 	}
 }
+
+// TestDutiesNeedNoWorker: where every worker is busy, with parcels to a member that is
+// silent, what is due is destroyed all the same.
+func TestDutiesNeedNoWorker(t *testing.T) {
+	s := newShop(t)
+	s.at("2027-02-01T09:00:00+09:00")
+	v := s.still(thief)
+	s.atMs(uint64(v.Until.UnixMilli()))
+	for range maxWorkers {
+		s.work <- struct{}{}
+	}
+	s.Tick(ctx)
+	for s.view(v.ID) == CodeRetention { // else the test's own time ends
+		time.Sleep(time.Millisecond)
+	}
+	for range maxWorkers {
+		<-s.work
+	}
+	s.wg.Wait()
+	s.wantErased(v.ID, uint64(v.Until.UnixMilli()))
+}

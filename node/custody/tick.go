@@ -24,16 +24,20 @@ func (d *Desk) Tick(context.Context) {
 // dutyFold is the place of foldDue among the duties.
 const dutyFold = 5
 
-// start starts a duty, unless it still runs.
+// start starts a duty, unless it still runs. It needs no worker's place: parcels to a
+// member that is silent may have them all.
 func (d *Desk) start(i int, f func(context.Context)) {
 	if !d.duties[i].TryLock() {
 		return
 	}
 	d.duties[i].Unlock()
-	d.spawn(func(ctx context.Context) {
+	if d.ctx.Err() != nil {
+		return
+	}
+	d.wg.Go(func() {
 		if d.duties[i].TryLock() {
 			defer d.duties[i].Unlock()
-			f(ctx)
+			f(d.ctx)
 		}
 	})
 }

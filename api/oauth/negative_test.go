@@ -78,6 +78,10 @@ func TestAuthorizationRequests(t *testing.T) {
 		{"request by reference", func(f *flow) { f.extra.Set("request_uri", "https://evil.example/request.jwt") }, ""},
 		{"no prompt and a sign-in", func(f *flow) { f.extra.Set("prompt", "none login") }, "invalid_request"},
 		{"a prompt that is not known", func(f *flow) { f.extra.Set("prompt", "login create") }, "invalid_request"},
+		{"request as an object", func(f *flow) { f.extra.Set("request", "eyJhbGciOiJub25lIn0.e30.") }, ""},
+		{"client as an object", func(f *flow) { f.extra.Set("registration", "{}") }, ""},
+		{"an age that is no number", func(f *flow) { f.extra.Set("max_age", "5m") }, ""},
+		{"an age below nothing", func(f *flow) { f.extra.Set("max_age", "-1") }, ""},
 		{"hint of another issuer", func(f *flow) { f.extra.Set("id_token_hint", "eyJhbGciOiJub25lIn0.e30.") }, ""},
 	} {
 		f := m.flow(c, "service")

@@ -29,6 +29,9 @@ func TestPushed(t *testing.T) {
 		"redirect":  func(f *flow) { f.extra.Set("redirect_uri", "https://evil.example/") },
 		"challenge": func(f *flow) { f.extra.Set("code_challenge", "") },
 		"another":   func(f *flow) { f.extra.Set("request_uri", "urn:ietf:params:oauth:request_uri:x") },
+		"object":    func(f *flow) { f.extra.Set("request", "eyJhbGciOiJub25lIn0.e30.") },
+		"age":       func(f *flow) { f.extra.Set("max_age", "5m") },
+		"prompt":    func(f *flow) { f.extra.Set("prompt", "none login") },
 		"twice":     func(f *flow) { f.extra["state"] = []string{"a", "b"} },
 	} {
 		f := m.flow(c, "service")
@@ -37,7 +40,11 @@ func TestPushed(t *testing.T) {
 			t.Errorf("%s: %d %s", name, status, answer)
 		}
 	}
+	if _, said := b.get("/.well-known/openid-configuration"); !strings.Contains(said, `"request_uri_parameter_supported": false`) { // true where it is absent
+		t.Errorf("requests by reference are promised:\n%s", said)
+	}
 	f := m.flow(c, "service")
+	f.extra.Set("max_age", "600")
 	status, uri := push(f)
 	if status != 201 {
 		t.Fatalf("%d %s", status, uri)

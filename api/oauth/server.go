@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -236,6 +237,10 @@ func (s *Server) machine(name endpointName) http.Handler {
 			protocolError(w, goidc.NewError("unsupported_response_type", "code, by query, is the only response"))
 			return
 		}
+		if e, is := unsupported(r.Form); is {
+			protocolError(w, e)
+			return
+		}
 		if len(r.Header.Values("Dpop")) > 1 {
 			protocolError(w, goidc.NewError("invalid_dpop_proof", "more than one proof"))
 			return
@@ -264,6 +269,22 @@ func otherResponse(form url.Values) bool {
 	return typ != "" && typ != string(goidc.ResponseTypeCode) || mode != "" && mode != string(goidc.ResponseModeQuery)
 }
 
+// unsupported refuses what go-oidc would pass over, so that an app's wish is not dropped
+// without a word: parameters in an object (OpenID Connect Core 1.0 §6.1, §7.2.1), and an
+// age of the sign-in that is no number of seconds.
+func unsupported(form url.Values) (e goidc.Error, is bool) {
+	switch {
+	case form.Has("request"):
+		return goidc.NewError("request_not_supported", "the parameters stand in the request itself"), true
+	case form.Has("registration"):
+		return goidc.NewError("registration_not_supported", "clients are registered by members"), true
+	}
+	if _, err := strconv.ParseUint(form.Get("max_age"), 10, 31); form.Has("max_age") && err != nil {
+		return goidc.NewError(goidc.ErrorCodeInvalidRequest, "max_age"), true
+	}
+	return e, false
+}
+
 func bare(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -284,7 +305,7 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 		s.problem(w, r, http.StatusBadRequest, "error.request")
 		return
 	}
-	if r.PathValue("callback") == "" && (repeated(r.Form) || otherResponse(r.Form)) {
+	if _, is := unsupported(r.Form); r.PathValue("callback") == "" && (is || repeated(r.Form) || otherResponse(r.Form)) {
 		s.problem(w, r, http.StatusBadRequest, "error.request")
 		return
 	}
@@ -310,6 +331,7 @@ func (s *Server) describe() error {
 	m["response_modes_supported"] = []string{"query"}
 	m["akashi_data_endpoint"] = s.Issuer + pathData
 	m["akashi_grant_endpoint"] = s.Issuer + pathGrant
+	m["request_uri_parameter_supported"] = false // true where it is absent
 	m["ui_locales_supported"] = []string{"ja", "en"}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

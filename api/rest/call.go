@@ -179,13 +179,17 @@ func (c *call) body(v any) error {
 
 // person returns the person of the path. A subject is asked about themself only.
 func (c *call) person() (custody.Ref, error) {
-	return c.about(custody.Ref(c.r.PathValue("ref")))
-}
-
-// about checks that the caller may ask about a person.
-func (c *call) about(ref custody.Ref) (custody.Ref, error) {
+	ref := custody.Ref(c.r.PathValue("ref"))
 	if !validRef(string(ref)) {
 		return "", faultAt(codeParameter, "ref")
+	}
+	return c.about(ref)
+}
+
+// about checks that the caller may ask about the person of a request's body.
+func (c *call) about(ref custody.Ref) (custody.Ref, error) {
+	if !validRef(string(ref)) {
+		return "", faultAt(codeInvalid, "person")
 	}
 	if c.caller.Role == token.Subject && c.caller.Person != string(ref) {
 		return "", fault(codeRole)

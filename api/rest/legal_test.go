@@ -84,7 +84,7 @@ func TestLegalRoutes(t *testing.T) {
 		"auditor's items":  {token.Auditor, "GET", "/v1/exceptions/" + v.ID + "/items", nil, codeRole},
 		"short signature":  {token.Manager, "POST", approval, map[string]any{"signature": []byte("short")}, codeInvalid},
 		"id":               {token.Manager, "POST", "/v1/exceptions/xyz/approval", map[string]any{}, codeParameter},
-		"reference":        {token.App, "POST", "/v1/provisions/optout", custody.OptOutRequest{Person: "P 01"}, codeParameter},
+		"reference":        {token.App, "POST", "/v1/provisions/optout", custody.OptOutRequest{Person: "P 01"}, codeInvalid},
 		"unknown field":    {token.App, "POST", "/v1/provisions/optout", `{"consent":"x"}`, codeInvalid},
 		"someone's optout": {token.Subject, "POST", "/v1/provisions/optout", out, codeRole},
 	} {

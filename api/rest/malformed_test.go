@@ -112,6 +112,11 @@ func bodies(ok string) []malformed {
 			b, _ := json.Marshal(map[string]any{strings.ToUpper(name): fields[name]})
 			out = append(out, malformed{what: name + " in capitals", body: string(b), code: codeInvalid})
 		}
+		if _, is := fields["person"].(string); is {
+			fields["person"] = "\u202e" + marker
+			b, _ := json.Marshal(fields)
+			out = append(out, malformed{what: "person is no reference", body: string(b), code: codeInvalid})
+		}
 	}
 	return out
 }

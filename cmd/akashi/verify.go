@@ -28,9 +28,10 @@ func verifyCommand(e *env) *cobra.Command {
 		Long: `verify checks files that a person keeps, without any network and without
 trusting a single member: receipts with or without a status proof
 (akashi-receipt/v1), proofs of one handle's state and records (akashi-handle/v1),
-completeness proofs (akashi-completeness/v1), leaves of commitment trees (akashi-committed/v1), erasure
-certificates (akashi-erasure/v1), and evidence against members that a node kept
-(akashi-evidence/v1): it then says who signed what contradicts itself.
+completeness proofs (akashi-completeness/v1), leaves of commitment trees
+(akashi-committed/v1), erasure certificates (akashi-erasure/v1), and evidence
+against members that a node kept (akashi-evidence/v1): it then says who signed what
+contradicts itself.
 
 The policy file (C2SP tlog-policy) says which log it is and whose signatures
 count. Take it from somewhere you trust, not from who gave you the receipt. Where

@@ -14,6 +14,7 @@ P        ?= 3
 GOTEST   := go test -p $(P) -timeout 20m
 # The longest first: one that started last would run alone at the end.
 LONGEST  := ./cmd/akashi ./api/web ./api/oauth ./node ./node/custody
+PACKAGES  = $(LONGEST) $$(go list ./... | grep -vxF "$$(go list $(LONGEST))")
 # Go keeps the result of a package of which nothing changed. CI runs all of them anew,
 # each time in another order; make test ANEW=-count=1 does here.
 ANEW     ?= $(if $(filter true,$(CI)),-count=1 -shuffle=on)
@@ -60,14 +61,14 @@ test: setup format vet ## everything that a change must pass (CI=true also fuzze
 
 .PHONY: test-plain test-race
 test-plain:
-	$(GOTEST) $(ANEW) $(LONGEST) $$(go list ./... | grep -vxF "$$(go list $(LONGEST))")
+	$(GOTEST) $(ANEW) $(PACKAGES)
 
 test-race: race-ready
 	CGO_ENABLED=1 go test -p 1 -timeout 20m -race -short $(ANEW) -skip '$(ALONE)' ./crypto/... ./ledger/...
 	CGO_ENABLED=1 go test -p 1 -timeout 20m -race -short $(ANEW) -run '^TestCluster' ./node/replica
 
 check: format vet ## the fast part of test, for every save
-	$(GOTEST) -short ./...
+	$(GOTEST) -short $(PACKAGES)
 
 race: go-version race-ready ## race detector over crypto, ledger and one cluster in a process
 	CGO_ENABLED=1 $(GOTEST) -race ./crypto/... ./ledger/...

@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -142,11 +143,17 @@ func (c *consortium) post(id string, recs ...*record.Record) *outbox.Result {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	res, err := c.nodes[id].Outbox().Submit(ctx, outbox.Request{Issuer: id, Records: recs})
-	if err != nil {
-		c.t.Fatalf("post at %s: %v", id, err)
+	key := rand.Text()
+	for {
+		res, err := c.nodes[id].Outbox().Submit(ctx, outbox.Request{Issuer: id, Key: key, Records: recs})
+		if err == nil {
+			return res
+		}
+		if !errors.Is(err, outbox.ErrNoLeader) || ctx.Err() != nil {
+			c.t.Fatalf("post at %s: %v", id, err)
+		}
+		time.Sleep(50 * time.Millisecond) // a node came back, or went: there is another leader soon
 	}
-	return res
 }
 
 // settle waits until every node has what any node has as final.

@@ -4,7 +4,11 @@ import (
 	"strings"
 
 	"github.com/akashi-ledger/akashi/api/web"
+	"golang.org/x/time/rate"
 )
+
+// Narrow lets what strangers begin take so many bytes, once, before s serves.
+func (s *Server) Narrow(bytes int) { s.room = rate.NewLimiter(0, bytes) }
 
 // AnswerCall is the call by which an answer of an authorization happens once.
 var AnswerCall = answerCall

@@ -23,6 +23,7 @@ import (
 	"github.com/akashi-ledger/akashi/node/store"
 	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/luikyv/go-oidc/pkg/goidc"
+	"golang.org/x/time/rate"
 )
 
 // Desk is what the server needs of the member's desk (custody.Desk).
@@ -82,6 +83,7 @@ type Server struct {
 	party   *webauthn.WebAuthn // nil: no passkeys here
 	idp     *upstream          // nil: none
 	others  others             // members as identity providers
+	room    *rate.Limiter      // for what strangers begin
 
 	discovery []byte
 	left      atomic.Bool // an erasure left something here
@@ -101,7 +103,7 @@ func New(o Options) (*Server, error) {
 	if o.Member == "" || o.Blobs == nil || o.Sessions == nil || o.Desk == nil || o.State == nil || o.Changed == nil || o.Now == nil || o.Log == nil {
 		return nil, errors.New("oauth: every option but Sender, Upstream and Members is required")
 	}
-	s := &Server{Options: o, cookies: session.Cookies{Secure: u.Scheme == "https"}}
+	s := &Server{Options: o, cookies: session.Cookies{Secure: u.Scheme == "https"}, room: newRoom()}
 	if s.Members == nil {
 		s.Members = func() []Member { return nil }
 	}
@@ -180,25 +182,25 @@ type route struct {
 
 func (s *Server) routes() []route {
 	return []route{
-		{"GET " + pathAuthorize, s.authorize, true},
-		{"POST " + pathAuthorize, s.authorize, false},
+		{"GET " + pathAuthorize, s.begins(s.authorize), true},
+		{"POST " + pathAuthorize, s.begins(s.authorize), false},
 		{"GET " + pathAuthorize + "/{callback}", s.authorize, true},
 		{"POST " + pathAuthorize + "/{callback}", s.authorize, false},
 		{"GET /signin", s.signIn, true},
-		{"POST /signin", s.sendCode, false},
+		{"POST /signin", s.begins(s.sendCode), false},
 		{"GET /signin/code", s.askCode, true},
 		{"POST /signin/code", s.takeCode, false},
 		{"POST /signin/paper", s.makePaper, true},
 		{"POST /signin/paper/end", s.endPaper, false},
 		{"GET /signin/recover", s.recover, true},
 		{"POST /signin/recover", s.usePaper, false},
-		{"POST " + pathUpstream, s.upstreamBegin, false},
+		{"POST " + pathUpstream, s.begins(s.upstreamBegin), false},
 		{"GET " + pathUpstream + "/callback", s.upstreamEnd, false},
 		{"GET " + pathUpstream + "/callback/{member}", s.upstreamEnd, false},
 		{"GET " + pathConnect, s.askConnect, true},
 		{"POST " + pathConnect, s.connect, false},
 		{"POST /signin/disconnect", s.disconnect, false},
-		{"POST /signin/passkey/begin", s.passkeyBegin, false},
+		{"POST /signin/passkey/begin", s.begins(s.passkeyBegin), false},
 		{"POST /signin/passkey/end", s.passkeyEnd, false},
 		{"POST /signin/passkey/remove", s.endPasskey, false},
 		{"GET /signin/sessions", s.listSessions, true},

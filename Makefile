@@ -84,7 +84,7 @@ bench: build ## micro-benchmarks, then the figures of docs/performance.md (RECOR
 	.ci/bench-trillian
 	go test -count=1 -timeout 30m ./cmd/akashi -run TestBrowserPagesInTime -v -townsfolk 100000
 
-ui: go-version ## every page in every language, width, scheme and state with axe-core; the pictures in docs/shots anew (10 minutes)
+ui: go-version ## every page in every language, width, scheme and state with axe-core; the pictures in docs/shots anew (6 minutes)
 	go test -count=1 -p 1 -timeout 60m ./api/web ./api/oauth -run TestBrowser -ui -shots
 
 sim: go-version ## long runs: 100 rounds of the kill loop, 250 of the vault's, 300 of erasures that race, the stories

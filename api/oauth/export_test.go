@@ -7,8 +7,10 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Narrow lets what strangers begin take so many bytes, once, before s serves.
-func (s *Server) Narrow(bytes int) { s.room = rate.NewLimiter(0, bytes) }
+// Narrow lets what strangers begin take so many bytes each, once, before s serves.
+func (s *Server) Narrow(bytes int) {
+	s.rooms = rooms{rate.NewLimiter(0, bytes), rate.NewLimiter(0, bytes)}
+}
 
 // AnswerCall is the call by which an answer of an authorization happens once.
 var AnswerCall = answerCall

@@ -66,6 +66,9 @@ func (s *Server) introduce(w http.ResponseWriter, r *http.Request, as *goidc.Aut
 	if who == nil {
 		return status, err
 	}
+	if err := s.hinted(as, k, who); err != nil {
+		return goidc.StatusFailure, err
+	}
 	if wants(as, goidc.PromptTypeNone) {
 		return goidc.StatusFailure, goidc.NewError("consent_required", "the person has to decide")
 	}

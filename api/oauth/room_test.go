@@ -37,12 +37,27 @@ func TestRoomOfStrangers(t *testing.T) {
 	if kept := entries() - before; served == 0 || served > 4 || kept != served {
 		t.Errorf("%d of 10 were served, %d are kept", served, kept)
 	}
-	for _, path := range []string{"/signin", "/signin/oidc", "/oauth/authorize"} {
-		sent := form
-		if path == "/oauth/authorize" {
-			sent = f.query()
+	if resp, _ := b.post("/oauth/authorize", f.query()); resp.StatusCode != 503 {
+		t.Errorf("by POST: %s", resp.Status)
+	}
+	f.extra.Set("state", strings.Repeat("x", 16<<10))
+	if resp, _ := b.post("/oauth/authorize", f.query()); resp.StatusCode != 400 {
+		t.Errorf("a large one that was not pushed: %s", resp.Status)
+	}
+	// What apps ask for has used up nothing of what signing in may take.
+	form.Set("request_uri", "urn:ietf:params:oauth:request_uri:x") // means nothing here
+	signedIn := 0
+	for range 20 {
+		if resp, _ := b.post("/signin", form); resp.StatusCode == 503 {
+			break
 		}
-		if resp, _ := b.post(path, sent); resp.StatusCode != 503 {
+		signedIn++
+	}
+	if signedIn != 10 {
+		t.Errorf("%d sign-ins were begun in 20 KiB", signedIn)
+	}
+	for _, path := range []string{"/signin/oidc", "/signin/passkey/begin"} {
+		if resp, _ := b.post(path, form); resp.StatusCode != 503 {
 			t.Errorf("%s: %s", path, resp.Status)
 		}
 	}

@@ -23,7 +23,6 @@ import (
 	"github.com/akashi-ledger/akashi/node/store"
 	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/luikyv/go-oidc/pkg/goidc"
-	"golang.org/x/time/rate"
 )
 
 // Desk is what the server needs of the member's desk (custody.Desk).
@@ -83,7 +82,7 @@ type Server struct {
 	party   *webauthn.WebAuthn // nil: no passkeys here
 	idp     *upstream          // nil: none
 	others  others             // members as identity providers
-	room    *rate.Limiter      // for what strangers begin
+	rooms   rooms              // for what strangers begin
 
 	discovery []byte
 	left      atomic.Bool // an erasure left something here
@@ -103,7 +102,7 @@ func New(o Options) (*Server, error) {
 	if o.Member == "" || o.Blobs == nil || o.Sessions == nil || o.Desk == nil || o.State == nil || o.Changed == nil || o.Now == nil || o.Log == nil {
 		return nil, errors.New("oauth: every option but Sender, Upstream and Members is required")
 	}
-	s := &Server{Options: o, cookies: session.Cookies{Secure: u.Scheme == "https"}, room: newRoom()}
+	s := &Server{Options: o, cookies: session.Cookies{Secure: u.Scheme == "https"}, rooms: newRooms(roomBytes)}
 	if s.Members == nil {
 		s.Members = func() []Member { return nil }
 	}
@@ -182,25 +181,25 @@ type route struct {
 
 func (s *Server) routes() []route {
 	return []route{
-		{"GET " + pathAuthorize, s.begins(s.authorize), true},
-		{"POST " + pathAuthorize, s.begins(s.authorize), false},
+		{"GET " + pathAuthorize, s.beginsRequest(s.authorize), true},
+		{"POST " + pathAuthorize, s.beginsRequest(s.authorize), false},
 		{"GET " + pathAuthorize + "/{callback}", s.authorize, true},
 		{"POST " + pathAuthorize + "/{callback}", s.authorize, false},
 		{"GET /signin", s.signIn, true},
-		{"POST /signin", s.begins(s.sendCode), false},
+		{"POST /signin", s.beginsSignIn(s.sendCode), false},
 		{"GET /signin/code", s.askCode, true},
 		{"POST /signin/code", s.takeCode, false},
 		{"POST /signin/paper", s.makePaper, true},
 		{"POST /signin/paper/end", s.endPaper, false},
 		{"GET /signin/recover", s.recover, true},
 		{"POST /signin/recover", s.usePaper, false},
-		{"POST " + pathUpstream, s.begins(s.upstreamBegin), false},
+		{"POST " + pathUpstream, s.beginsSignIn(s.upstreamBegin), false},
 		{"GET " + pathUpstream + "/callback", s.upstreamEnd, false},
 		{"GET " + pathUpstream + "/callback/{member}", s.upstreamEnd, false},
 		{"GET " + pathConnect, s.askConnect, true},
 		{"POST " + pathConnect, s.connect, false},
 		{"POST /signin/disconnect", s.disconnect, false},
-		{"POST /signin/passkey/begin", s.begins(s.passkeyBegin), false},
+		{"POST /signin/passkey/begin", s.beginsSignIn(s.passkeyBegin), false},
 		{"POST /signin/passkey/end", s.passkeyEnd, false},
 		{"POST /signin/passkey/remove", s.endPasskey, false},
 		{"GET /signin/sessions", s.listSessions, true},
@@ -276,13 +275,15 @@ func otherResponse(form url.Values) bool {
 // age of the sign-in that is no number of seconds.
 func unsupported(form url.Values) (e goidc.Error, is bool) {
 	switch {
-	case form.Has("request"):
+	case form.Get("request") != "": // without a value it counts as left out (RFC 6749 §3.1)
 		return goidc.NewError("request_not_supported", "the parameters stand in the request itself"), true
-	case form.Has("registration"):
+	case form.Get("registration") != "":
 		return goidc.NewError("registration_not_supported", "clients are registered by members"), true
 	}
-	if _, err := strconv.ParseUint(form.Get("max_age"), 10, 31); form.Has("max_age") && err != nil {
-		return goidc.NewError(goidc.ErrorCodeInvalidRequest, "max_age"), true
+	if age := form.Get("max_age"); age != "" {
+		if _, err := strconv.ParseUint(age, 10, 31); err != nil {
+			return goidc.NewError(goidc.ErrorCodeInvalidRequest, "max_age"), true
+		}
 	}
 	return e, false
 }

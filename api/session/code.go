@@ -31,14 +31,17 @@ type Sender interface {
 
 // Bounds of one-time codes. Whoever asks for codes to somebody's address and guesses has
 // 100 guesses, as many as NIST SP 800-63B-4 §3.2.2 allows in a row, and then codeTries a
-// day, until a code was used or unusedFor has gone by.
+// day, until a code was used or nobody has guessed for wrongFor. Codes that only lie
+// unused hold nobody up for longer than an hour.
 const (
 	codeDigits  = 6
 	codeTries   = 5
 	CodeLife    = 10 * time.Minute
 	codesAnHour = 5                  // to one address
-	codesUnused = 100 / codeTries    // to one address, none of them used: then there is one a day
-	unusedFor   = 7 * 24 * time.Hour // how long unused codes count, from the last on
+	wrongFor    = 7 * 24 * time.Hour // how long wrong guesses count, from the last on
+	// From so many wrong guesses at one address on it gets one code a day: the codes of
+	// an hour that are under way then bring it to 100.
+	wrongGuesses = 100 - codesAnHour*codeTries
 )
 
 // sent is a code that was sent. Person is "" where nobody has the address: then
@@ -93,12 +96,12 @@ func (s *Store) Redeem(secret, code string) (person string, err error) {
 		right := hmac.Equal(c.Mac, s.mac("code", secret, code)) && c.Person != ""
 		if c.Tries++; right || c.Tries >= codeTries || age >= CodeLife {
 			wrong, person = !right || age >= CodeLife, c.Person
-			if !wrong {
-				err = used(tx, c.Count)
-			}
-			return errors.Join(err, tx.Delete(key))
+			return errors.Join(s.guessed(tx, c.Count, !wrong), tx.Delete(key))
 		}
 		wrong = true
+		if err := s.guessed(tx, c.Count, false); err != nil {
+			return err
+		}
 		again, err := sealJSON(keyFrom(secret), &c)
 		if err != nil {
 			return err
@@ -113,13 +116,14 @@ func (s *Store) Redeem(secret, code string) (person string, err error) {
 
 // counted is how many codes an address got.
 type counted struct {
-	N      uint8
-	Since  int64 // Unix milliseconds: of the first of the N
-	Unused int   `json:",omitempty"` // codes since one was used
+	N     uint8
+	Since int64 // Unix milliseconds: of the first of the N
+	Wrong int   `json:",omitempty"` // guesses since a code was used
+	Last  int64 `json:",omitempty"` // Unix milliseconds: of the last of the wrong ones
 }
 
 // count allows an address codesAnHour codes within an hour from the first, and one a day
-// after codesUnused of which none was used.
+// after wrongGuesses.
 func (s *Store) count(key []byte) error {
 	return s.blobs.Update(func(tx *store.BlobTx) error {
 		c, ok, err := countedIn(tx, key)
@@ -127,7 +131,7 @@ func (s *Store) count(key []byte) error {
 			return err
 		}
 		most, within := uint8(codesAnHour), time.Hour
-		if c.Unused >= codesUnused {
+		if c.Wrong >= wrongGuesses && s.now().Sub(time.UnixMilli(c.Last)) < wrongFor {
 			most, within = 1, 24*time.Hour
 		}
 		if age := s.now().Sub(time.UnixMilli(c.Since)); !ok || age >= within {
@@ -136,18 +140,23 @@ func (s *Store) count(key []byte) error {
 		if c.N++; c.N > most {
 			return ErrTooMany
 		}
-		c.Unused++
 		return c.put(tx, key)
 	})
 }
 
-// used notes that a code of an address was used.
-func used(tx *store.BlobTx, key []byte) error {
+// guessed notes that a code of an address was used, or that a guess was wrong.
+func (s *Store) guessed(tx *store.BlobTx, key []byte, right bool) error {
 	c, ok, err := countedIn(tx, key)
 	if err != nil || !ok {
 		return err
 	}
-	c.Unused = 0
+	now := s.now()
+	if right || now.Sub(time.UnixMilli(c.Last)) >= wrongFor {
+		c.Wrong = 0
+	}
+	if !right {
+		c.Wrong, c.Last = c.Wrong+1, now.UnixMilli()
+	}
 	return c.put(tx, key)
 }
 
@@ -164,7 +173,7 @@ func (c *counted) put(tx *store.BlobTx, key []byte) error {
 	if err != nil {
 		return err
 	}
-	return tx.PutTTL(key, b, unusedFor)
+	return tx.PutTTL(key, b, wrongFor)
 }
 
 // MatchNumber is a number of four digits that follows from what two sides know:

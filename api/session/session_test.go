@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -272,17 +273,38 @@ func TestCodesToOneAddress(t *testing.T) {
 	}
 }
 
-// TestGuessesAtOneAddress: whoever asks for codes to somebody's address for a month gets
-// few, whether it is known or not; a code that was used makes the address like new.
+// guess uses up a code with wrong guesses.
+func (f *fixture) guess(t *testing.T, secret, code string) {
+	t.Helper()
+	for i := range codeTries {
+		if _, err := f.Redeem(secret, fmt.Sprintf("%06d", (number(t, code)+1+i)%1_000_000)); !errors.Is(err, ErrCode) {
+			t.Fatal(err)
+		}
+	}
+}
+
+func number(t *testing.T, code string) (n int) {
+	t.Helper()
+	if _, err := fmt.Sscanf(code, "%d", &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestGuessesAtOneAddress: whoever guesses the codes of somebody's address for a month has
+// few guesses, whether it is known or not; a code that was used makes the address like
+// new, and so does a week without guesses. Who asks for codes and does not guess keeps
+// nobody from theirs.
 func TestGuessesAtOneAddress(t *testing.T) {
 	const days = 30
 	for _, person := range []string{"p01", ""} {
 		f := newFixture(t)
 		got := 0
 		for range days * 24 * 4 {
-			switch _, _, err := f.NewCode(person, "phone", "1"); {
+			switch secret, code, err := f.NewCode(person, "phone", "1"); {
 			case err == nil:
 				got++
+				f.guess(t, secret, code)
 			case !errors.Is(err, ErrTooMany):
 				t.Fatal(err)
 			}
@@ -291,12 +313,26 @@ func TestGuessesAtOneAddress(t *testing.T) {
 		if got*codeTries > 100+days*codeTries || got < days {
 			t.Errorf("%q: %d codes, each with %d guesses", person, got, codeTries)
 		}
+		f.clock = f.clock.Add(wrongFor)
+		for range codesAnHour {
+			if _, _, err := f.NewCode(person, "phone", "1"); err != nil {
+				t.Errorf("a week after: %v", err)
+			}
+		}
 	}
 	f := newFixture(t)
-	for range codesUnused {
+	for range days * 24 { // codes that lie unused
 		if _, _, err := f.NewCode("p01", "phone", "1"); err != nil {
 			t.Fatal(err)
 		}
+		f.clock = f.clock.Add(15 * time.Minute)
+	}
+	for range wrongGuesses / codeTries {
+		secret, code, err := f.NewCode("p01", "phone", "1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.guess(t, secret, code)
 		f.clock = f.clock.Add(15 * time.Minute)
 	}
 	f.clock = f.clock.Add(24 * time.Hour)

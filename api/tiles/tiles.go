@@ -112,8 +112,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	note, st, ok := h.src.Final()
 	if strings.HasPrefix(path, "policy/") && path != "policy/chain" {
-		st = h.src.Agreed()
-		ok = st != nil
+		if agreed := h.src.Agreed(); agreed != nil && (!ok || agreed.Height > st.Height) {
+			st, ok = agreed, true
+		}
 	}
 	if !ok {
 		w.Header().Set("Retry-After", "1")

@@ -11,8 +11,8 @@ import (
 // seldomAgain is how long what was said is not said again.
 const seldomAgain = time.Minute
 
-// seldom passes on a line of the log at once, and the same line again after a minute,
-// with how often it was left out: a duty that is tried every second while the
+// seldom passes on a warning at once, and the same one again after a minute, with how
+// often it was left out; what is no warning tells what happened, each time: a duty that is tried every second while the
 // consortium has no quorum must not bury what happened before.
 type seldom struct {
 	slog.Handler
@@ -39,6 +39,9 @@ func newSeldom(h slog.Handler) *seldom {
 
 // Handle implements slog.Handler. The time of a record is the log's clock.
 func (s *seldom) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level < slog.LevelWarn {
+		return s.Handler.Handle(ctx, r)
+	}
 	key := lineOf(s.with, r)
 	more, again := s.said.pass(key, r.Time)
 	if !again {

@@ -36,10 +36,17 @@ func TestSeldom(t *testing.T) {
 		}
 		out.Reset()
 		for i := range 3 * maxSaid {
-			log.Info("n", "i", i)
+			log.Warn("n", "i", i)
 		}
 		if n := strings.Count(out.String(), "\n"); n != 3*maxSaid || len(log.Handler().(*seldom).said.lines) > maxSaid {
 			t.Errorf("%d lines of %d, %s remembered", n, 3*maxSaid, fmt.Sprint(len(log.Handler().(*seldom).said.lines)))
+		}
+		out.Reset()
+		for range 3 {
+			log.Info("lost the leader")
+		}
+		if n := strings.Count(out.String(), "\n"); n != 3 {
+			t.Errorf("what happened three times is said %d times", n)
 		}
 		if !log.Enabled(t.Context(), slog.LevelInfo) || log.Enabled(t.Context(), slog.LevelDebug) {
 			t.Error("levels")

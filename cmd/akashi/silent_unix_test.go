@@ -41,6 +41,12 @@ func TestSilentCustodian(t *testing.T) {
 	l.copied("member-1")
 
 	l.signal(1, syscall.SIGSTOP)
+	l.within("somebody else leads", patience, func() error {
+		if s := l.status(0); s.Leader == "" || s.Leader == "member-1" {
+			return fmt.Errorf("leader %q", s.Leader)
+		}
+		return nil
+	})
 	first := l.erasedNow(people[0].ref)
 	silent := l.certified(first)
 	if !slices.ContainsFunc(silent.Pending, func(h receipt.HolderState) bool { return h.Holder == "member-1" }) || silent.Complete() ||
@@ -98,10 +104,14 @@ func (l *local) copied(custodian string) {
 	})
 }
 
-// signal stops a member's process, or has it go on.
+// signal stops a member's process, which goes on at the end at the latest, or has it go on.
 func (l *local) signal(i int, s syscall.Signal) {
 	l.t.Helper()
-	if err := l.members[i].cmd.Process.Signal(s); err != nil {
+	p := l.members[i].cmd.Process
+	if s == syscall.SIGSTOP {
+		l.t.Cleanup(func() { p.Signal(syscall.SIGCONT) })
+	}
+	if err := p.Signal(s); err != nil {
 		l.t.Fatal(err)
 	}
 }

@@ -3,7 +3,6 @@ package custody
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -209,10 +208,11 @@ func (d *Desk) tellOne(ctx context.Context, host string, r *eraseRequest) error 
 	if !ok {
 		return errSilent
 	}
+	begin := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	err := d.ask(ctx, host, callErase, r, nil)
-	d.silent.ended(host, errors.Is(ctx.Err(), context.DeadlineExceeded) && codeOf(err) == "", d.Wall())
+	d.silent.ended(ctx, host, err, time.Since(begin), d.Wall())
 	return err
 }
 

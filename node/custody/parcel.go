@@ -2,7 +2,6 @@ package custody
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -298,9 +297,9 @@ func (d *Desk) deliver(ctx context.Context, st *store.State, id record.ID, rec *
 	if _, ok := d.silent.patience(host, d.Wall()); !ok {
 		return "", errSilent
 	}
-	offer := new(offerAnswer)
+	offer, begin := new(offerAnswer), time.Now()
 	err = d.ask(ctx, host, callOffer, &offerRequest{Intent: id}, offer)
-	d.silent.ended(host, errors.Is(ctx.Err(), context.DeadlineExceeded) && codeOf(err) == "", d.Wall())
+	d.silent.ended(ctx, host, err, time.Since(begin), d.Wall())
 	if err != nil || offer.Recipient == "" {
 		return "", err
 	}

@@ -1,6 +1,7 @@
 package custody
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"time"
@@ -23,6 +24,9 @@ const (
 	tellWait  = 5 * time.Second // at first; twice as long after each silence, at most callWait
 	tellPause = 5 * time.Second // at first; twice as long after each silence
 	mostPause = time.Minute
+	// silentAfter is from when on no answer is called silence: a request that has less
+	// time for it does not judge.
+	silentAfter = tellWait / 2
 )
 
 // errSilent says that a member was not asked, since it has just been silent.
@@ -37,14 +41,23 @@ func (s *silence) patience(host string, now time.Time) (time.Duration, bool) {
 	return doubled(tellWait, h.times, callWait), !now.Before(h.until)
 }
 
-// ended notes whether a member was silent.
-func (s *silence) ended(host string, silent bool, now time.Time) {
+// ended notes how a call of a member ended: it answered or failed, it was silent, or
+// neither is known, since the caller had no more time or no more need.
+func (s *silence) ended(ctx context.Context, host string, err error, waited time.Duration, now time.Time) {
+	switch {
+	case ctx.Err() == nil || codeOf(err) != "":
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.hosts, host)
+	case waited >= silentAfter:
+		s.note(host, now)
+	}
+}
+
+// note notes that a member was silent.
+func (s *silence) note(host string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !silent {
-		delete(s.hosts, host)
-		return
-	}
 	if s.hosts == nil {
 		s.hosts = map[string]silentHost{}
 	}

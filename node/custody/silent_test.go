@@ -124,7 +124,7 @@ func TestSilentHolder(t *testing.T) {
 	w.set(func() { w.silent, w.calls = map[string]bool{"b-sha": true}, nil })
 	var ids []string
 	for _, p := range race.people {
-		limited, cancel := context.WithTimeout(ctx, 3*time.Second)
+		limited, cancel := context.WithTimeout(ctx, 4*silentAfter) // a third of it is enough to judge
 		view, _, err := a.Erase(limited, Call{}, EraseRequest{Person: p.ref, Cause: "request"})
 		cancel()
 		if err != nil {
@@ -178,7 +178,7 @@ func TestErasureEndsDelivery(t *testing.T) {
 	for begun := false; !begun; time.Sleep(time.Millisecond) {
 		w.set(func() { begun = slices.ContainsFunc(w.calls, func(c sentCall) bool { return c.what == callOffer }) })
 	}
-	a.silent.ended("b-sha", true, w.now()) // else it would be told now
+	a.silent.note("b-sha", w.now()) // else it would be told now
 	limited, cancel := context.WithTimeout(ctx, callWait/2)
 	defer cancel()
 	if _, _, err := a.Erase(limited, Call{}, EraseRequest{Person: p.ref, Cause: "request"}); err != nil {
@@ -230,4 +230,35 @@ func TestDutiesNeedNoWorker(t *testing.T) {
 	}
 	s.wg.Wait()
 	s.wantErased(v.ID, uint64(v.Until.UnixMilli()))
+}
+
+// TestWhoIsSilent: no answer for a while is silence; an erasure that ends a delivery, a
+// caller that had little time, and a refusal are not.
+func TestWhoIsSilent(t *testing.T) {
+	over, cancel := context.WithCancel(ctx)
+	cancel()
+	now := time.Now()
+	for name, c := range map[string]struct {
+		ctx    context.Context
+		err    error
+		waited time.Duration
+		left   bool // alone
+	}{
+		"silent":            {over, over.Err(), silentAfter, true},
+		"ended soon":        {over, over.Err(), silentAfter - 1, true},
+		"refused in time":   {ctx, &record.Refusal{Code: record.CodeErased}, silentAfter, false},
+		"refused at last":   {over, &record.Refusal{Code: record.CodeErased}, silentAfter, false},
+		"cannot be reached": {ctx, errors.New("refused"), time.Millisecond, false},
+		"answered":          {ctx, nil, silentAfter, false},
+	} {
+		var s silence
+		if s.ended(c.ctx, "b-sha", c.err, silentAfter-1, now); len(s.hosts) > 0 {
+			t.Errorf("%s: judged before its time", name)
+		}
+		s.note("b-sha", now)
+		s.ended(c.ctx, "b-sha", c.err, c.waited, now)
+		if _, ok := s.patience("b-sha", now); ok == c.left {
+			t.Errorf("%s: left alone: %v", name, !ok)
+		}
+	}
 }

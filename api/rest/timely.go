@@ -22,7 +22,6 @@ const (
 func Timely(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn := http.NewResponseController(w)
-		conn.SetWriteDeadline(time.Time{}) // that of the request before on this connection
 		if r.Body != nil && r.Body != http.NoBody {
 			// Where nobody reads the body the deadline stays, and bounds how long the
 			// server waits for what is left of it.

@@ -62,7 +62,7 @@ func TestBodyInTime(t *testing.T) {
 			problemOf(err, true).write(w, true)
 			return
 		}
-		time.Sleep(5 * BodyTime) // the test's own time
+		time.Sleep(5 * BodyTime) // a handler that works long, in the bubble's time as all sleeps here
 		if r.Context().Err() != nil {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
@@ -130,6 +130,10 @@ func TestAnswerTaken(t *testing.T) {
 	// one for each bubble of time
 	big := func(failed chan<- error) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/echo" {
+				io.Copy(w, r.Body)
+				return
+			}
 			if r.URL.Path == "/own" {
 				http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Second))
 				io.WriteString(w, "own")
@@ -183,17 +187,23 @@ func TestAnswerTaken(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			peer := serveTimely(t, big(nil))
 			in := bufio.NewReader(peer)
-			for _, path := range []string{"/own", "/own"} {
-				go io.WriteString(peer, get(path))
+			answer := func(status int, body string) {
+				t.Helper()
 				resp, err := http.ReadResponse(in, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if b, err := io.ReadAll(resp.Body); err != nil || string(b) != "own" {
-					t.Fatal(b, err)
+				if b, err := io.ReadAll(resp.Body); err != nil || string(b) != body || resp.StatusCode != status {
+					t.Fatalf("%s %q, %v", resp.Status, b, err)
 				}
-				time.Sleep(time.Minute) // the deadline of /own is long over
 			}
+			go io.WriteString(peer, get("/own"))
+			answer(200, "own")
+			time.Sleep(time.Minute) // the deadline of /own is over when the server writes 100, before any handler
+			go io.WriteString(peer, "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+			answer(100, "")
+			go io.WriteString(peer, "{}")
+			answer(200, "{}")
 		})
 	})
 }

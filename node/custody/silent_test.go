@@ -175,9 +175,10 @@ func TestErasureEndsDelivery(t *testing.T) {
 		defer close(sent)
 		a.sendDue(ctx)
 	}()
-	for begun := false; !begun; time.Sleep(time.Millisecond) {
+	await(t, "the parcel is offered", func() (begun bool) {
 		w.set(func() { begun = slices.ContainsFunc(w.calls, func(c sentCall) bool { return c.what == callOffer }) })
-	}
+		return begun
+	})
 	a.silent.note("b-sha", w.now()) // else it would be told now
 	limited, cancel := context.WithTimeout(ctx, callWait/2)
 	defer cancel()
@@ -222,9 +223,7 @@ func TestDutiesNeedNoWorker(t *testing.T) {
 		s.work <- struct{}{}
 	}
 	s.Tick(ctx)
-	for s.view(v.ID) == CodeRetention { // else the test's own time ends
-		time.Sleep(time.Millisecond)
-	}
+	await(t, "what is due is destroyed", func() bool { return s.view(v.ID) != CodeRetention })
 	for range maxWorkers {
 		<-s.work
 	}
@@ -259,6 +258,16 @@ func TestWhoIsSilent(t *testing.T) {
 		s.ended(c.ctx, "b-sha", c.err, c.waited, now)
 		if _, ok := s.patience("b-sha", now); ok == c.left {
 			t.Errorf("%s: left alone: %v", name, !ok)
+		}
+	}
+}
+
+// await waits for something that other goroutines do.
+func await(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("not yet: " + what)
 		}
 	}
 }

@@ -44,6 +44,13 @@ func TestPushed(t *testing.T) {
 		t.Errorf("requests by reference are promised:\n%s", said)
 	}
 	f := m.flow(c, "service")
+	for _, name := range []string{"max_age", "request", "registration"} { // left out, RFC 6749 §3.1
+		f.extra.Set(name, "")
+	}
+	if status, answer := push(f); status != 201 {
+		t.Errorf("parameters without a value: %d %s", status, answer)
+	}
+	f = m.flow(c, "service")
 	f.extra.Set("max_age", "600")
 	status, uri := push(f)
 	if status != 201 {
